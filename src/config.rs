@@ -1,0 +1,380 @@
+//! What was typed + environment (+ metadata attributes) → what is meant. Values are checked here, once.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::{OPTIONS, Options};
+use crate::error::{Error, Result};
+use crate::exchange::sts_hosts;
+use crate::http::Endpoint;
+use crate::log::{Format, Log, Severity};
+use crate::template::Template;
+use crate::world::World;
+
+/// What boot needs to know, and the agent too.
+pub struct Settings {
+    /// Whether COMMAND starts without credentials.
+    pub on_failure: OnFailure,
+    /// How long COMMAND waits for them.
+    pub timeout: Duration,
+    /// Where events go.
+    pub log: Log,
+}
+
+/// What happens when there are no credentials in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// fedboot exits with 125; nothing of COMMAND runs.
+    Exit,
+    /// COMMAND runs anyway, and the agent goes on trying.
+    Run,
+}
+
+/// What the agent needs to know.
+pub struct Config {
+    /// Where Google's metadata server is.
+    pub metadata: Endpoint,
+    /// Who to be.
+    pub source: Source,
+    /// Audience of the ID token.
+    pub audience: String,
+    /// The role to assume.
+    pub role_arn: Template,
+    /// The session name, before cleaning.
+    pub role_session_name: Template,
+    /// How long credentials shall live.
+    pub duration: Duration,
+    /// Whose region, if it was said.
+    pub region: Option<String>,
+    /// Which STS.
+    pub sts: StsChoice,
+    /// Where credentials are delivered.
+    pub delivery: DeliveryChoice,
+    /// Whether to refresh.
+    pub refresh: bool,
+}
+
+/// Where the ID token comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The metadata server.
+    Metadata,
+    /// A file.
+    TokenFile(PathBuf),
+    /// IAM Credentials at this endpoint, for this service account.
+    Impersonate(Endpoint, String),
+}
+
+/// Which STS to ask.
+#[derive(Debug, PartialEq, Eq)]
+pub enum StsChoice {
+    /// This one.
+    Endpoint(Endpoint),
+    /// The region's.
+    Regional {
+        /// Its FIPS host.
+        fips: bool,
+        /// Its dual-stack host.
+        dual_stack: bool,
+    },
+}
+
+/// Where credentials are delivered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DeliveryChoice {
+    /// Static keys in `[default]`.
+    pub file: bool,
+    /// The loopback server.
+    pub endpoint: bool,
+    /// The credentials file, if one was named.
+    pub credentials_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads what boot needs.
+    ///
+    /// # Errors
+    /// A usage error that names the option and what it takes.
+    pub fn resolve(options: &Options, world: &World) -> Result<Self> {
+        let on_failure = match options.text(world, "on-failure")?.as_deref() {
+            None | Some("exit") => OnFailure::Exit,
+            Some("run") => OnFailure::Run,
+            Some(other) => return Err(invalid("on-failure", other)),
+        };
+        let format = match options.text(world, "log-format")?.as_deref() {
+            None | Some("auto") => Format::Auto,
+            Some("text") => Format::Text,
+            Some("json") => Format::Json,
+            Some(other) => return Err(invalid("log-format", other)),
+        };
+        let severity = match options.text(world, "log-level")?.map(|level| level.to_lowercase()).as_deref() {
+            None | Some("info") => Severity::Info,
+            Some("debug") => Severity::Debug,
+            Some("warning" | "warn") => Severity::Warning,
+            Some("error") => Severity::Error,
+            Some("critical") => Severity::Critical,
+            Some(other) => return Err(invalid("log-level", other)),
+        };
+        let timeout = duration(options, world, "timeout")?.unwrap_or(Duration::from_secs(60));
+        Ok(Self { on_failure, timeout, log: Log::new(format, severity) })
+    }
+}
+
+/// Where Google's metadata server is: `GCE_METADATA_HOST`, else its address, without DNS, never through a proxy.
+///
+/// # Errors
+/// A usage error where the variable names no host or one that is neither on loopback nor link-local.
+pub fn metadata_endpoint(options: &Options, world: &World) -> Result<Endpoint> {
+    let host = world.text_variable("GCE_METADATA_HOST").unwrap_or_else(|| "169.254.169.254".into());
+    // The name always means this address; a look-up could only say something else.
+    let host = host.replace("metadata.google.internal", "169.254.169.254");
+    let endpoint = Endpoint::parse(
+        &format!("http://{}", host.trim_start_matches("http://")),
+        switch(options, world, "allow-http")?,
+    );
+    Ok(endpoint.map_err(|error| Error::usage(format!("GCE_METADATA_HOST: {error}")))?.direct())
+}
+
+/// Whether a role is named by a flag or a variable, so that no attribute need be asked.
+pub fn names_a_role(options: &Options, world: &World) -> bool {
+    options.value(world, "role-arn").is_some() || options.value(world, "google-token-file").is_some()
+}
+
+impl Config {
+    /// Reads everything; `attributes` stand behind flags and variables.
+    ///
+    /// # Errors
+    /// A usage error that names the option and what is wrong with it.
+    pub fn resolve(options: &Options, world: &World, attributes: &HashMap<String, String>) -> Result<Self> {
+        let text = |name: &str| -> Result<Option<String>> {
+            let attribute = || {
+                OPTIONS.iter().find(|option| option.name == name && option.attribute)?;
+                attributes
+                    .get(&format!("fedboot-{name}"))
+                    .map(|value| value.trim().to_owned())
+                    .filter(|v| !v.is_empty())
+            };
+            Ok(options.text(world, name)?.or_else(attribute))
+        };
+        let path = |name: &str| options.value(world, name).map(|file| world.absolute(file));
+        let allow_http = switch(options, world, "allow-http")?;
+        let endpoint = |name: &str, url: &str| {
+            Endpoint::parse(url, allow_http).map_err(|error| Error::usage(format!("--{name}: {error}")))
+        };
+        let role_arn = text("role-arn")?.ok_or_else(|| {
+            Error::usage("no role to assume").advice(
+                "name one with --role-arn, FEDBOOT_ROLE_ARN or AWS_ROLE_ARN, or with the metadata attribute \
+                 fedboot-role-arn of the instance or the project",
+            )
+        })?;
+        let role_arn = Template::parse("role-arn", &role_arn)?;
+        if let Some(arn) = role_arn.literal() {
+            sts_hosts::check_role_arn(&arn)?;
+        }
+        let session = text("role-session-name")?.unwrap_or_else(|| "{hostname}".into());
+        let source = match (path("google-token-file"), options.text(world, "impersonate-service-account")?) {
+            (Some(_), Some(_)) => {
+                return Err(Error::usage("--google-token-file and --impersonate-service-account exclude each other"));
+            }
+            (Some(file), None) => Source::TokenFile(file),
+            (None, Some(email)) => {
+                if !email.contains('@') || email.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
+                    return Err(Error::usage(format!(
+                        "--impersonate-service-account {email:?} is no service account's email"
+                    )));
+                }
+                let name = "iam-credentials-endpoint";
+                let url = options.text(world, name)?.unwrap_or_else(|| "https://iamcredentials.googleapis.com".into());
+                Source::Impersonate(endpoint(name, &url)?, email)
+            }
+            (None, None) => Source::Metadata,
+        };
+        let region = text("region")?;
+        let sts = match sts_url(options, world)? {
+            Some(url) => StsChoice::Endpoint(endpoint("sts-endpoint", &url)?),
+            None => StsChoice::Regional {
+                fips: is_true(world, "AWS_USE_FIPS_ENDPOINT"),
+                dual_stack: is_true(world, "AWS_USE_DUALSTACK_ENDPOINT"),
+            },
+        };
+        if let (StsChoice::Regional { .. }, Some(region)) = (&sts, &region) {
+            sts_hosts::regional_url(region, false, false)?;
+        }
+        let duration = match text("duration")? {
+            Some(text) => parse_duration("duration", &text)?,
+            None => Duration::from_secs(3600),
+        };
+        Ok(Self {
+            metadata: metadata_endpoint(options, world)?,
+            source,
+            audience: text("audience")?.unwrap_or_else(|| "sts.amazonaws.com".into()),
+            role_arn,
+            role_session_name: Template::parse("role-session-name", &session)?,
+            duration,
+            region,
+            sts,
+            delivery: delivery(options, world)?,
+            refresh: !switch(options, world, "no-refresh")?,
+        })
+    }
+}
+
+/// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` switches the SDKs' own variables off, not fedboot's.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
+fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
+    let url = options.text(world, "sts-endpoint")?;
+    let from_sdk = || {
+        ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].iter().any(|name| world.text_variable(name) == url)
+            && world.variable("FEDBOOT_STS_ENDPOINT").is_none()
+    };
+    Ok(if is_true(world, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") && from_sdk() { None } else { url })
+}
+
+fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
+    let list = options.text(world, "delivery")?.unwrap_or_else(|| "file,endpoint".into());
+    let mut choice = DeliveryChoice {
+        file: false,
+        endpoint: false,
+        credentials_file: options.value(world, "credentials-file").map(|file| world.absolute(file)),
+    };
+    for name in list.split(',').map(str::trim) {
+        match name {
+            "file" => choice.file = true,
+            "endpoint" => choice.endpoint = true,
+            other => return Err(invalid("delivery", other)),
+        }
+    }
+    Ok(choice)
+}
+
+fn invalid(name: &str, value: &str) -> Error {
+    let takes = OPTIONS.iter().find(|option| option.name == name).map_or("", |option| option.help);
+    Error::usage(format!("--{name} cannot be {value:?}")).advice(format!("it is {takes}"))
+}
+
+fn duration(options: &Options, world: &World, name: &str) -> Result<Option<Duration>> {
+    options.text(world, name)?.map(|text| parse_duration(name, &text)).transpose()
+}
+
+/// `3600`, `90m`, `12h`: whole seconds, at least one.
+fn parse_duration(name: &str, text: &str) -> Result<Duration> {
+    let seconds = match text.parse::<u32>() {
+        Ok(seconds) => u64::from(seconds),
+        Err(_) => humantime::parse_duration(text)
+            .map_err(|_| {
+                Error::usage(format!("--{name} {text:?} is no length of time")).advice("write 3600, 90m or 12h")
+            })?
+            .as_secs(),
+    };
+    if seconds == 0 || seconds > 366 * 86_400 {
+        return Err(Error::usage(format!("--{name} {text:?} is not between a second and a year")));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+fn switch(options: &Options, world: &World, name: &str) -> Result<bool> {
+    match options.value(world, name).map(OsString::into_string) {
+        None => Ok(false),
+        Some(Ok(value)) => match value.to_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(true),
+            "0" | "false" | "no" | "off" => Ok(false),
+            _ => Err(Error::usage(format!("the switch --{name} cannot be {value:?}")).advice("use true or false")),
+        },
+        Some(Err(_)) => Err(Error::usage(format!("the value of --{name} is not UTF-8"))),
+    }
+}
+
+fn is_true(world: &World, variable: &str) -> bool {
+    world.text_variable(variable).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]) -> Result<Config> {
+        let flags: Vec<_> = flags.split_whitespace().map(OsString::from).collect();
+        let options = crate::cli::parse_options(&flags)?;
+        let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Config::resolve(&options, &World::imagined(variables, || unreachable!()), &attributes)
+    }
+
+    const ROLE: &str = "arn:aws:iam::123456789012:role/a";
+
+    #[test]
+    fn flag_then_own_variable_then_the_ecosystems_then_attribute() {
+        let role = |flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]| {
+            resolve(flags, variables, attributes).expect("a config").role_arn.literal().expect("a literal")
+        };
+        let arn = |name: &str| format!("arn:aws:iam::1:role/{name}");
+        let [flag, own, aws, attribute] = ["flag", "own", "aws", "attribute"].map(arn);
+        let attributes = [("fedboot-role-arn", attribute.as_str())];
+        let both = [("AWS_ROLE_ARN", aws.as_str()), ("FEDBOOT_ROLE_ARN", own.as_str())];
+        assert_eq!(role(&format!("--role-arn {flag}"), &both, &attributes), flag);
+        assert_eq!(role("", &both, &attributes), own);
+        assert_eq!(role("", &both[..1], &attributes), aws);
+        assert_eq!(role("", &[("FEDBOOT_ROLE_ARN", "")], &attributes), attribute);
+    }
+
+    #[test]
+    fn nothing_that_could_send_a_token_elsewhere_comes_from_an_attribute() {
+        let config = resolve(
+            "",
+            &[],
+            &[("fedboot-role-arn", ROLE), ("fedboot-sts-endpoint", "https://evil.example"), ("fedboot-delivery", "x")],
+        );
+        assert_eq!(config.expect("a config").sts, StsChoice::Regional { fips: false, dual_stack: false });
+    }
+
+    #[test]
+    fn refuses() {
+        for (flags, variables, part) in [
+            ("", &[][..], "no role to assume"),
+            ("--role-arn x", &[], "no role ARN"),
+            ("--role-arn {nope}", &[], "{nope}"),
+            ("--role-session-name {nope}", &[("AWS_ROLE_ARN", ROLE)], "{nope}"),
+            ("--duration soon", &[("AWS_ROLE_ARN", ROLE)], "no length of time"),
+            ("--duration 0", &[("AWS_ROLE_ARN", ROLE)], "between"),
+            ("--delivery carrier-pigeon", &[("AWS_ROLE_ARN", ROLE)], "carrier-pigeon"),
+            ("--region Dublin", &[("AWS_ROLE_ARN", ROLE)], "no AWS region"),
+            ("--sts-endpoint http://sts.example", &[("AWS_ROLE_ARN", ROLE)], "in the clear"),
+            ("--sts-endpoint ftp://x", &[("AWS_ROLE_ARN", ROLE)], "https://"),
+            ("--sts-endpoint https://u:p@x", &[("AWS_ROLE_ARN", ROLE)], "must not hold a user name"),
+            ("--sts-endpoint sts", &[("AWS_ROLE_ARN", ROLE)], "no endpoint"),
+            ("--impersonate-service-account me", &[("AWS_ROLE_ARN", ROLE)], "no service account"),
+            ("--google-token-file a --impersonate-service-account a@b", &[("AWS_ROLE_ARN", ROLE)], "exclude"),
+            ("", &[("AWS_ROLE_ARN", ROLE), ("FEDBOOT_NO_REFRESH", "maybe")], "true or false"),
+            ("", &[("AWS_ROLE_ARN", ROLE), ("GCE_METADATA_HOST", "metadata.example")], "GCE_METADATA_HOST"),
+        ] {
+            let error = resolve(flags, variables, &[]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(part), "{flags}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints() {
+        let sts = |flags: &str, variables: &[(&str, &str)]| {
+            let variables: Vec<_> = [("AWS_ROLE_ARN", ROLE)].iter().chain(variables).copied().collect();
+            resolve(flags, &variables, &[]).expect("a config").sts
+        };
+        let at = |url: &str| StsChoice::Endpoint(Endpoint::parse(url, true).expect(url));
+        let sdk = ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000");
+        assert_eq!(sts("", &[sdk]), at("http://127.0.0.1:9000"));
+        assert_eq!(sts("", &[sdk, ("AWS_ENDPOINT_URL_STS", "https://sts.example/x/")]), at("https://sts.example/x"));
+        let ignored = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
+        assert_eq!(sts("", &[sdk, ignored]), StsChoice::Regional { fips: false, dual_stack: false });
+        assert_eq!(sts("--sts-endpoint https://b", &[sdk, ignored]), at("https://b"));
+        assert_eq!(sts("--allow-http --sts-endpoint http://b", &[]), at("http://b"));
+        let modern = [("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
+        assert_eq!(sts("", &modern), StsChoice::Regional { fips: true, dual_stack: true });
+    }
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [("3600", 3600), ("90m", 5400), ("12h", 43_200), ("1h 30m", 5400)] {
+            assert_eq!(parse_duration("duration", text).expect(text).as_secs(), seconds);
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Private files that others read while they are replaced: never torn, never readable by others, never lost.
+//!
+//! Write a temporary file in the same directory (exclusive, 0600), sync it, rename it over the old one. Symbolic links
+//! are followed first, so that a link stays one. A file that is itself a mount cannot be replaced (`EBUSY`), nor can
+//! one in a read-only directory: such a file is written in place, its space reserved before. Writers take turns by a
+//! lock on the directory.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{Error, Kind, Result};
+use crate::world::{self, World};
+
+/// How long to wait for another writer: it may be stopped, and the command waits for us.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(20);
+/// More links than any kernel follows.
+const MOST_LINKS: usize = 40;
+
+/// Where the credentials file is, and what is to be said about it.
+pub struct Chosen {
+    /// Absolute path.
+    pub file: PathBuf,
+    /// Why it is not where one would look.
+    pub warning: Option<String>,
+}
+
+/// Chooses the credentials file: the one that was named, else `~/.aws/credentials`, else, where there is no home or
+/// it cannot be written, one in a private directory of a temporary file system. Clients find it there too, by
+/// `AWS_SHARED_CREDENTIALS_FILE`.
+///
+/// # Errors
+/// What was tried where, if no place can be written.
+pub fn choose(named: Option<&Path>, world: &World) -> Result<Chosen> {
+    if let Some(file) = named {
+        return Ok(Chosen { file: file.into(), warning: None });
+    }
+    let mut tried = Vec::new();
+    match &world.home {
+        Some(home) => {
+            let file = home.join(".aws/credentials");
+            let target = follow(&file).unwrap_or_else(|_| file.clone());
+            match parent(&target)
+                .and_then(|directory| writable(directory).or_else(|error| written_in_place(&target).map_err(|_| error)))
+            {
+                // A full disk, say, is for the writer to report: another place would only hide it.
+                Err(error) if is_forbidden(&error) => {
+                    tried.push(format!("{} ({})", file.display(), world::plain(&error)));
+                }
+                _ => return Ok(Chosen { file, warning: None }),
+            }
+        }
+        None => tried.push("~/.aws/credentials (HOME is not set and /etc/passwd knows no home)".into()),
+    }
+    let runtime = world.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let temporary = world.variable("TMPDIR").map(PathBuf::from);
+    let bases = [runtime, Some("/dev/shm".into()), temporary, Some("/tmp".into())];
+    for base in bases.into_iter().flatten().filter(|base| base.is_absolute()) {
+        let directory = base.join(format!("fedboot-{}", world.user));
+        match own_directory(&directory, world.user) {
+            Ok(()) => {
+                let file = directory.join("credentials");
+                let warning =
+                    format!("cannot write {}; credentials go to {} instead", tried.join(", "), file.display());
+                return Ok(Chosen { file, warning: Some(warning) });
+            }
+            Err(error) => tried.push(format!("{} ({})", directory.display(), world::plain(&error))),
+        }
+    }
+    Err(Error::new(Kind::Fatal, "find a place for the credentials file", "", format!("tried {}", tried.join(", ")))
+        .advice("set HOME, name a writable --credentials-file, or mount a writable volume"))
+}
+
+/// Replaces the content of `path` by what `edit` makes of it; what is not there counts as empty.
+///
+/// Returns whether it had to be written in place.
+///
+/// # Errors
+/// What went wrong with which file; its content is then what it was.
+pub fn update(path: &Path, edit: &dyn Fn(&[u8]) -> Result<Vec<u8>>) -> Result<bool> {
+    let failed = |error: &io::Error| write_error(path, error);
+    let target = follow(path).map_err(|error| failed(&error))?;
+    let directory = parent(&target).map_err(|error| failed(&error))?;
+    make_directory(directory).map_err(|error| write_error(directory, &error))?;
+    let directory_lock = lock(File::open(directory).map_err(|error| write_error(directory, &error))?, path)?;
+    let (old, metadata) = read(&target).map_err(|error| failed(&error))?;
+    let new = edit(&old)?;
+    let is_private = metadata.as_ref().is_none_or(|metadata| metadata.mode() & 0o077 == 0);
+    if new == old && metadata.is_some() && is_private {
+        return Ok(false);
+    }
+    match replace(directory, &target, &new, metadata.as_ref(), &directory_lock) {
+        Ok(()) => Ok(false),
+        Err(error) if metadata.is_some() && (error.raw_os_error() == Some(libc::EBUSY) || is_forbidden(&error)) => {
+            // Another container may have mounted the same file under another directory: lock the file itself too.
+            let open = OpenOptions::new().read(true).write(true).open(&target);
+            let file = lock(open.map_err(|_| failed(&error))?, path)?;
+            let (old, _) = read(&target).map_err(|error| failed(&error))?;
+            overwrite(&file, &edit(&old)?).map_err(|error| failed(&error))?;
+            Ok(true)
+        }
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Writes a new private file beside `neighbour` under a name that is not taken, and holds a lock on it: what nobody
+/// holds any more is swept away by the next one.
+///
+/// # Errors
+/// What went wrong with which file.
+pub fn create_held(neighbour: &Path, prefix: &str, suffix: &str, content: &[u8]) -> Result<(PathBuf, Flock<File>)> {
+    let target = follow(neighbour).map_err(|error| write_error(neighbour, &error))?;
+    let directory = parent(&target).map_err(|error| write_error(neighbour, &error))?;
+    let path = directory.join(format!("{prefix}{}{suffix}", world::random_name::<6>()));
+    let failed = |error: io::Error| write_error(&path, &error);
+    make_directory(directory).map_err(|error| write_error(directory, &error))?;
+    // Until the new file is locked, another's sweep would take it for a left-over.
+    let _lock = lock(File::open(directory).map_err(|error| write_error(directory, &error))?, directory)?;
+    sweep(directory, |name| name.starts_with(prefix) && name.ends_with(suffix));
+    let mut file = new_file(&path).map_err(failed)?;
+    file.write_all(content).inspect_err(|_| drop(fs::remove_file(&path))).map_err(failed)?;
+    Ok((path.clone(), lock(file, &path)?))
+}
+
+/// The file that `path` means once symbolic links are followed, whether it is there or not.
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("/")).join(target),
+            // Not a link, or not there: this is it.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput || error.kind() == io::ErrorKind::NotFound => {
+                return Ok(path);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::ELOOP.into())
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().filter(|_| path.file_name().is_some()).ok_or_else(|| Errno::EISDIR.into())
+}
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Makes `directory` if it is not there and tries whether files can be made in it.
+fn writable(directory: &Path) -> io::Result<()> {
+    make_directory(directory)?;
+    nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK)?;
+    Ok(())
+}
+
+fn written_in_place(file: &Path) -> io::Result<()> {
+    nix::unistd::access(file, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::R_OK)?;
+    Ok(())
+}
+
+/// A directory in a place where everybody may write counts only if it is ours alone.
+fn own_directory(directory: &Path, user: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(directory)?;
+    if !metadata.is_dir() || metadata.uid() != user || metadata.mode() & 0o077 != 0 {
+        return Err(Errno::EPERM.into());
+    }
+    writable(directory)
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
+}
+
+fn lock(file: File, path: &Path) -> Result<Flock<File>> {
+    let mut file = file;
+    let mut waited = Duration::ZERO;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Ok(locked),
+            Err((back, Errno::EWOULDBLOCK)) if waited < LOCK_TIMEOUT => {
+                file = back;
+                std::thread::sleep(LOCK_POLL);
+                waited += LOCK_POLL;
+            }
+            Err((_, Errno::EWOULDBLOCK)) => {
+                return Err(Error::new(
+                    Kind::Transient,
+                    "write credentials",
+                    path.display().to_string(),
+                    format!("has been locked by another process for {} s", LOCK_TIMEOUT.as_secs()),
+                )
+                .advice("is another fedboot stopped?"));
+            }
+            Err((_, errno)) => return Err(write_error(path, &errno.into())),
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<(Vec<u8>, Option<fs::Metadata>)> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok((world::read_file(path)?, Some(metadata))),
+        Ok(metadata) if metadata.is_dir() => Err(Errno::EISDIR.into()),
+        Ok(_) => Err(io::Error::other("is not a regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), None)),
+        Err(error) => Err(error),
+    }
+}
+
+fn replace(
+    directory: &Path,
+    target: &Path,
+    content: &[u8],
+    old: Option<&fs::Metadata>,
+    directory_handle: &File,
+) -> io::Result<()> {
+    let mut prefix = OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".fedboot-");
+    let prefix = prefix.to_string_lossy().into_owned();
+    // The directory is locked, so whatever is left here belongs to a writer that was killed.
+    sweep(directory, |name| name.starts_with(&prefix));
+    let temporary = directory.join(format!("{prefix}{}", world::random_name::<6>()));
+    let mut file = new_file(&temporary)?;
+    let written = (|| {
+        file.write_all(content)?;
+        if let Some(old) = old {
+            // Root writing into somebody's home must not take the file away from them.
+            let mine = file.metadata()?;
+            if (mine.uid(), mine.gid()) != (old.uid(), old.gid()) {
+                let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
+            }
+        }
+        file.sync_all()?;
+        fs::rename(&temporary, target)
+    })();
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    // Some file systems cannot sync a directory; the new name stands all the same.
+    let _ = directory_handle.sync_all();
+    Ok(())
+}
+
+/// Overwrites without truncating first: a reader in between finds old or new bytes, and a full disk is noticed before
+/// the first one changes.
+fn overwrite(file: &File, content: &[u8]) -> io::Result<()> {
+    let length = content.len() as u64;
+    if length > file.metadata()?.len() {
+        nix::fcntl::posix_fallocate(file, 0, i64::try_from(length).unwrap_or(i64::MAX))?;
+    }
+    file.write_all_at(content, 0)?;
+    file.set_len(length)?;
+    let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
+    file.sync_all()
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Removes the files in `directory` that `is_ours` by name and that no living process holds locked.
+fn sweep(directory: &Path, is_ours: impl Fn(&str) -> bool) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(&is_ours)) {
+        if let Ok(file) = File::open(entry.path())
+            && Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn write_error(path: &Path, error: &io::Error) -> Error {
+    let transient = matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ResourceBusy);
+    let kind = if transient { Kind::Transient } else { Kind::Fatal };
+    let advice = match error.raw_os_error() {
+        Some(libc::EROFS | libc::EACCES | libc::EPERM) => {
+            "name a writable --credentials-file, or mount a writable volume"
+        }
+        Some(libc::EISDIR) => "--credentials-file must name a file",
+        Some(libc::ENOSPC | libc::EDQUOT) => "free some space; the file is as it was",
+        _ => "",
+    };
+    Error::new(kind, "write credentials", path.display().to_string(), world::plain(error)).advice(advice)
+}

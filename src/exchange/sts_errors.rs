@@ -1,0 +1,113 @@
+//! What AWS STS's error codes mean for the next try, and for the user.
+
+use crate::error::Kind;
+use crate::flow::Claims;
+
+/// How to go on after an answer with `status` and error `code`.
+pub fn kind(status: u16, code: &str) -> Kind {
+    match code {
+        "ExpiredTokenException" | "ExpiredToken" | "InvalidIdentityToken" => Kind::RefusedProof,
+        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "IDPCommunicationError" => Kind::Transient,
+        _ if status >= 500 || status == 429 || status == 408 => Kind::Transient,
+        _ => Kind::Fatal,
+    }
+}
+
+/// What the user should do after error `code`, shown the claims that AWS saw.
+pub fn advice(code: &str, role_arn: &str, claims: &Claims) -> String {
+    match code {
+        "AccessDenied" => format!(
+            "AWS matched {}; {role_arn} must exist and its trust policy must allow sts:AssumeRoleWithWebIdentity to \
+             {{\"Federated\":\"accounts.google.com\"}} on the condition {}",
+            describe(claims),
+            condition(claims)
+        ),
+        "InvalidIdentityToken" => format!(
+            "AWS matched {}; a trust policy's condition for it is {}. AWS knows accounts.google.com by itself: an IAM OIDC \
+             provider made for it breaks the exchange, so delete one if there is; a token of another issuer needs one",
+            describe(claims),
+            condition(claims)
+        ),
+        "ExpiredTokenException" | "ExpiredToken" => {
+            format!("AWS saw {}; check this machine's clock, or whoever keeps the token file fresh", describe(claims))
+        }
+        "IDPRejectedClaim" => format!("AWS saw {}; Google no longer stands by this token", describe(claims)),
+        "ValidationError" | "InvalidParameterValue" => {
+            "check --role-arn, --role-session-name and --duration (15m up to the role's maximum session duration)"
+                .into()
+        }
+        "RegionDisabledException" => {
+            "activate STS for this region in the account's settings, or name another --region".into()
+        }
+        "MalformedPolicyDocument" | "PackedPolicyTooLarge" => "check the role's session policies and tags".into(),
+        "IDPCommunicationError" => "AWS could not reach the token's issuer".into(),
+        _ => String::new(),
+    }
+}
+
+/// The claims under AWS's own names for them: `accounts.google.com:aud` is `azp` where the token has one.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif>
+fn describe(claims: &Claims) -> String {
+    let none = String::from("none");
+    format!(
+        "iss={}, sub={}, azp={}, aud={}, email={}",
+        claims.iss,
+        claims.sub,
+        claims.azp.as_ref().unwrap_or(&none),
+        claims.aud.join(" "),
+        claims.email.as_ref().unwrap_or(&none)
+    )
+}
+
+/// The trust policy's condition that admits exactly this workload, by the stable claim, and this audience.
+fn condition(claims: &Claims) -> String {
+    let mut equals = serde_json::Map::new();
+    equals.insert("accounts.google.com:sub".into(), claims.sub.as_str().into());
+    // `oaud` names the real audience only where `azp` takes the place of `aud`.
+    let audience = if claims.azp.is_some() { "accounts.google.com:oaud" } else { "accounts.google.com:aud" };
+    if let Some(aud) = claims.aud.first() {
+        equals.insert(audience.into(), aud.as_str().into());
+    }
+    serde_json::json!({ "StringEquals": equals }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_table() {
+        for (status, code, expected) in [
+            (400, "ExpiredTokenException", Kind::RefusedProof),
+            (400, "InvalidIdentityToken", Kind::RefusedProof),
+            (400, "Throttling", Kind::Transient),
+            (400, "ThrottlingException", Kind::Transient),
+            (400, "RequestLimitExceeded", Kind::Transient),
+            (400, "IDPCommunicationError", Kind::Transient),
+            (500, "InternalFailure", Kind::Transient),
+            (503, "", Kind::Transient),
+            (429, "", Kind::Transient),
+            (403, "AccessDenied", Kind::Fatal),
+            (400, "ValidationError", Kind::Fatal),
+            (400, "MalformedPolicyDocument", Kind::Fatal),
+            (400, "PackedPolicyTooLarge", Kind::Fatal),
+            (403, "RegionDisabledException", Kind::Fatal),
+            (403, "IDPRejectedClaim", Kind::Fatal),
+            (400, "SomethingNew", Kind::Fatal),
+        ] {
+            assert_eq!(kind(status, code), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn the_condition_names_what_aws_matches() {
+        let claims =
+            Claims { sub: "117".into(), azp: Some("117".into()), aud: vec!["sts".into()], ..Claims::default() };
+        assert_eq!(
+            condition(&claims),
+            r#"{"StringEquals":{"accounts.google.com:oaud":"sts","accounts.google.com:sub":"117"}}"#
+        );
+        let claims = Claims { azp: None, ..claims };
+        assert!(condition(&claims).contains(r#""accounts.google.com:aud":"sts""#));
+    }
+}

@@ -1,0 +1,43 @@
+//! An ID token that somebody else keeps fresh in a file: a projected Kubernetes service-account token, a CI system's
+//! token, or one written by `gcloud auth print-identity-token` for a try.
+//!
+//! The file is read anew for each exchange. The kubelet replaces its file long before the token expires:
+//! <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#serviceaccount-token-volume-projection>.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Kind, Result};
+use crate::flow::{BoxFuture, Fact, Identity, Proof};
+use crate::http::Http;
+use crate::world;
+
+/// A token file.
+pub struct TokenFile {
+    path: PathBuf,
+}
+
+impl TokenFile {
+    /// The file at `path`, an absolute one.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+}
+
+impl Identity for TokenFile {
+    fn prove<'a>(&'a self, _: &'a Http) -> BoxFuture<'a, Result<Proof>> {
+        Box::pin(async move {
+            let step = "read the Google ID token";
+            let address = self.path.display().to_string();
+            let failed = |problem: String| {
+                Error::new(Kind::Fatal, step, address.clone(), problem)
+                    .advice("--google-token-file must name a file that holds one ID token")
+            };
+            let bytes = world::read_file(&self.path).map_err(|error| failed(world::plain(&error)))?;
+            super::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))
+        })
+    }
+
+    fn fact<'a>(&'a self, _: &'a Http, _: &'a Fact) -> BoxFuture<'a, Result<Option<String>>> {
+        Box::pin(async { Ok(None) })
+    }
+}

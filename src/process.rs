@@ -1,0 +1,455 @@
+//! The only Unix corner: argv, spawning the agent, watching the command, becoming it. All `unsafe` is here.
+#![allow(unsafe_code, reason = "fork, exec and friends have no safe interface; each use says why it is sound")]
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::unistd::{ForkResult, Pid};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::error::{Error, Kind, Result};
+use crate::flow::Environment;
+
+/// What argv\[1\] of the agent is; nothing that anybody would type.
+pub const AGENT: &str = "--fedboot-agent";
+/// Where a command is looked for when `PATH` is not set, as container runtimes have it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How often the command is looked at on a kernel that knows no pidfd.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Defines the C entry point, which calls `$run(&[OsString]) -> u8`.
+///
+/// Rust's own start-up would set SIGPIPE to ignored and open closed standard descriptors, and the command would
+/// inherit both.
+#[macro_export]
+macro_rules! entry {
+    ($run:path) => {
+        /// # Safety
+        /// Only for the C library to call.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn main(count: i32, argv: *const *const std::ffi::c_char) -> i32 {
+            // SAFETY: these are the C library's own.
+            i32::from($run(&unsafe { $crate::process::arguments(count, argv) }))
+        }
+    };
+}
+
+/// argv as the C library hands it over; std's own copy of it is there only on glibc.
+///
+/// # Safety
+/// `argv` points to `count` pointers to NUL-terminated strings.
+#[doc(hidden)]
+pub unsafe fn arguments(count: i32, argv: *const *const std::ffi::c_char) -> Vec<OsString> {
+    (0..usize::try_from(count).unwrap_or(0))
+        .map(|index| {
+            // SAFETY: the caller says so.
+            let argument = unsafe { CStr::from_ptr(*argv.add(index)) };
+            OsString::from_vec(argument.to_bytes().to_vec())
+        })
+        .collect()
+}
+
+/// The parent's end of a started agent.
+pub struct Agent {
+    report: OwnedFd,
+}
+
+/// Starts the own executable again as the agent: a session of its own, an orphan, with none of the command's
+/// descriptors but stderr. Its standard input is a pidfd of this process (which outlives an exec), its standard
+/// output the pipe of its report.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn spawn_agent(options: &[OsString]) -> Result<Agent> {
+    let failed = |what: &str, errno: Errno| {
+        Error::new(Kind::Fatal, "start the agent", "", format!("{what} failed: {}", errno.desc()))
+    };
+    let (report, agent_report) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed("pipe", errno))?;
+    // Where the caller closed 0, 1 or 2, the kernel hands them out again: those numbers are the command's.
+    let report = above_standard(report).map_err(|errno| failed("fcntl", errno))?;
+    let agent_report = above_standard(agent_report).map_err(|errno| failed("fcntl", errno))?;
+    let own = nix::unistd::getpid();
+    let watched = match pidfd_open(own) {
+        Ok(pidfd) => above_standard(pidfd),
+        Err(_) => open_null(),
+    }
+    .map_err(|errno| failed("open", errno))?;
+    let mut argv = vec![c"fedboot".to_owned(), c_string(AGENT.as_ref()), c_string(own.to_string().as_ref())];
+    argv.extend(options.iter().map(|option| c_string(option)));
+    // SAFETY: this process has one thread, so the child may go on as an ordinary process.
+    match unsafe { nix::unistd::fork() }.map_err(|errno| failed("fork", errno))? {
+        ForkResult::Parent { child } => {
+            let _ = nix::sys::wait::waitpid(child, None);
+            forget_child_signal();
+            Ok(Agent { report })
+        }
+        ForkResult::Child => {
+            let _ = nix::unistd::setsid();
+            // SAFETY: as above. The second fork makes the agent an orphan, so that no `wait` of the command's meets it.
+            match unsafe { nix::unistd::fork() } {
+                Ok(ForkResult::Child) => become_agent(&watched, &agent_report, &argv),
+                _ => exit_now(0),
+            }
+        }
+    }
+}
+
+fn become_agent(watched: &OwnedFd, report: &OwnedFd, argv: &[CString]) -> ! {
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    // SAFETY: the numbers 0 and 1 belong to nobody in this process; `watched` and `report` are above 2.
+    unsafe {
+        libc::dup2(watched.as_raw_fd(), 0);
+        libc::dup2(report.as_raw_fd(), 1);
+        if libc::fcntl(2, libc::F_GETFD) < 0 && libc::open(c"/dev/null".as_ptr(), libc::O_WRONLY) > 2 {
+            exit_now(1);
+        }
+    }
+    close_inherited();
+    let errno = nix::unistd::execv(c"/proc/self/exe", argv).err();
+    let reason = match errno {
+        // The only way the parent can learn of it.
+        Some(errno) => format!("cannot execute /proc/self/exe: {} (is /proc mounted?)", errno.desc()),
+        None => String::new(),
+    };
+    let _ = nix::unistd::write(report, reason.as_bytes());
+    exit_now(1)
+}
+
+/// Marks everything above the standard descriptors to be closed by exec.
+fn close_inherited() {
+    // SAFETY: plain system call; it changes flags of descriptors that this process does not use after the exec.
+    if unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) } == 0 {
+        return;
+    }
+    for entry in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        if let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()).filter(|fd| *fd > 2) {
+            // SAFETY: as above.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
+/// The exit of the first child may stand as a pending SIGCHLD where the caller blocks it; the command must not see it.
+fn forget_child_signal() {
+    let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    // SAFETY: both pointers are to live values.
+    unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &raw const none) };
+}
+
+impl Agent {
+    /// Reads the agent's report until it is complete or the agent closes its end.
+    ///
+    /// # Errors
+    /// After `timeout`, or where reading fails.
+    pub fn read_report(&self, timeout: Duration) -> io::Result<Vec<u8>> {
+        let mut report = Vec::new();
+        let mut buffer = [0; 4096];
+        // The agent keeps the time itself; this is for one that cannot (stopped, say), so it need not be exact.
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        loop {
+            match poll(&mut [PollFd::new(self.report.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno.into()),
+                Ok(_) => {}
+            }
+            match nix::unistd::read(&self.report, &mut buffer) {
+                Ok(0) => return Ok(report),
+                Ok(count) => report.extend_from_slice(&buffer[..count]),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+/// As pid 1 the kernel delivers no signal that has its default disposition, so a container could not be stopped while
+/// it waits for credentials. Exec sets these handlers back to the default.
+pub fn let_signals_end_pid_1() {
+    extern "C" fn end(signal: i32) {
+        // SAFETY: `_exit` may be called from a signal handler.
+        unsafe { libc::_exit(128 + signal) }
+    }
+    if nix::unistd::getpid().as_raw() != 1 {
+        return;
+    }
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
+        let action = SigAction::new(SigHandler::Handler(end), SaFlags::SA_RESTART, SigSet::empty());
+        // SAFETY: the handler does nothing but `_exit`.
+        if let Ok(old) = unsafe { sigaction(signal, &action) }
+            && matches!(old.handler(), SigHandler::SigIgn)
+        {
+            // SAFETY: puts back what was there.
+            let _ = unsafe { sigaction(signal, &old) };
+        }
+    }
+}
+
+/// Finds `command` as a shell would: by its path, else in `path`.
+///
+/// # Errors
+/// [`Kind::NotFound`] or [`Kind::NotExecutable`].
+pub fn find_command(command: &OsStr, path: Option<&OsStr>) -> Result<CString> {
+    let mut found = None;
+    for candidate in candidates(command, path) {
+        let file = Path::new(OsStr::from_bytes(candidate.as_bytes()));
+        match fs::metadata(file) {
+            Ok(metadata) if metadata.is_dir() => found = Some("is a directory"),
+            Ok(_) if nix::unistd::eaccess(file, nix::unistd::AccessFlags::X_OK).is_ok() => return Ok(candidate),
+            Ok(metadata) => {
+                let anyone = metadata.permissions().mode() & 0o111 != 0;
+                found = Some(if anyone { "may not be executed by this user" } else { "has no execute permission" });
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => found = Some("may not be looked at"),
+            Err(_) => {}
+        }
+    }
+    let name = command.to_string_lossy();
+    Err(match found {
+        Some(problem) => Error::new(Kind::NotExecutable, "run the command", name, problem),
+        None if command.as_bytes().contains(&b'/') => {
+            Error::new(Kind::NotFound, "run the command", name, "does not exist")
+        }
+        None => Error::new(Kind::NotFound, "run the command", name, "is in no directory of PATH"),
+    })
+}
+
+fn candidates(command: &OsStr, path: Option<&OsStr>) -> Vec<CString> {
+    let name = command.as_bytes();
+    if name.is_empty() {
+        return Vec::new();
+    }
+    if name.contains(&b'/') {
+        return vec![c_string(command)];
+    }
+    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
+    path.as_bytes()
+        .split(|byte| *byte == b':')
+        .map(|directory| {
+            let directory = if directory.is_empty() { b"." } else { directory };
+            c_string(OsStr::from_bytes(&[directory, b"/", name].concat()))
+        })
+        .collect()
+}
+
+/// Becomes the command: same process, argv as bytes, the environment with `changes`, all else as it is.
+///
+/// Comes back only with the reason why it could not.
+pub fn exec(file: &CStr, command: &[OsString], changes: &Environment) -> Error {
+    let argv: Vec<_> = command.iter().map(|argument| c_string(argument)).collect();
+    let environment = changed_environment(changes);
+    let errno = match nix::unistd::execve(file, &argv, &environment) {
+        Ok(never) => match never {},
+        Err(errno) => errno,
+    };
+    let problem = match errno {
+        // The file was there a moment ago.
+        Errno::ENOENT => "cannot be executed: its interpreter (after #!, or the dynamic linker) does not exist",
+        Errno::ENOEXEC => "cannot be executed: neither a program for this machine nor a script that begins with #!",
+        Errno::E2BIG => "cannot be executed: arguments and environment together are too long",
+        other => other.desc(),
+    };
+    Error::new(Kind::NotExecutable, "run the command", file.to_string_lossy(), problem)
+}
+
+/// The environment entry by entry as it was given, malformed and doubled ones too, but for `changes`.
+fn changed_environment(changes: &Environment) -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const std::ffi::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: one thread; the C library's list ends with a null pointer and its entries are NUL-terminated.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            entries.push(CStr::from_ptr(*entry).to_owned());
+            entry = entry.add(1);
+        }
+    }
+    let touched = |entry: &CString| {
+        let name = entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+        entry.as_bytes().contains(&b'=')
+            && (changes.unset.iter().any(|unset| unset.as_bytes() == name)
+                || changes.set.iter().any(|(set, _)| set.as_bytes() == name))
+    };
+    entries.retain(|entry| !touched(entry));
+    for (name, value) in &changes.set {
+        entries.push(c_string(OsStr::from_bytes(&[name.as_bytes(), b"=", value.as_bytes()].concat())));
+    }
+    entries
+}
+
+/// The agent's own end of what [`spawn_agent`] set up.
+pub struct Parent {
+    pidfd: Option<OwnedFd>,
+    pid: Pid,
+    start_time: Option<u64>,
+    report: Option<OwnedFd>,
+}
+
+impl Parent {
+    /// Takes the report pipe and the pidfd over, and makes this process fit to live beside another: its own name, no
+    /// claim on the command's working directory, no death by a signal that is meant for the command.
+    pub fn adopt(pid: &OsStr) -> Option<Self> {
+        let pid = Pid::from_raw(pid.to_str()?.parse().ok()?);
+        // SAFETY: nothing else in this process knows the numbers 0 and 1.
+        let (watched, report) = unsafe { (OwnedFd::from_raw_fd(0), OwnedFd::from_raw_fd(1)) };
+        let report = above_standard(report).ok()?;
+        let watched = above_standard(watched).ok()?;
+        // Numbers 0 and 1 stay taken, so that no socket ever becomes somebody's standard output.
+        for fd in [0, 1] {
+            // SAFETY: both were just freed.
+            if unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) } != fd {
+                return None;
+            }
+        }
+        // SAFETY: a NUL-terminated name; nothing else is read.
+        unsafe { libc::prctl(libc::PR_SET_NAME, c"fedboot".as_ptr()) };
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        // A stopping container may signal every process in it; the command may need credentials while it drains, and
+        // the agent ends with it anyway.
+        for signal in [Signal::SIGPIPE, Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+            // SAFETY: no handler is installed.
+            let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) };
+        }
+        let pidfd = is_pidfd(&watched).then_some(watched);
+        let start_time = if pidfd.is_none() { start_time(pid) } else { None };
+        Some(Self { pidfd, pid, start_time, report: Some(report) })
+    }
+
+    /// Sends the report and closes the pipe. Nothing is sent twice.
+    pub fn report(&mut self, report: &[u8]) {
+        if let Some(pipe) = self.report.take() {
+            let _ = fs::File::from(pipe).write_all(report);
+        }
+    }
+
+    /// Takes out what [`Watch::ended`] needs.
+    pub fn watch(&mut self) -> Watch {
+        Watch { pidfd: self.pidfd.take(), pid: self.pid, start_time: self.start_time }
+    }
+}
+
+/// Watches the process that became the command.
+pub struct Watch {
+    pidfd: Option<OwnedFd>,
+    pid: Pid,
+    start_time: Option<u64>,
+}
+
+impl Watch {
+    /// Waits for its end.
+    pub async fn ended(self) {
+        // SAFETY: an `OwnedFd` keeps its descriptor open and its number the same.
+        let register = |pidfd| unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+        if let Some(pidfd) = self.pidfd.and_then(|pidfd| register(pidfd).ok()) {
+            let _ = pidfd.readable().await;
+            return;
+        }
+        // gVisor and kernels before 5.3: a process of this number with another start time is another process.
+        while nix::sys::signal::kill(self.pid, None) != Err(Errno::ESRCH) && start_time(self.pid) == self.start_time {
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`: <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
+fn start_time(pid: Pid) -> Option<u64> {
+    let mut stat = String::new();
+    fs::File::open(format!("/proc/{pid}/stat")).ok()?.read_to_string(&mut stat).ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    let mut fields = after_name.split_whitespace();
+    // A zombie is gone as far as its agent is concerned.
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// Whether the parent could open a pidfd; otherwise it passed `/dev/null`, the one character device it opens.
+fn is_pidfd(fd: &OwnedFd) -> bool {
+    nix::sys::stat::fstat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT != libc::S_IFCHR)
+}
+
+fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: plain system call; a descriptor that it returns is nobody else's.
+    unsafe {
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0))?;
+        Ok(OwnedFd::from_raw_fd(RawFd::try_from(fd).map_err(|_| Errno::EBADF)?))
+    }
+}
+
+fn open_null() -> nix::Result<OwnedFd> {
+    let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
+    above_standard(null)
+}
+
+/// Moves a descriptor out of the numbers 0 to 2.
+#[expect(clippy::needless_pass_by_value, reason = "the old number is closed")]
+fn above_standard(fd: OwnedFd) -> nix::Result<OwnedFd> {
+    let copy = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: F_DUPFD_CLOEXEC returned a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// An argument as C has it. What came from argv, environ or our own texts holds no NUL.
+fn c_string(text: &OsStr) -> CString {
+    let bytes: Vec<u8> = text.as_bytes().iter().copied().filter(|byte| *byte != 0).collect();
+    CString::new(bytes).unwrap_or_default()
+}
+
+fn exit_now(code: i32) -> ! {
+    // SAFETY: ends the process without running anything.
+    unsafe { libc::_exit(code) }
+}
+
+/// Whether stderr is a terminal.
+pub fn stderr_is_terminal() -> bool {
+    // SAFETY: asks about a number, open or not.
+    unsafe { libc::isatty(2) == 1 }
+}
+
+/// Writes `line` to stderr if it can be taken without waiting: the pipe is the command's too, and whoever reads it
+/// may have stopped.
+pub fn write_stderr(line: &[u8]) {
+    // SAFETY: the number 2 is never closed by fedboot; if the caller closed it, the calls below fail.
+    let stderr = unsafe { std::os::fd::BorrowedFd::borrow_raw(2) };
+    let mut ready = [PollFd::new(stderr, PollFlags::POLLOUT)];
+    if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count == 1) {
+        let _ = nix::unistd::write(stderr, line);
+    }
+}
+
+/// For the parent when it has nothing left to do but to say why: a closed pipe must not change its exit code.
+pub fn ignore_broken_pipes() {
+    // SAFETY: no handler is installed, and no command follows that would inherit it.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+}
+
+/// Writes to standard output, for `--help` and its like.
+pub fn write_stdout(text: &str) {
+    // SAFETY: as in `write_stderr`.
+    let stdout = unsafe { std::os::fd::BorrowedFd::borrow_raw(1) };
+    let mut rest = text.as_bytes();
+    while let Ok(count @ 1..) = nix::unistd::write(stdout, rest) {
+        rest = &rest[count..];
+    }
+}
+
+/// Gives the working directory up: nobody's file system shall stay busy because of the agent.
+pub fn leave_directory() {
+    let _ = nix::unistd::chdir(c"/");
+}

@@ -1,0 +1,44 @@
+//! How long to wait before the next try: exponential backoff with full jitter, a pure function.
+//!
+//! Full jitter because thousands of workers start in the same second:
+//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
+
+use std::time::Duration;
+
+/// The first wait and the longest one.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+}
+
+/// While the command waits: a metadata server that is three seconds late should cost little more than that.
+pub const BOOT: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(5) };
+
+/// While the command runs on the last good credentials.
+pub const REFRESH: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(60) };
+
+impl Backoff {
+    /// The wait after the `failures`-th failure in a row (from 1), with `random` in `0.0..1.0`: up to
+    /// `first · 2^(failures-1)`, at most `longest`, and at least half of `first`, so that no draw of the dice makes
+    /// a busy loop.
+    pub fn delay(self, failures: u32, random: f64) -> Duration {
+        let ceiling = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.longest);
+        let floor = self.first / 2;
+        floor + ceiling.saturating_sub(floor).mul_f64(random)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_to_the_cap_and_never_to_nothing() {
+        for (failures, random, millis) in
+            [(1, 0.0, 1000), (1, 1.0, 2000), (2, 1.0, 4000), (6, 1.0, 60_000), (u32::MAX, 1.0, 60_000), (9, 0.0, 1000)]
+        {
+            assert_eq!(REFRESH.delay(failures, random), Duration::from_millis(millis), "{failures} {random}");
+        }
+    }
+}

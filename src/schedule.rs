@@ -1,0 +1,74 @@
+//! When to refresh, and how loudly to complain: pure functions of time.
+//!
+//! Half the lifetime clears every SDK's own refresh window for lifetimes from 45 minutes up (botocore asks from
+//! 15 minutes before expiry, Go and Node from 5), and a session of 12 hours survives an outage of 6.
+
+use std::time::{Duration, SystemTime};
+
+use crate::log::Severity;
+
+/// How long the wall clock may go unread while waiting: it can be set, and it jumps after a suspend.
+pub const CLOCK_CHECK: Duration = Duration::from_secs(60);
+
+/// The wait after credentials that look expired on arrival: the clock is wrong, and hurrying does not mend it.
+const AFTER_EXPIRED_ON_ARRIVAL: Duration = Duration::from_secs(60);
+
+/// How long after `issued` to refresh: half the lifetime, ±10 % by `random` in `0.0..1.0`, so that a thousand
+/// workers that started together do not refresh together. Never under a second.
+pub fn refresh_after(issued: SystemTime, expiration: SystemTime, random: f64) -> Duration {
+    match expiration.duration_since(issued) {
+        Ok(lifetime) if !lifetime.is_zero() => lifetime.mul_f64(0.5 * (0.9 + 0.2 * random)).max(Duration::from_secs(1)),
+        _ => AFTER_EXPIRED_ON_ARRIVAL,
+    }
+}
+
+/// How serious a failed refresh is at `now`: a warning, an error in the last ten minutes or the last quarter of the
+/// lifetime (whichever is shorter), critical once nothing valid is left. Ten minutes, because that is when botocore
+/// begins to insist on fresh credentials.
+pub fn severity(now: SystemTime, issued: SystemTime, expiration: SystemTime) -> Severity {
+    let lifetime = expiration.duration_since(issued).unwrap_or_default();
+    match expiration.duration_since(now) {
+        Err(_) => Severity::Critical,
+        Ok(left) if left.is_zero() => Severity::Critical,
+        Ok(left) if left < Duration::from_secs(600).min(lifetime / 4) => Severity::Error,
+        Ok(_) => Severity::Warning,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn refreshes_at_half_the_lifetime_give_or_take_a_tenth() {
+        for (lifetime, random, seconds) in
+            [(3600, 0.5, 1800.0), (3600, 0.0, 1620.0), (3600, 1.0, 1980.0), (43_200, 0.5, 21_600.0), (1, 0.5, 1.0)]
+        {
+            let wait = refresh_after(at(1000), at(1000 + lifetime), random).as_secs_f64();
+            assert!((wait - seconds).abs() < 1e-6, "{lifetime} {random}: {wait}");
+        }
+    }
+
+    #[test]
+    fn a_past_expiration_is_no_busy_loop() {
+        assert_eq!(refresh_after(at(1000), at(1000), 0.5), Duration::from_secs(60));
+        assert_eq!(refresh_after(at(1000), at(10), 0.5), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn severity_rises_as_expiry_nears() {
+        for (now, severity_then) in [
+            (1800, Severity::Warning),
+            (2990, Severity::Warning),
+            (3010, Severity::Error),
+            (3600, Severity::Critical),
+            (9000, Severity::Critical),
+        ] {
+            assert_eq!(severity(at(now), at(0), at(3600)), severity_then, "at {now}");
+        }
+    }
+}

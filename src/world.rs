@@ -1,0 +1,147 @@
+//! The only door to the outside: clock, environment, randomness, files. (HTTP is [`crate::http`].)
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// Everything that is not a function of fedboot's own data. Tests build their own.
+pub struct World {
+    variables: Vec<(OsString, OsString)>,
+    clock: Box<dyn Fn() -> SystemTime>,
+    /// The caller's home directory, if there is a way to know it.
+    pub home: Option<PathBuf>,
+    /// The directory that relative paths start from.
+    pub working_directory: PathBuf,
+    /// The kernel's host name.
+    pub hostname: String,
+    /// The effective user id.
+    pub user: u32,
+}
+
+/// No file that fedboot reads (tokens, CA bundles, credentials) is larger.
+const LARGEST_FILE: u64 = 4 << 20;
+
+impl World {
+    /// The real world.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn real() -> Self {
+        let user = nix::unistd::geteuid();
+        let variables: Vec<_> = std::env::vars_os().collect();
+        let home = variables
+            .iter()
+            .find(|(name, value)| name == "HOME" && !value.is_empty())
+            .map(|(_, value)| PathBuf::from(value))
+            .or_else(|| nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.dir))
+            .filter(|home| home.is_absolute());
+        Self {
+            variables,
+            clock: Box::new(SystemTime::now),
+            home,
+            working_directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            user: user.as_raw(),
+        }
+    }
+
+    /// A world with these variables and this clock, and nothing else in it.
+    pub fn imagined(variables: &[(&str, &str)], clock: impl Fn() -> SystemTime + 'static) -> Self {
+        Self {
+            variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            clock: Box::new(clock),
+            home: None,
+            working_directory: PathBuf::from("/"),
+            hostname: "imagined-host".into(),
+            user: 0,
+        }
+    }
+
+    /// The variable's value; an empty one counts as unset, as the AWS SDKs have it.
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        self.variables
+            .iter()
+            .find(|(candidate, _)| candidate == name)
+            .map(|(_, value)| value.clone())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The variable's value as text; what is not UTF-8 keeps what can be read.
+    pub fn text_variable(&self, name: &str) -> Option<String> {
+        self.variable(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    /// The wall clock, which decides: credentials expire by it.
+    pub fn now(&self) -> SystemTime {
+        (self.clock)()
+    }
+
+    /// The clock that nobody can set, for timeouts.
+    pub fn monotonic(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Waits.
+    pub async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// `N` random bytes.
+    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        random_bytes()
+    }
+
+    /// A random number in `0.0..1.0`.
+    pub fn random(&self) -> f64 {
+        f64::from(u32::from_ne_bytes(self.random_bytes())) / (f64::from(u32::MAX) + 1.0)
+    }
+
+    /// The path, absolute.
+    pub fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.working_directory.join(path)
+    }
+}
+
+/// `N` random bytes from the kernel.
+///
+/// # Panics
+/// Where the kernel has none to give: nothing that depends on them may go on.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::getrandom(&mut bytes).expect("the kernel gives random bytes");
+    bytes
+}
+
+/// Random letters and digits (hexadecimal) from `N` random bytes.
+pub fn random_name<const N: usize>() -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+    random_bytes::<N>().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// The whole file, if it is of a sane size.
+///
+/// # Errors
+/// Those of opening and reading; `FileTooLarge` above 4 MiB.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+/// Bytes from argv or a pipe as an operating-system string.
+pub fn os_string(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
+}
+
+/// What went wrong with a file, in plain words and without Rust's `(os error N)`.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_lowercase()
+}
