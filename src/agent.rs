@@ -15,7 +15,7 @@ use crate::process::{self, Parent};
 use crate::report::Report;
 use crate::retry;
 use crate::route::{self, Deliveries, Route};
-use crate::schedule::{self, CLOCK_CHECK};
+use crate::schedule;
 use crate::world::World;
 
 /// Runs the agent of the process whose id is the first of `arguments`; options follow. Comes back when that process
@@ -141,7 +141,7 @@ impl Agent {
                     }
                 }
             };
-            self.wait(wait).await;
+            self.world.wait(wait).await;
         }
     }
 
@@ -221,15 +221,5 @@ impl Agent {
         };
         self.settings.log.error(now, severity, error, &more);
         wait
-    }
-
-    /// Waits by whichever clock comes first: the wall clock may be set, and stands still for nobody's suspend; the
-    /// other one cannot be set back.
-    async fn wait(&self, wait: Duration) {
-        let (wall, monotonic) = (self.world.now() + wait, self.world.monotonic() + wait);
-        while self.world.now() < wall && self.world.monotonic() < monotonic {
-            let left = monotonic - self.world.monotonic();
-            self.world.sleep(left.min(CLOCK_CHECK)).await;
-        }
     }
 }

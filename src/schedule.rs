@@ -7,9 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use crate::log::Severity;
 
-/// How long the wall clock may go unread while waiting: it can be set, and it jumps after a suspend.
-pub const CLOCK_CHECK: Duration = Duration::from_secs(60);
-
 /// The wait after credentials that look expired on arrival: the clock is wrong, and hurrying does not mend it.
 const AFTER_EXPIRED_ON_ARRIVAL: Duration = Duration::from_secs(60);
 

@@ -23,6 +23,9 @@ pub struct World {
     pub user: u32,
 }
 
+/// How long the wall clock may go unread.
+const CLOCK_CHECK: Duration = Duration::from_secs(60);
+
 /// No file that fedboot reads (tokens, CA bundles, credentials) is larger.
 const LARGEST_FILE: u64 = 4 << 20;
 
@@ -84,7 +87,16 @@ impl World {
         Instant::now()
     }
 
-    /// Waits.
+    /// Waits by whichever clock comes first: the wall clock may be set, and goes on through a suspend; the other one
+    /// cannot be set back. The wall clock is read at least once a minute.
+    pub async fn wait(&self, duration: Duration) {
+        let (wall, monotonic) = (self.now() + duration, self.monotonic() + duration);
+        while self.now() < wall && self.monotonic() < monotonic {
+            self.sleep(monotonic.duration_since(self.monotonic()).min(CLOCK_CHECK)).await;
+        }
+    }
+
+    /// Waits by the clock that nobody can set.
     pub async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
@@ -144,4 +156,47 @@ pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     text.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// Waits half an hour in a world whose wall clock jumps by `jump` seconds after ten minutes; says how many seconds
+    /// the wait took by the clock that nobody can set, and how often the wall clock was read.
+    async fn half_an_hour(jump: i64) -> (u64, u32) {
+        let start = Instant::now();
+        let reads = Rc::new(Cell::new(0));
+        let counter = reads.clone();
+        let world = World::imagined(&[], move || {
+            counter.set(counter.get() + 1);
+            let passed = start.elapsed();
+            let jump = if passed >= Duration::from_secs(600) { jump } else { 0 };
+            let seconds = 1_000_000_u64.saturating_add_signed(jump) + passed.as_secs();
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+        });
+        world.wait(Duration::from_secs(1800)).await;
+        (start.elapsed().as_secs(), reads.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumps_forth_ends_the_wait_within_a_minute() {
+        let (took, _) = half_an_hour(3600).await;
+        assert!((600..=660).contains(&took), "{took}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumps_back_does_not_prolong_the_wait() {
+        assert_eq!(half_an_hour(-3600).await.0, 1800);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_agent_sleeps_for_a_minute_at_a_time() {
+        let (took, reads) = half_an_hour(0).await;
+        assert_eq!(took, 1800);
+        assert!(reads <= 33, "{reads}");
+    }
 }

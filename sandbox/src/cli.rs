@@ -1,0 +1,183 @@
+//! argv → what to start.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use fedboot_sandbox::{Builder, Fault, Port, Role, Sandbox, ServiceAccount};
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt;
+
+const HELP: &str = "\
+Two clouds on loopback: a Google metadata server and IAM Credentials, and an AWS STS that verifies what they signed.
+
+fedboot-sandbox [OPTIONS] -- COMMAND [ARG…]   run COMMAND between them, end as it ends
+fedboot-sandbox [OPTIONS]                     print `export` lines and stay in the foreground
+
+  --service-account EMAIL        default service account of the instance
+  --no-service-account           an instance without one
+  --impersonable EMAIL           an account for which it may mint ID tokens; repeatable
+  --role ARN                     a role that trusts these accounts for sts.amazonaws.com; repeatable
+  --trust-policy FILE            the trust policy (JSON) of the --role before it
+  --attribute NAME=VALUE         instance metadata attribute; repeatable
+  --project-attribute NAME=VALUE project metadata attribute; repeatable
+  --region REGION                AWS_REGION for COMMAND
+  --credential-lifetime SECONDS  what AWS sessions last, whatever was asked for
+  --min-duration SECONDS         the shortest DurationSeconds that STS accepts (900)
+  --round-trip MS                puts STS that far away
+  --fault SERVICE:EFFECT…        metadata|jwks|iam_credentials|sts, with one of pass, delay=MS, status=N, error=CODE,
+                                 cut_body, close, hang, redirect=URL, garbage, captive, drip=MS, clock_skew=SECONDS,
+                                 wrong_certificate; then ,times=N ,always ,delay=MS ,on=ACTION; repeatable
+  --refuse-first SERVICE=SECONDS refuses connections at first
+  --request-log FILE             each request as a line of JSON
+  --port NAME=NUMBER             fixed port: metadata, google, google-tls, sts, sts-tls, control
+  --quiet                        says nothing
+  --help, --version
+";
+
+pub struct Options {
+    pub builder: Builder,
+    pub command: Vec<OsString>,
+    pub round_trip: Option<Duration>,
+    pub quiet: bool,
+}
+
+pub enum Asked {
+    Start(Box<Options>),
+    Print(String),
+}
+
+pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+    // Everything after the first `--` belongs to the command, whatever it looks like.
+    let mut own: Vec<OsString> = arguments.into_iter().collect();
+    let command = match own.iter().position(|argument| argument == "--") {
+        Some(at) => {
+            let command = own.split_off(at + 1);
+            own.pop();
+            if command.is_empty() {
+                return Err("a command is wanted after --".into());
+            }
+            command
+        }
+        None => Vec::new(),
+    };
+    let mut parser = lexopt::Parser::from_iter(own);
+    let mut builder = Sandbox::builder();
+    let (mut account, mut impersonable) = (None, Vec::new());
+    let mut roles: Vec<(String, Option<String>)> = Vec::new();
+    let (mut round_trip, mut quiet) = (None, false);
+    while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
+        let name = match argument {
+            Long(name) => name.to_string(),
+            Short('h') => "help".into(),
+            Short('V') => "version".into(),
+            Short(other) => return Err(format!("no option -{other}; see --help")),
+            Value(value) => {
+                let value = value.display();
+                return Err(format!("\"{value}\" stands alone; a command goes after --"));
+            }
+        };
+        let mut text = || -> Result<String, String> {
+            let value = parser.value().map_err(|e| e.to_string())?;
+            value.string().map_err(|e| format!("--{name}: {e}"))
+        };
+        builder = match name.as_str() {
+            "help" => return Ok(Asked::Print(HELP.into())),
+            "version" => {
+                let version = env!("CARGO_PKG_VERSION");
+                return Ok(Asked::Print(format!("fedboot-sandbox {version}\n")));
+            }
+            "service-account" => {
+                let email = ServiceAccount::new(text()?);
+                account = Some(email.clone());
+                builder.service_account(email)
+            }
+            "no-service-account" => builder.no_service_account(),
+            "impersonable" => {
+                let target = ServiceAccount::new(text()?);
+                impersonable.push(target.clone());
+                builder.impersonable(target)
+            }
+            "role" => {
+                roles.push((text()?, None));
+                builder
+            }
+            "trust-policy" => {
+                let file = text()?;
+                let policy = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
+                let last = roles.last_mut();
+                last.ok_or("--trust-policy belongs to the --role before it")?.1 = Some(policy);
+                builder
+            }
+            "attribute" => {
+                let (key, value) = pair(&name, &text()?)?;
+                builder.attribute(key, value)
+            }
+            "project-attribute" => {
+                let (key, value) = pair(&name, &text()?)?;
+                builder.project_attribute(key, value)
+            }
+            "region" => {
+                let region = text()?;
+                builder.settings(|settings| settings.region = region)
+            }
+            "credential-lifetime" => builder.credential_lifetime(seconds(&name, &text()?, 1.0)?),
+            "min-duration" => builder.min_duration(seconds(&name, &text()?, 1.0)?),
+            "round-trip" => {
+                round_trip = Some(seconds(&name, &text()?, 1e-3)?);
+                builder
+            }
+            "fault" => {
+                let (service, fault) = Fault::parse(&text()?)?;
+                builder.fault(service, fault)
+            }
+            "refuse-first" => {
+                let (service, time) = pair(&name, &text()?)?;
+                builder.refuse_first(service.parse()?, seconds(&name, &time, 1.0)?)
+            }
+            "request-log" => builder.request_log(text()?),
+            "port" => {
+                let (key, number) = pair(&name, &text()?)?;
+                let number = number.parse().map_err(|_| format!("--port {key}: no port \"{number}\""))?;
+                builder.port(port(&key)?, number)
+            }
+            "quiet" => {
+                quiet = true;
+                builder
+            }
+            _ => return Err(format!("no option --{name}; see --help")),
+        };
+    }
+    let mut trusted = impersonable;
+    trusted.extend(account.or(fedboot_sandbox::Settings::default().service_account));
+    for (arn, policy) in roles {
+        builder = builder.role(match policy {
+            Some(policy) => Role::new(arn, &policy),
+            None => Role::trusting(arn, &trusted, "sts.amazonaws.com"),
+        });
+    }
+    Ok(Asked::Start(Box::new(Options { builder, command, round_trip, quiet })))
+}
+
+fn pair(option: &str, text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("--{option} wants NAME=VALUE, not \"{text}\""))?;
+    Ok((name.to_string(), value.to_string()))
+}
+
+fn seconds(option: &str, text: &str, unit: f64) -> Result<Duration, String> {
+    let number: Option<f64> = text.parse().ok();
+    number
+        .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
+        .ok_or_else(|| format!("--{option} wants a number, not \"{text}\""))
+}
+
+fn port(name: &str) -> Result<Port, String> {
+    match name {
+        "metadata" => Ok(Port::Metadata),
+        "google" => Ok(Port::Google),
+        "google-tls" => Ok(Port::GoogleTls),
+        "sts" => Ok(Port::Sts),
+        "sts-tls" => Ok(Port::StsTls),
+        "control" => Ok(Port::Control),
+        _ => Err(format!("--port: no port is named \"{name}\"")),
+    }
+}

@@ -1,0 +1,373 @@
+//! Faults on command: what goes wrong, at which service, how often.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The services whose requests are logged and may be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// Google's metadata server.
+    Metadata,
+    /// Google's published keys.
+    Jwks,
+    /// Google's IAM Credentials API.
+    IamCredentials,
+    /// AWS's Security Token Service.
+    Sts,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Metadata, Self::Jwks, Self::IamCredentials, Self::Sts];
+
+    /// The name in JSON and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Jwks => "jwks",
+            Self::IamCredentials => "iam_credentials",
+            Self::Sts => "sts",
+        }
+    }
+}
+
+impl FromStr for Service {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|service| service.name() == text.replace('-', "_"))
+            .ok_or_else(|| format!("no service \"{text}\": metadata, jwks, iam_credentials or sts"))
+    }
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing but the delay, if there is one. In a queue it lets one request pass.
+    Pass,
+    /// This status instead of an answer.
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Body, as plain text unless a header says otherwise.
+        #[serde(default)]
+        body: String,
+        /// Additional headers.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+    },
+    /// An AWS error in AWS's XML.
+    Error {
+        /// AWS's code.
+        code: String,
+        /// The message, else AWS's usual one for that code.
+        message: Option<String>,
+        /// HTTP status, else AWS's usual one for that code.
+        status: Option<u16>,
+    },
+    /// The right answer with its full length announced, of which half arrives.
+    CutBody,
+    /// The connection ends before any answer.
+    Close,
+    /// Never an answer; the connection stays open.
+    Hang,
+    /// 302 to another place.
+    Redirect {
+        /// The `Location` header.
+        location: String,
+    },
+    /// 200 with bytes that mean nothing, not even UTF-8.
+    Garbage,
+    /// 200 with the HTML page of a hotel's network, without the service's own headers.
+    Captive,
+    /// The right answer, one byte at a time.
+    Drip {
+        /// Milliseconds between two bytes.
+        interval_ms: u64,
+    },
+    /// The clock of the service is wrong: at the metadata server and IAM Credentials `iat` and `exp` are shifted,
+    /// at STS the `Expiration` in the reply (not the real end of the credentials).
+    ClockSkew {
+        /// How far it is ahead.
+        seconds: i64,
+    },
+    /// The next TLS connections see a certificate of another authority.
+    WrongCertificate,
+}
+
+/// An [`Effect`] with its circumstances. Unless told otherwise it happens once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What happens.
+    #[serde(flatten)]
+    pub effect: Effect,
+    /// Milliseconds before it does.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// How many requests it hits.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// Hits every request, whatever `times` says.
+    #[serde(default)]
+    pub always: bool,
+    /// Hits only requests with this action, or with this text in their path.
+    #[serde(default)]
+    pub on: Option<String>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl From<Effect> for Fault {
+    fn from(effect: Effect) -> Self {
+        Self { effect, delay_ms: 0, times: 1, always: false, on: None }
+    }
+}
+
+impl Fault {
+    /// Lets a request pass: to say "first well, then badly".
+    pub fn pass() -> Self {
+        Effect::Pass.into()
+    }
+
+    /// The right answer, late.
+    pub fn delay(delay: Duration) -> Self {
+        Self::pass().after(delay)
+    }
+
+    /// A status with a body.
+    pub fn status(status: u16, body: impl Into<String>) -> Self {
+        Effect::Status { status, body: body.into(), headers: BTreeMap::new() }.into()
+    }
+
+    /// An AWS error with its usual status and message.
+    pub fn error(code: impl Into<String>) -> Self {
+        Effect::Error { code: code.into(), message: None, status: None }.into()
+    }
+
+    /// Half of the right answer.
+    pub fn cut_body() -> Self {
+        Effect::CutBody.into()
+    }
+
+    /// The connection closes without an answer.
+    pub fn close() -> Self {
+        Effect::Close.into()
+    }
+
+    /// Never an answer.
+    pub fn hang() -> Self {
+        Effect::Hang.into()
+    }
+
+    /// 302 to `location`.
+    pub fn redirect(location: impl Into<String>) -> Self {
+        Effect::Redirect { location: location.into() }.into()
+    }
+
+    /// 200 with nonsense.
+    pub fn garbage() -> Self {
+        Effect::Garbage.into()
+    }
+
+    /// 200 with an HTML page.
+    pub fn captive() -> Self {
+        Effect::Captive.into()
+    }
+
+    /// The right answer byte by byte.
+    pub fn drip(interval: Duration) -> Self {
+        Effect::Drip { interval_ms: interval.as_millis() as u64 }.into()
+    }
+
+    /// A clock that is `seconds` ahead.
+    pub fn clock_skew(seconds: i64) -> Self {
+        Effect::ClockSkew { seconds }.into()
+    }
+
+    /// A certificate of another authority on the next connection.
+    pub fn wrong_certificate() -> Self {
+        Effect::WrongCertificate.into()
+    }
+
+    /// Hits the next `times` requests.
+    pub fn times(mut self, times: u32) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Hits every request until it is cleared.
+    pub fn always(mut self) -> Self {
+        self.always = true;
+        self
+    }
+
+    /// Hits only requests with this action, or with this text in their path.
+    pub fn on(mut self, action: impl Into<String>) -> Self {
+        self.on = Some(action.into());
+        self
+    }
+
+    /// Waits before it happens.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay_ms = delay.as_millis() as u64;
+        self
+    }
+
+    /// Reads the form of the command line, `SERVICE:EFFECT[=VALUE][,MORE]…`, for example
+    /// `sts:error=Throttling,times=2`, `metadata:delay=50,always,on=identity`, `sts:status=503`, `sts:hang`.
+    pub fn parse(text: &str) -> Result<(Service, Self), String> {
+        let wrong = |why: &str| format!("fault \"{text}\": {why}");
+        let (service, rest) = text.split_once(':').ok_or_else(|| wrong("SERVICE:EFFECT is wanted"))?;
+        let service = service.parse().map_err(|e: String| wrong(&e))?;
+        let mut parts = rest.split(',').map(|part| match part.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (part, None),
+        });
+        let (effect, value) = parts.next().expect("split gives one part at least");
+        let text_value = || value.map(str::to_string).ok_or_else(|| wrong("it needs a value"));
+        let number = |value: Option<&str>| -> Result<i64, String> {
+            value.and_then(|v| v.parse().ok()).ok_or_else(|| wrong("it needs a number"))
+        };
+        let mut fault = match effect.replace('-', "_").as_str() {
+            "pass" => Self::pass(),
+            "delay" => Self::delay(Duration::from_millis(number(value)?.unsigned_abs())),
+            "status" => {
+                let status = u16::try_from(number(value)?)
+                    .ok()
+                    .filter(|s| (200..600).contains(s))
+                    .ok_or_else(|| wrong("no such status"))?;
+                Self::status(status, "this fault was asked for\n")
+            }
+            "error" => Self::error(text_value()?),
+            "cut_body" => Self::cut_body(),
+            "close" => Self::close(),
+            "hang" => Self::hang(),
+            "redirect" => Self::redirect(text_value()?),
+            "garbage" => Self::garbage(),
+            "captive" => Self::captive(),
+            "drip" => Self::drip(Duration::from_millis(number(value)?.unsigned_abs())),
+            "clock_skew" => Self::clock_skew(number(value)?),
+            "wrong_certificate" => Self::wrong_certificate(),
+            _ => return Err(wrong("no such effect")),
+        };
+        for (name, value) in parts {
+            match name {
+                "always" => fault.always = true,
+                "times" => fault.times = u32::try_from(number(value)?).map_err(|_| wrong("times is too large"))?,
+                "delay" => fault.delay_ms = number(value)?.unsigned_abs(),
+                "on" => fault.on = value.map(str::to_string),
+                _ => {
+                    return Err(wrong("after the effect: always, times=N, delay=MS, on=ACTION"));
+                }
+            }
+        }
+        Ok((service, fault))
+    }
+
+    fn hits(&self, action: &str, path: &str) -> bool {
+        self.on.as_deref().is_none_or(|on| on == action || path.contains(on))
+    }
+}
+
+/// The faults that are still to come. Counted ones go first, in order; then the newest that stays.
+#[derive(Default)]
+pub(crate) struct Faults(Mutex<Vec<(Service, Fault)>>);
+
+impl Faults {
+    pub(crate) fn add(&self, service: Service, fault: Fault) {
+        self.lock().push((service, fault));
+    }
+
+    pub(crate) fn clear(&self, service: Option<Service>) {
+        self.lock().retain(|(of, _)| service.is_some_and(|s| s != *of));
+    }
+
+    pub(crate) fn list(&self) -> Vec<(Service, Fault)> {
+        self.lock().clone()
+    }
+
+    /// The fault for a request, used up by it.
+    pub(crate) fn take(&self, service: Service, action: &str, path: &str) -> Option<Fault> {
+        self.take_if(service, |fault| fault.effect != Effect::WrongCertificate && fault.hits(action, path))
+    }
+
+    /// Whether the next TLS connection gets the wrong certificate.
+    pub(crate) fn take_wrong_certificate(&self, service: Service) -> bool {
+        self.take_if(service, |fault| fault.effect == Effect::WrongCertificate).is_some()
+    }
+
+    fn take_if(&self, service: Service, hit: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let mut faults = self.lock();
+        let hits = |(of, fault): &(Service, Fault)| *of == service && hit(fault);
+        if let Some(counted) = faults.iter().position(|f| !f.1.always && f.1.times > 0 && hits(f)) {
+            let fault = faults[counted].1.clone();
+            faults[counted].1.times -= 1;
+            if faults[counted].1.times == 0 {
+                faults.remove(counted);
+            }
+            return Some(fault);
+        }
+        faults.iter().rev().find(|f| f.1.always && hits(f)).map(|f| f.1.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Service, Fault)>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counted_faults_come_first_and_end() {
+        let faults = Faults::default();
+        faults.add(Service::Sts, Fault::status(503, "").always());
+        faults.add(Service::Sts, Fault::error("Throttling").times(2));
+        faults.add(Service::Sts, Fault::hang().on("GetCallerIdentity"));
+        let next = |action: &str| faults.take(Service::Sts, action, "/").unwrap().effect;
+        assert_eq!(next("GetCallerIdentity"), Fault::error("Throttling").effect);
+        assert_eq!(next("Other"), Fault::error("Throttling").effect);
+        assert_eq!(next("Other"), Fault::status(503, "").effect);
+        assert_eq!(next("GetCallerIdentity"), Effect::Hang);
+        assert_eq!(next("GetCallerIdentity"), Fault::status(503, "").effect);
+        assert_eq!(faults.take(Service::Metadata, "identity", "/"), None);
+        faults.clear(None);
+        assert_eq!(faults.take(Service::Sts, "Other", "/"), None);
+    }
+
+    #[test]
+    fn a_certificate_fault_waits_for_a_connection() {
+        let faults = Faults::default();
+        faults.add(Service::Sts, Fault::wrong_certificate());
+        assert_eq!(faults.take(Service::Sts, "Any", "/"), None);
+        assert!(faults.take_wrong_certificate(Service::Sts));
+        assert!(!faults.take_wrong_certificate(Service::Sts));
+    }
+
+    #[test]
+    fn reads_the_command_line_and_json() {
+        let read = |text| Fault::parse(text).unwrap();
+        assert_eq!(read("sts:error=Throttling,times=2"), (Service::Sts, Fault::error("Throttling").times(2)));
+        assert_eq!(
+            read("metadata:delay=50,always,on=identity"),
+            (Service::Metadata, Fault::delay(Duration::from_millis(50)).always().on("identity"))
+        );
+        for wrong in ["sts", "s3:hang", "sts:what", "sts:delay", "sts:hang,x", "sts:status=9"] {
+            assert!(Fault::parse(wrong).is_err(), "{wrong}");
+        }
+        let json = r#"{"effect":"error","code":"AccessDenied","on":"X","always":true}"#;
+        let fault: Fault = serde_json::from_str(json).unwrap();
+        assert_eq!(fault, Fault::error("AccessDenied").on("X").always());
+    }
+}

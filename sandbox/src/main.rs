@@ -1,0 +1,159 @@
+//! `fedboot-sandbox [OPTIONS] [-- COMMAND ARG…]`: both clouds on loopback, and a command between them.
+
+mod cli;
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, Stdio};
+
+use fedboot_sandbox::Sandbox;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => {
+            eprintln!("fedboot-sandbox: {why}");
+            ExitCode::from(125)
+        }
+    }
+}
+
+fn run() -> Result<u8, String> {
+    let options = match cli::read(std::env::args_os())? {
+        cli::Asked::Start(options) => options,
+        cli::Asked::Print(text) => {
+            print!("{text}");
+            return Ok(0);
+        }
+    };
+    let sandbox = options.builder.start().map_err(|e| e.to_string())?;
+    let mut variables = sandbox.env();
+    let mut removed: Vec<&str> = sandbox.env_remove().to_vec();
+    let mut set = |name: &'static str, value: String| {
+        removed.retain(|removed| *removed != name);
+        variables.push((name.to_string(), value));
+    };
+    // What is written in here must not end up among the caller's real profiles.
+    for (name, file) in [("AWS_SHARED_CREDENTIALS_FILE", "credentials"), ("AWS_CONFIG_FILE", "config")] {
+        set(name, sandbox.directory().join("aws").join(file).display().to_string());
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        let before = std::env::var(name).ok().filter(|list| !list.is_empty());
+        let list = before.into_iter().chain(["127.0.0.1,localhost".into()]);
+        set(name, list.collect::<Vec<_>>().join(","));
+    }
+    let proxy = match options.round_trip {
+        None => None,
+        Some(round_trip) => {
+            let proxy = sandbox.delay_proxy(&sandbox.sts_url(), round_trip).map_err(|e| e.to_string())?;
+            variables.retain(|(name, _)| name != "AWS_ENDPOINT_URL_STS");
+            variables.push(("AWS_ENDPOINT_URL_STS".into(), proxy.url()));
+            Some(proxy)
+        }
+    };
+    announce(&sandbox, options.quiet);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let code = match options.command.split_first() {
+        None => {
+            let mut script: String = removed.iter().map(|name| format!("unset {name}\n")).collect();
+            for (name, value) in &variables {
+                script += &format!("export {name}='{}'\n", value.replace('\'', r"'\''"));
+            }
+            runtime.block_on(stay(&script))
+        }
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).envs(variables).stdin(Stdio::inherit());
+            for name in removed {
+                command.env_remove(name);
+            }
+            runtime.block_on(supervise(command, program))
+        }
+    };
+    drop((proxy, sandbox));
+    code
+}
+
+fn announce(sandbox: &Sandbox, quiet: bool) {
+    if quiet {
+        return;
+    }
+    let settings = sandbox.settings();
+    let account = settings.service_account.map_or("none".into(), |a| a.email);
+    let roles: Vec<String> = settings.roles.into_iter().map(|role| role.arn).collect();
+    eprintln!("fedboot-sandbox: two clouds on loopback, no account needed");
+    eprintln!("  metadata server  http://{}  ({account})", sandbox.metadata_host());
+    eprintln!("  AWS STS          {}  ({})", sandbox.sts_url(), roles.join(", "));
+    eprintln!("  IAM Credentials  {}", sandbox.iam_credentials_url());
+    eprintln!("  control          {}  (requests so far: GET /requests)", sandbox.control_url());
+    eprintln!("  CA               {}", sandbox.ca_file().display());
+}
+
+/// Prints the script and stays until a signal asks for the end.
+async fn stay(script: &str) -> Result<u8, String> {
+    // Before the script is out: who has read it may send a signal at once.
+    let listen = |kind| signal(kind).map_err(|e| e.to_string());
+    let (mut interrupt, mut terminate, mut hangup) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
+    let mut out = std::io::stdout();
+    out.write_all(script.as_bytes()).and_then(|()| out.flush()).map_err(|e| format!("standard output: {e}"))?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(0)
+}
+
+/// Runs the command with its signals forwarded, and ends as it does.
+async fn supervise(command: Command, program: &std::ffi::OsStr) -> Result<u8, String> {
+    // These come to the command by itself when they come from the terminal.
+    let from_terminal = [SignalKind::interrupt(), SignalKind::quit()];
+    let others = [
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+        SignalKind::alarm(),
+    ];
+    let (sender, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+    for kind in from_terminal.into_iter().chain(others) {
+        let mut stream = signal(kind).map_err(|e| e.to_string())?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                if sender.send(kind).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    let at_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+    let mut child = match tokio::process::Command::from(command).spawn() {
+        Ok(child) => child,
+        Err(e) => {
+            eprintln!("fedboot-sandbox: {}: {e}", program.display());
+            let missing = e.kind() == std::io::ErrorKind::NotFound;
+            return Ok(if missing { 127 } else { 126 });
+        }
+    };
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status.map_err(|e| e.to_string())?,
+            Some(kind) = arrived.recv() => {
+                let doubled = at_terminal && from_terminal.contains(&kind);
+                if let (false, Some(id)) = (doubled, child.id()) {
+                    let signal = Signal::try_from(kind.as_raw_value()).map_err(|e| e.to_string())?;
+                    // It may have ended in this moment.
+                    let _ = kill(Pid::from_raw(id as i32), signal);
+                }
+            }
+        }
+    };
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(125))
+}

@@ -1,0 +1,123 @@
+//! What the services share: settings, faults, the log, and all that they have issued.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::fault::Faults;
+use crate::log::{Log, as_rfc3339};
+use crate::settings::Settings;
+
+/// AWS credentials that STS gave out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Issued {
+    /// `ASIA…`
+    pub access_key_id: String,
+    /// Secret half.
+    pub secret_access_key: String,
+    /// Session token.
+    pub session_token: String,
+    /// The role that was asked for.
+    pub role_arn: String,
+    /// The session name that was asked for.
+    pub session_name: String,
+    /// `arn:aws:sts::…:assumed-role/…`
+    pub assumed_role_arn: String,
+    /// `AROA…:SESSION`
+    pub assumed_role_id: String,
+    /// The role's account.
+    pub account: String,
+    /// `sub` of the token.
+    pub subject: String,
+    /// `aud` of the token.
+    pub audience: String,
+    /// `DurationSeconds`, 3600 if there was none.
+    pub duration_seconds: u64,
+    /// `Policy`, the session policy.
+    pub session_policy: Option<String>,
+    /// `PolicyArns`.
+    pub policy_arns: Vec<String>,
+    /// When.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub issued_at: SystemTime,
+    /// From when on they are refused.
+    #[serde(serialize_with = "as_rfc3339")]
+    pub expires_at: SystemTime,
+}
+
+impl Issued {
+    /// Still accepted now.
+    pub fn is_live(&self) -> bool {
+        SystemTime::now() < self.expires_at
+    }
+}
+
+/// A Google access token's meaning.
+#[derive(Clone)]
+pub(crate) struct AccessToken {
+    pub email: String,
+    pub scopes: Vec<String>,
+    pub expires_at: SystemTime,
+}
+
+pub(crate) struct State {
+    pub faults: Faults,
+    pub log: Log,
+    settings: RwLock<Settings>,
+    issued: Mutex<Vec<Issued>>,
+    access_tokens: Mutex<HashMap<String, AccessToken>>,
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings, log: Log) -> Self {
+        Self {
+            faults: Faults::default(),
+            log,
+            settings: RwLock::new(settings),
+            issued: Mutex::default(),
+            access_tokens: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the settings, all of them or, if the change is refused, none.
+    pub(crate) fn change(&self, change: impl FnOnce(&Settings) -> Result<Settings, String>) -> Result<(), String> {
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        *settings = change(&settings)?;
+        Ok(())
+    }
+
+    pub(crate) fn issue(&self, credentials: Issued) {
+        self.vault().push(credentials);
+    }
+
+    pub(crate) fn issued(&self) -> Vec<Issued> {
+        self.vault().clone()
+    }
+
+    pub(crate) fn find_issued(&self, access_key_id: &str) -> Option<Issued> {
+        let of = |c: &&Issued| c.access_key_id == access_key_id;
+        self.vault().iter().find(of).cloned()
+    }
+
+    pub(crate) fn remember_token(&self, token: String, meaning: AccessToken) {
+        self.tokens().insert(token, meaning);
+    }
+
+    pub(crate) fn find_token(&self, token: &str) -> Option<AccessToken> {
+        self.tokens().get(token).cloned()
+    }
+
+    fn vault(&self) -> MutexGuard<'_, Vec<Issued>> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, HashMap<String, AccessToken>> {
+        self.access_tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

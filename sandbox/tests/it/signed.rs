@@ -1,0 +1,134 @@
+use std::time::{Duration, SystemTime};
+
+use fedboot_sandbox::{Issued, Sandbox};
+use ring::{digest, hmac};
+
+use crate::client::{Answer, FORM, assume, request};
+
+const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
+
+/// What is signed and sent; a test changes one thing.
+struct Signed {
+    date: String,
+    service: &'static str,
+    signed_headers: &'static str,
+    key: String,
+    secret: String,
+    token: String,
+    body_signed: String,
+    body_sent: String,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn stamp(at: SystemTime) -> String {
+    let at = time::OffsetDateTime::from(at);
+    format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        at.year(),
+        u8::from(at.month()),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )
+}
+
+impl Signed {
+    fn by(issued: &Issued) -> Self {
+        Self {
+            date: stamp(SystemTime::now()),
+            service: "sts",
+            signed_headers: "content-type;host;x-amz-date;x-amz-security-token",
+            key: issued.access_key_id.clone(),
+            secret: issued.secret_access_key.clone(),
+            token: issued.session_token.clone(),
+            body_signed: BODY.into(),
+            body_sent: BODY.into(),
+        }
+    }
+
+    fn send(&self, sandbox: &Sandbox) -> Answer {
+        let host = sandbox.sts_url().replace("https://", "");
+        let sha256 = |text: &str| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+        let headers = [
+            ("content-type", FORM.1),
+            ("host", host.as_str()),
+            ("x-amz-date", &self.date),
+            ("x-amz-security-token", &self.token),
+        ];
+        let signed: String = headers
+            .iter()
+            .filter(|(name, _)| self.signed_headers.split(';').any(|signed| signed == *name))
+            .map(|(name, value)| format!("{name}:{value}\n"))
+            .collect();
+        let canonical = format!("POST\n/\n\n{signed}\n{}\n{}", self.signed_headers, sha256(&self.body_signed));
+        let day = &self.date[..8];
+        let scope = format!("{day}/eu-west-1/{}/aws4_request", self.service);
+        let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", self.date, sha256(&canonical));
+        let mut key = format!("AWS4{}", self.secret).into_bytes();
+        for part in [day, "eu-west-1", self.service, "aws4_request", &text] {
+            let step = hmac::Key::new(hmac::HMAC_SHA256, &key);
+            key = hmac::sign(&step, part.as_bytes()).as_ref().to_vec();
+        }
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={}, Signature={}",
+            self.key,
+            self.signed_headers,
+            hex(&key)
+        );
+        let mut headers = headers.to_vec();
+        headers.push(("authorization", &authorization));
+        request(&sandbox.sts_url(), "POST", &headers, &self.body_sent, Some(&sandbox.ca_file())).unwrap()
+    }
+}
+
+#[test]
+fn a_signature_is_verified_in_every_part() {
+    let sandbox = Sandbox::start().unwrap();
+    assume(&sandbox).unwrap();
+    let issued = sandbox.issued().remove(0);
+    let answer = Signed::by(&issued).send(&sandbox);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.element("Arn").as_ref(), Some(&issued.assumed_role_arn));
+    assert_eq!(answer.element("UserId").as_ref(), Some(&issued.assumed_role_id));
+    assert_eq!(answer.element("Account").as_deref(), Some("123456789012"));
+
+    let other_body = format!("{BODY}&X=1");
+    type Change<'a> = &'a dyn Fn(&mut Signed);
+    let table: [(&str, Change<'_>, &str); 9] = [
+        ("secret", &|s| s.secret.push('x'), "SignatureDoesNotMatch"),
+        ("body", &|s| s.body_sent = other_body.clone(), "SignatureDoesNotMatch"),
+        ("service", &|s| s.service = "s3", "SignatureDoesNotMatch"),
+        ("key", &|s| s.key = "ASIAAAAAAAAAAAAAAAAA".into(), "InvalidClientTokenId"),
+        ("token", &|s| s.token.push('x'), "InvalidClientTokenId"),
+        ("old", &|s| s.date = stamp(SystemTime::now() - Duration::from_secs(1000)), "SignatureDoesNotMatch"),
+        ("early", &|s| s.date = stamp(SystemTime::now() + Duration::from_secs(1000)), "SignatureDoesNotMatch"),
+        ("host unsigned", &|s| s.signed_headers = "x-amz-date;x-amz-security-token", "SignatureDoesNotMatch"),
+        ("token unsigned", &|s| s.signed_headers = "host;x-amz-date", "SignatureDoesNotMatch"),
+    ];
+    for (name, change, code) in table {
+        let mut signed = Signed::by(&issued);
+        change(&mut signed);
+        let answer = signed.send(&sandbox);
+        assert_eq!(answer.status, 403, "{name}: {}", answer.text());
+        assert_eq!(answer.element("Code").as_deref(), Some(code), "{name}");
+    }
+    let unsigned = request(&sandbox.sts_http_url(), "POST", &[FORM], BODY, None).unwrap();
+    assert_eq!(unsigned.element("Code").as_deref(), Some("MissingAuthenticationToken"));
+}
+
+#[test]
+fn credentials_end() {
+    let sandbox = Sandbox::builder()
+        .credential_lifetime(Duration::from_millis(1))
+        .settings(|settings| settings.dialect.nanoseconds = true)
+        .start()
+        .unwrap();
+    assume(&sandbox).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    let answer = Signed::by(&sandbox.issued()[0]).send(&sandbox);
+    assert_eq!((answer.status, answer.element("Code").as_deref()), (403, Some("ExpiredToken")));
+}
