@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::cli::{self, Options};
-use crate::config::{OnFailure, Settings};
+use crate::config::{self, Config, OnFailure, Settings};
 use crate::error::{Error, Result};
 use crate::flow::{Credentials, Environment};
 use crate::log::{Severity, timestamp};
@@ -18,6 +18,11 @@ use crate::route::{self, Deliveries, Route};
 use crate::schedule;
 use crate::world::World;
 
+/// With less than this left of the boot's time no further try is worth it.
+const LAST_TRY: Duration = Duration::from_millis(50);
+/// How much of the boot's time is kept, half of it for the wait and half for the try, at its end.
+const BEFORE_DEADLINE: Duration = Duration::from_secs(1);
+
 /// Runs the agent of the process whose id is the first of `arguments`; options follow. Comes back when that process
 /// has ended, or when there is nothing left to do.
 pub fn run(arguments: &[OsString]) -> u8 {
@@ -27,9 +32,9 @@ pub fn run(arguments: &[OsString]) -> u8 {
         return 125;
     };
     let world = Rc::new(World::real());
-    let parsed = cli::parse_options(options).and_then(|options| Ok((Settings::resolve(&options, &world)?, options)));
-    let (settings, options) = match parsed {
-        Ok(parsed) => parsed,
+    let mut typed = Options::default();
+    let settings = match cli::parse_options(options, &mut typed).and_then(|()| Settings::resolve(&typed, &world)) {
+        Ok(settings) => settings,
         Err(error) => {
             parent.report(&Report::Failed(Box::new(error)).encode());
             return 125;
@@ -43,12 +48,12 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let Ok(runtime) = runtime else { return 125 };
     let command = parent.watch();
     let started = world.monotonic();
-    let agent = Agent { world, settings, parent, started, failures: 0, current: None };
+    let agent = Agent { world, settings, parent, started, reported: false, failures: 0, current: None };
     tokio::task::LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             biased;
             () = command.ended() => {}
-            () = agent.work(&options) => {}
+            () = agent.work(&typed) => {}
         }
     });
     // A thread that waits for a disk must not keep the agent alive.
@@ -61,6 +66,8 @@ struct Agent {
     settings: Settings,
     parent: Parent,
     started: Instant,
+    /// Whether the parent has been told.
+    reported: bool,
     /// Failures in a row.
     failures: u32,
     /// What clients have now.
@@ -76,14 +83,21 @@ struct Issued {
 
 impl Agent {
     async fn work(mut self, options: &Options) {
-        let prepared = self.prepare(options).await;
-        let (route, deliveries, refresh, serves) = match prepared {
-            Ok(prepared) => prepared,
+        let mut boot = Some(self.started + self.settings.timeout);
+        let prepared = match self.prepare(options, boot).await {
+            Ok(prepared) => Ok(prepared),
+            Err(error) => self.prepare_later(options, error).await,
+        };
+        let Ok((config, deliveries)) = prepared else { return };
+        let route = match Route::new(&config, self.world.clone(), &self.settings.log) {
+            Ok(route) => route,
             Err(error) => return self.give_up(error, Environment::default()),
         };
-        process::leave_directory();
-        let mut boot = Some(self.started + self.settings.timeout);
+        if self.reported {
+            boot = None;
+        }
         let mut undelivered: Option<Issued> = None;
+        let mut last: Option<Error> = None;
         loop {
             // Credentials that only could not be written are not thrown away, unless they are due anyway.
             let kept = undelivered.take().filter(|issued| self.world.now() < issued.refresh);
@@ -101,44 +115,45 @@ impl Agent {
                 },
                 Err(error) => Err(error),
             };
-            let wait = match outcome {
-                Ok(issued) => {
-                    self.announce(&issued, boot.take(), deliveries.environment());
+            let wait = match (outcome, boot) {
+                (Ok(issued), _) => {
+                    self.announce(&issued, deliveries.environment());
+                    boot = None;
                     let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
                     self.current = Some(issued);
-                    if !refresh {
-                        if serves {
+                    if !config.refresh {
+                        if config.delivery.endpoint {
                             std::future::pending::<()>().await;
                         }
                         return;
                     }
                     wait
                 }
-                Err(error) => {
+                (Err(error), Some(deadline)) => {
                     self.failures += 1;
-                    match boot {
-                        Some(deadline) => {
-                            let wait = retry::BOOT.delay(self.failures, self.world.random());
-                            if error.is_retryable() && self.world.monotonic() + wait < deadline {
-                                self.complain_at_boot(&error);
-                                wait
-                            } else {
-                                boot = None;
-                                let elapsed = self.world.monotonic() - self.started;
-                                let error = Error { tries: Some((self.failures, elapsed)), ..error };
-                                if self.settings.on_failure == OnFailure::Exit {
-                                    return self.give_up(error, Environment::default());
-                                }
-                                // What starts now shall find what comes later.
-                                let ready = deliveries.deliver(None).await;
-                                let environment =
-                                    if ready.is_ok() { deliveries.environment() } else { Environment::default() };
-                                self.give_up(error, environment);
-                                retry::REFRESH.delay(self.failures, self.world.random())
-                            }
+                    let left = deadline.duration_since(self.world.monotonic());
+                    if error.is_retryable() && left > LAST_TRY {
+                        self.complain_at_boot(&error);
+                        last = Some(error);
+                        // The whole time is used, and a last try has some of it.
+                        let longest = left.saturating_sub(left.min(BEFORE_DEADLINE) / 2);
+                        retry::BOOT.delay(self.failures, self.world.random()).min(longest)
+                    } else {
+                        boot = None;
+                        // A try that the deadline cut short says less than the one before it.
+                        let error = last.take().filter(|_| left.is_zero()).unwrap_or(error);
+                        let elapsed = self.world.monotonic() - self.started;
+                        let error = Error { tries: Some((self.failures, elapsed)), ..error };
+                        if self.settings.on_failure == OnFailure::Exit {
+                            return self.give_up(error, Environment::default());
                         }
-                        None => self.complain(&error),
+                        self.go_on_without(error, &deliveries).await;
+                        retry::REFRESH.delay(self.failures, self.world.random())
                     }
+                }
+                (Err(error), None) => {
+                    self.failures += 1;
+                    self.complain(&error)
                 }
             };
             self.world.wait(wait).await;
@@ -146,11 +161,60 @@ impl Agent {
     }
 
     /// Everything that is fixed for the agent's life.
-    async fn prepare(&self, options: &Options) -> Result<(Route, Deliveries, bool, bool)> {
-        let config = route::configure(options, &self.world).await?;
-        let route = Route::new(&config, self.world.clone(), &self.settings.log)?;
-        let deliveries = Deliveries::open(&config, &self.world, self.settings.log).await?;
-        Ok((route, deliveries, config.refresh, config.delivery.endpoint))
+    async fn prepare(&self, options: &Options, deadline: Option<Instant>) -> Result<(Config, Deliveries)> {
+        let config = route::configure(options, &self.world, deadline).await?;
+        let region = route::region(&config);
+        let deliveries = Deliveries::open(&config.delivery, region, &self.world, self.settings.log).await?;
+        process::leave_directory();
+        Ok((config, deliveries))
+    }
+
+    /// With `--on-failure run` and a role that could not be read yet, the command starts, and what it will look for
+    /// is prepared all the same.
+    ///
+    /// # Errors
+    /// Where there is nothing to wait for; it has been reported.
+    async fn prepare_later(
+        &mut self,
+        options: &Options,
+        error: Error,
+    ) -> std::result::Result<(Config, Deliveries), ()> {
+        if self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
+            self.give_up(error, Environment::default());
+            return Err(());
+        }
+        let opened = match config::delivery(options, &self.world) {
+            Ok(choice) => {
+                let region = config::region(options, &self.world);
+                Deliveries::open(&choice, region, &self.world, self.settings.log).await
+            }
+            Err(error) => Err(error),
+        };
+        let deliveries = match opened {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                self.give_up(error, Environment::default());
+                return Err(());
+            }
+        };
+        self.go_on_without(error, &deliveries).await;
+        loop {
+            self.failures += 1;
+            self.world.wait(retry::REFRESH.delay(self.failures, self.world.random())).await;
+            match route::configure(options, &self.world, None).await {
+                Ok(config) => return Ok((config, deliveries)),
+                Err(error) => drop(self.complain(&error)),
+            }
+        }
+    }
+
+    /// The command starts without credentials, but finds what comes later.
+    async fn go_on_without(&mut self, error: Error, deliveries: &Deliveries) {
+        let environment = match deliveries.deliver(None).await {
+            Ok(()) => deliveries.environment(),
+            Err(_) => Environment::default(),
+        };
+        self.give_up(error, environment);
     }
 
     fn schedule(&self, credentials: Credentials) -> Issued {
@@ -160,7 +224,8 @@ impl Agent {
     }
 
     /// Tells the log, and the first time the parent.
-    fn announce(&mut self, issued: &Issued, boot: Option<Instant>, environment: Environment) {
+    fn announce(&mut self, issued: &Issued, environment: Environment) {
+        let first = !self.reported;
         let Issued { credentials, refresh, .. } = issued;
         let mut fields = vec![
             ("role", credentials.role_arn.clone()),
@@ -172,19 +237,24 @@ impl Agent {
         if self.failures > 0 {
             fields.push(("failures", self.failures.to_string()));
         }
-        if boot.is_some() {
+        if first {
             fields.push(("elapsed_ms", (self.world.monotonic() - self.started).as_millis().to_string()));
         }
-        let message = if boot.is_some() { "AWS credentials are ready" } else { "AWS credentials are refreshed" };
+        let message = if first { "AWS credentials are ready" } else { "AWS credentials are refreshed" };
         self.settings.log.event(self.world.now(), Severity::Info, message, &fields);
         if credentials.expiration <= self.world.now() {
             let message = "AWS credentials had expired when they came; is this machine's clock right?";
             self.settings.log.event(self.world.now(), Severity::Warning, message, &fields);
         }
         self.failures = 0;
-        if boot.is_some() {
-            self.parent.report(&Report::Ready(environment).encode());
+        if first {
+            self.report(&Report::Ready(environment));
         }
+    }
+
+    fn report(&mut self, report: &Report) {
+        self.reported = true;
+        self.parent.report(&report.encode());
     }
 
     /// The command does not start, or it starts without credentials.
@@ -197,7 +267,7 @@ impl Agent {
                 Report::Ready(environment)
             }
         };
-        self.parent.report(&report.encode());
+        self.report(&report);
     }
 
     /// One line says why the command does not start yet; the last error says the rest.

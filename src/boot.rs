@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::cli::{self, Typed};
+use crate::cli::{self, Options, Typed};
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::log::{Format, Log, Severity};
@@ -21,29 +21,30 @@ pub fn run(arguments: &[OsString]) -> u8 {
         return agent::run(&arguments[1..]);
     }
     let world = World::real();
-    let mut log = Log::new(Format::Auto, Severity::Info);
-    match start(arguments, &world, &mut log) {
+    let mut options = Options::default();
+    match start(arguments, &mut options, &world) {
         Ok(text) => {
             process::write_stdout(&text);
             0
         }
         Err(error) => {
             process::ignore_broken_pipes();
-            log.error(world.now(), Severity::Error, &error, &[]);
+            // Why the command does not run is told at any level.
+            let log = Settings::log(&options, &world).unwrap_or(Log::new(Format::Auto, Severity::Error));
+            log.error(world.now(), Severity::Error.max(log.least), &error, &[]);
             error.exit_code()
         }
     }
 }
 
 /// Returns only what is to be printed instead of running anything.
-fn start(arguments: &[OsString], world: &World, log: &mut Log) -> Result<String> {
-    let (options, command) = match cli::parse(arguments)? {
+fn start(arguments: &[OsString], options: &mut Options, world: &World) -> Result<String> {
+    let command = match cli::parse(arguments, options)? {
         Typed::Help => return Ok(cli::help()),
         Typed::Version => return Ok(concat!("fedboot ", env!("CARGO_PKG_VERSION"), "\n").into()),
-        Typed::Boot { options, command } => (options, command),
+        Typed::Boot { command } => command,
     };
-    let settings = Settings::resolve(&options, world)?;
-    *log = settings.log;
+    let settings = Settings::resolve(options, world)?;
     // Before anything is asked of any cloud: a command that is not there needs no credentials.
     let path = world.variable("PATH");
     let file = process::find_command(&command[0], path.as_deref())?;

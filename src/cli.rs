@@ -74,8 +74,6 @@ pub enum Typed {
     Version,
     /// `fedboot [OPTIONS] -- COMMAND [ARG…]`.
     Boot {
-        /// The options.
-        options: Options,
         /// The command and its arguments, never empty.
         command: Vec<OsString>,
     },
@@ -85,11 +83,11 @@ pub enum Typed {
 #[derive(Default)]
 pub struct Options(Vec<(&'static str, OsString)>);
 
-/// Reads argv without its first word.
+/// Reads argv without its first word; `options` gets those that stand before a mistake, too.
 ///
 /// # Errors
 /// A usage error with a suggestion.
-pub fn parse(arguments: &[OsString]) -> Result<Typed> {
+pub fn parse(arguments: &[OsString], options: &mut Options) -> Result<Typed> {
     let (before, command) = match arguments.iter().position(|argument| argument == "--") {
         Some(dashes) => (&arguments[..dashes], Some(&arguments[dashes + 1..])),
         None => (arguments, None),
@@ -102,10 +100,10 @@ pub fn parse(arguments: &[OsString]) -> Result<Typed> {
         Some(_) => return Ok(Typed::Version),
         None => {}
     }
-    let options = parse_options(before)?;
+    parse_options(before, options)?;
     match command {
         Some([]) => Err(Error::usage("no COMMAND after --").advice(USAGE)),
-        Some(command) => Ok(Typed::Boot { options, command: command.to_vec() }),
+        Some(command) => Ok(Typed::Boot { command: command.to_vec() }),
         None => Err(Error::usage("no -- before the command").advice(USAGE)),
     }
 }
@@ -116,9 +114,8 @@ const USAGE: &str = "usage: fedboot [OPTIONS] -- COMMAND [ARG…] (fedboot --hel
 ///
 /// # Errors
 /// A usage error with a suggestion.
-pub fn parse_options(arguments: &[OsString]) -> Result<Options> {
+pub fn parse_options(arguments: &[OsString], options: &mut Options) -> Result<()> {
     let mut parser = lexopt::Parser::from_args(arguments);
-    let mut options = Options::default();
     let typed = |error: lexopt::Error| Error::usage(error.to_string()).advice(USAGE);
     while let Some(argument) = parser.next().map_err(typed)? {
         let name = match argument {
@@ -151,7 +148,7 @@ pub fn parse_options(arguments: &[OsString]) -> Result<Options> {
         }
         options.0.push((option.name, value));
     }
-    Ok(options)
+    Ok(())
 }
 
 fn suggestion(name: &str) -> String {
@@ -222,7 +219,9 @@ mod tests {
 
     #[test]
     fn splits_at_the_first_dashes() {
-        let Ok(Typed::Boot { options, command }) = parse(&words("--role-arn=a --timeout 5 -- cmd --help -- x")) else {
+        let mut options = Options::default();
+        let argv = words("--role-arn=a --timeout 5 -- cmd --help -- x");
+        let Ok(Typed::Boot { command }) = parse(&argv, &mut options) else {
             panic!("no boot");
         };
         assert_eq!(command, words("cmd --help -- x"));
@@ -247,7 +246,8 @@ mod tests {
             ("--no-refresh=yes -- x", "takes no value"),
             ("--timeout 1 --timeout 2 -- x", "given twice"),
         ] {
-            let error = parse(&words(line)).err().map(|error| error.to_string()).unwrap_or_default();
+            let error =
+                parse(&words(line), &mut Options::default()).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(part), "{line}: {error}");
         }
     }

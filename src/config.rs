@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{OPTIONS, Options};
+use crate::cli::{OPTIONS, Opt, Options};
 use crate::error::{Error, Result};
 use crate::exchange::sts_hosts;
 use crate::http::Endpoint;
@@ -98,11 +98,21 @@ impl Settings {
     /// # Errors
     /// A usage error that names the option and what it takes.
     pub fn resolve(options: &Options, world: &World) -> Result<Self> {
+        let log = Self::log(options, world)?;
         let on_failure = match options.text(world, "on-failure")?.as_deref() {
             None | Some("exit") => OnFailure::Exit,
             Some("run") => OnFailure::Run,
             Some(other) => return Err(invalid("on-failure", other)),
         };
+        let timeout = duration(options, world, "timeout")?.unwrap_or(Duration::from_secs(60));
+        Ok(Self { on_failure, timeout, log })
+    }
+
+    /// Reads how to log, which is good to know before anything else is read.
+    ///
+    /// # Errors
+    /// A usage error that names the option and what it takes.
+    pub fn log(options: &Options, world: &World) -> Result<Log> {
         let format = match options.text(world, "log-format")?.as_deref() {
             None | Some("auto") => Format::Auto,
             Some("text") => Format::Text,
@@ -117,8 +127,7 @@ impl Settings {
             Some("critical") => Severity::Critical,
             Some(other) => return Err(invalid("log-level", other)),
         };
-        let timeout = duration(options, world, "timeout")?.unwrap_or(Duration::from_secs(60));
-        Ok(Self { on_failure, timeout, log: Log::new(format, severity) })
+        Ok(Log::new(format, severity))
     }
 }
 
@@ -199,8 +208,12 @@ impl Config {
                 dual_stack: is_true(world, "AWS_USE_DUALSTACK_ENDPOINT"),
             },
         };
-        if let (StsChoice::Regional { .. }, Some(region)) = (&sts, &region) {
-            sts_hosts::regional_url(region, false, false)?;
+        if let Some(region) = &region {
+            match sts {
+                StsChoice::Regional { .. } => drop(sts_hosts::regional_url(region, false, false)?),
+                // Other clouds name their regions as they like, but it stands in the credentials file too.
+                StsChoice::Endpoint(_) => sts_hosts::check_region(region)?,
+            }
         }
         let duration = match text("duration")? {
             Some(text) => parse_duration("duration", &text)?,
@@ -232,7 +245,17 @@ fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
     Ok(if is_true(world, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") && from_sdk() { None } else { url })
 }
 
-fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
+/// The region that is named, else the one that most clients would take: for when the role is not known yet.
+pub fn region(options: &Options, world: &World) -> String {
+    let named = options.text(world, "region").ok().flatten().filter(|region| sts_hosts::check_region(region).is_ok());
+    named.unwrap_or_else(|| sts_hosts::default_region("").into())
+}
+
+/// Where credentials go, which no metadata attribute changes.
+///
+/// # Errors
+/// A usage error that names what is unknown.
+pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
     let list = options.text(world, "delivery")?.unwrap_or_else(|| "file,endpoint".into());
     let mut choice = DeliveryChoice {
         file: false,
@@ -250,8 +273,11 @@ fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
 }
 
 fn invalid(name: &str, value: &str) -> Error {
-    let takes = OPTIONS.iter().find(|option| option.name == name).map_or("", |option| option.help);
-    Error::usage(format!("--{name} cannot be {value:?}")).advice(format!("it is {takes}"))
+    let error = Error::usage(format!("--{name} cannot be {value:?}"));
+    match OPTIONS.iter().find(|option| option.name == name) {
+        Some(Opt { value, help, .. }) => error.advice(format!("write --{name} {value}: {help}")),
+        None => error,
+    }
 }
 
 fn duration(options: &Options, world: &World, name: &str) -> Result<Option<Duration>> {
@@ -296,7 +322,8 @@ mod tests {
 
     fn resolve(flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]) -> Result<Config> {
         let flags: Vec<_> = flags.split_whitespace().map(OsString::from).collect();
-        let options = crate::cli::parse_options(&flags)?;
+        let mut options = Options::default();
+        crate::cli::parse_options(&flags, &mut options)?;
         let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         Config::resolve(&options, &World::imagined(variables, || unreachable!()), &attributes)
     }

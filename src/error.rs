@@ -75,6 +75,12 @@ impl Error {
         self
     }
 
+    /// Adds advice where there is none yet.
+    #[must_use]
+    pub fn or_advice(self, advice: &str) -> Self {
+        if self.advice.is_empty() { self.advice(advice) } else { self }
+    }
+
     /// Whether waiting and trying again can help.
     pub fn is_retryable(&self) -> bool {
         self.kind == Kind::Transient

@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -100,12 +101,15 @@ impl Http {
         };
         // HTTP_PROXY is not to be believed where a web server's CGI set it from a request's header (httpoxy).
         let http = if world.variable("REQUEST_METHOD").is_some() { String::new() } else { proxy("HTTP_PROXY") };
+        let no_proxy = proxy("NO_PROXY");
+        // The matcher takes a star for all names, but not for all addresses.
+        let proxied = |url: String| if no_proxy.trim() == "*" { String::new() } else { url };
         Self {
             proxies: Matcher::builder()
-                .all(proxy("ALL_PROXY"))
-                .http(http)
-                .https(proxy("HTTPS_PROXY"))
-                .no(proxy("NO_PROXY"))
+                .all(proxied(proxy("ALL_PROXY")))
+                .http(proxied(http))
+                .https(proxied(proxy("HTTPS_PROXY")))
+                .no(no_proxy)
                 .build(),
             ca_files: ["AWS_CA_BUNDLE", "SSL_CERT_FILE"]
                 .iter()
@@ -221,21 +225,20 @@ impl Http {
     fn build_tls(&self) -> Result<TlsConnector, Failure> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for file in &self.ca_files {
-            let bad = |what: String| {
-                Failure::lasting(format!(
-                    "not asked: {what} in {} (from AWS_CA_BUNDLE or SSL_CERT_FILE)",
-                    file.display()
-                ))
+            let bad = |what: &str| {
+                let file = file.display();
+                Failure::lasting(format!("not asked: the CA file {file} of AWS_CA_BUNDLE or SSL_CERT_FILE {what}"))
             };
-            let pem = world::read_file(file).map_err(|error| bad(world::plain(&error)))?;
+            let pem =
+                world::read_file(file).map_err(|error| bad(&format!("cannot be read: {}", world::plain(&error))))?;
             let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| bad(format!("malformed PEM ({error})")))?;
+                let certificate = certificate.map_err(|_| bad("holds malformed PEM"))?;
                 // System bundles hold a few roots that no longer parse; the others still count.
                 let _ = roots.add(certificate);
             }
             if roots.len() == before {
-                return Err(bad("no CA certificate".into()));
+                return Err(bad("holds no CA certificate"));
             }
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -309,6 +312,19 @@ impl Connection {
 }
 
 impl Response {
+    /// The same answer with `secret` cut out of an error's body: what a server quotes is shown to the user.
+    #[must_use]
+    pub fn without(self, secret: &SecretString) -> Self {
+        let secret = secret.expose_secret();
+        let body = match std::str::from_utf8(&self.body) {
+            Ok(text) if self.status != StatusCode::OK && text.contains(secret) => {
+                text.replace(secret, "[token]").into()
+            }
+            _ => self.body,
+        };
+        Self { body, ..self }
+    }
+
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
@@ -420,7 +436,7 @@ impl Failure {
     }
 }
 
-/// The beginning of a body, on one line, without control characters; a note instead of what is not text.
+/// The beginning of what a server says, on one line, without control characters; a note instead of what is not text.
 pub fn excerpt(body: &[u8]) -> String {
     const LONGEST: usize = 200;
     let Ok(text) = std::str::from_utf8(body) else { return format!("{} bytes that are not text", body.len()) };
@@ -491,7 +507,10 @@ async fn tunnel(stream: BoxStream, to: &Endpoint, authorization: Option<HeaderVa
     }
     let response = sender.send_request(request).await.map_err(|error| http_failure(&error))?;
     if response.status() != StatusCode::OK {
-        let problem = format!("answered {} to CONNECT {target}", response.status());
+        let problem = format!(
+            "answered {} to CONNECT {target}; check the proxy variables, user and password included",
+            response.status()
+        );
         let transient = response.status().is_server_error();
         return Err(Failure { problem, transient });
     }

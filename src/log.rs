@@ -51,7 +51,8 @@ pub enum Format {
 #[derive(Clone, Copy, Debug)]
 pub struct Log {
     format: Format,
-    least: Severity,
+    /// The least severe event that is shown.
+    pub least: Severity,
 }
 
 impl Log {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cli::Options;
-use crate::config::{self, Config, Source, StsChoice};
+use crate::config::{self, Config, DeliveryChoice, Source, StsChoice};
 use crate::delivery::{endpoint::CredentialsEndpoint, file::CredentialsFile, place};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{sts::AssumeRoleWithWebIdentity, sts_hosts};
@@ -23,6 +23,9 @@ use crate::world::World;
 /// How long metadata attributes are asked for when no role is named: long enough for a pod's metadata server to come
 /// up, short enough for somebody on a laptop who forgot the role.
 const ATTRIBUTE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// With less than this left of it no further try is worth it.
+const LAST_ATTRIBUTE_TRY: Duration = Duration::from_millis(50);
 
 /// What would keep the command's clients from what was delivered: it would be found first.
 const SHADOWS: &[&str] = &[
@@ -64,25 +67,31 @@ pub struct Deliveries {
 ///
 /// # Errors
 /// What is wrong with an option, or that no role is named.
-pub async fn configure(options: &Options, world: &World) -> Result<Config> {
+pub async fn configure(options: &Options, world: &World, deadline: Option<Instant>) -> Result<Config> {
     if config::names_a_role(options, world) {
         return Config::resolve(options, world, &HashMap::new());
     }
     let server = MetadataServer::new(config::metadata_endpoint(options, world)?, String::new());
-    let http = Http::new(world);
     let give_up = world.monotonic() + ATTRIBUTE_PATIENCE;
+    let give_up = deadline.map_or(give_up, |deadline| deadline.min(give_up));
+    let http = Http::new(world).with_deadline(Some(give_up));
     let mut failures = 0;
     loop {
         match attributes(&server, &http).await {
             Ok(attributes) => return Config::resolve(options, world, &attributes),
-            Err(error) if error.is_retryable() && world.monotonic() < give_up => {
+            Err(error) if error.is_retryable() && world.monotonic() + LAST_ATTRIBUTE_TRY < give_up => {
                 failures += 1;
-                world.sleep(retry::BOOT.delay(failures, world.random())).await;
+                let left = give_up.duration_since(world.monotonic());
+                world.sleep(retry::BOOT.delay(failures, world.random()).min(left / 2)).await;
             }
             // Without attributes the role is still missing: say that, and that they were asked.
             Err(asked) => {
-                return Config::resolve(options, world, &HashMap::new())
-                    .map_err(|error| Error { problem: format!("{} ({asked})", error.problem), ..error });
+                let kind = asked.kind;
+                return Config::resolve(options, world, &HashMap::new()).map_err(|error| Error {
+                    kind,
+                    problem: format!("{} ({asked})", error.problem),
+                    ..error
+                });
             }
         }
     }
@@ -91,8 +100,7 @@ pub async fn configure(options: &Options, world: &World) -> Result<Config> {
 /// The project's attributes, and over them the instance's.
 async fn attributes(server: &MetadataServer, http: &Http) -> Result<HashMap<String, String>> {
     let instance = server.attributes(http, "instance").await?;
-    let role_in_instance = instance.contains_key("fedboot-role-arn");
-    let mut all = if role_in_instance { HashMap::new() } else { server.attributes(http, "project").await? };
+    let mut all = server.attributes(http, "project").await?;
     all.extend(instance);
     Ok(all
         .into_iter()
@@ -194,8 +202,11 @@ impl Route {
                 }),
             };
             let value = value.filter(|value| !value.is_empty()).ok_or_else(|| {
-                Error::usage(format!("the placeholder {} has no value here", placeholder(fact)))
-                    .advice("name another one, or set what it stands for")
+                Error::usage(format!(
+                    "the placeholder {} of --role-arn or --role-session-name has no value here",
+                    placeholder(fact)
+                ))
+                .advice("name another one, or set what it stands for")
             })?;
             values.push((fact.clone(), value));
         }
@@ -223,12 +234,11 @@ impl Route {
 }
 
 impl Deliveries {
-    /// Opens every place that `config` names. What an SDK needs to know of them is then fixed.
+    /// Opens every place that `choice` names. What an SDK needs to know of them is then fixed.
     ///
     /// # Errors
     /// Why one of them cannot stand.
-    pub async fn open(config: &Config, world: &Rc<World>, log: Log) -> Result<Self> {
-        let choice = &config.delivery;
+    pub async fn open(choice: &DeliveryChoice, region: String, world: &Rc<World>, log: Log) -> Result<Self> {
         let chosen = place::choose(choice.credentials_file.as_deref(), world)?;
         let warn = {
             let world = world.clone();
@@ -237,7 +247,6 @@ impl Deliveries {
         if let Some(warning) = &chosen.warning {
             warn(warning);
         }
-        let region = region(config);
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         // The endpoint first: its answer is memory, the file may have to wait for a disk.
         if choice.endpoint {
@@ -283,7 +292,8 @@ impl Deliveries {
     }
 }
 
-fn region(config: &Config) -> String {
+/// The region of the STS that is asked, and of the clients' profile.
+pub fn region(config: &Config) -> String {
     config.region.clone().unwrap_or_else(|| sts_hosts::default_region(&config.role_arn.expand(placeholder)).into())
 }
 

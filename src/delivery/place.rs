@@ -293,5 +293,6 @@ fn write_error(path: &Path, error: &io::Error) -> Error {
         Some(libc::ENOSPC | libc::EDQUOT) => "free some space; the file is as it was",
         _ => "",
     };
-    Error::new(kind, "write credentials", path.display().to_string(), world::plain(error)).advice(advice)
+    let problem = format!("cannot be written: {}", world::plain(error));
+    Error::new(kind, "write credentials", path.display().to_string(), problem).advice(advice)
 }

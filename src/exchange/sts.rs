@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{sts_errors, sts_reply::Reply};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Exchange, Proof};
-use crate::http::{Connection, Endpoint, Failure, Http, Response};
+use crate::http::{Connection, Endpoint, Failure, Http, Response, excerpt};
 use crate::world::World;
 
 /// STS answers within a second; a proxy or a throttled link may take some.
@@ -49,17 +49,19 @@ impl AssumeRoleWithWebIdentity {
         let reply = Reply::parse(&response.body);
         let text = |name| reply.as_ref().and_then(|reply| reply.text(name));
         let request_id = text("RequestId").map(str::to_owned).or_else(|| response.header("x-amzn-requestid"));
+        let request_id = request_id.map(|id| excerpt(id.as_bytes()));
         if response.status != 200 {
             let status = response.status.as_u16();
             let code = text("Code").unwrap_or_default();
             let problem = if code.is_empty() {
                 response.describe()
             } else {
-                format!("answered {status} {code}: {}", text("Message").unwrap_or("without a message"))
+                let message = excerpt(text("Message").unwrap_or("without a message").as_bytes());
+                format!("answered {status} {code}: {message}")
             };
             return Err(Error::new(sts_errors::kind(status, code), step, address, problem)
                 .request_id(request_id)
-                .advice(sts_errors::advice(code, role_arn, &proof.claims)));
+                .advice(sts_errors::advice(status, code, role_arn, &proof.claims)));
         }
         // White space in one would be a line of its own in the credentials file.
         let word = |name| text(name).filter(|text| !text.contains(|c: char| c.is_whitespace() || c.is_control()));
@@ -106,7 +108,11 @@ impl Exchange for AssumeRoleWithWebIdentity {
     ) -> BoxFuture<'a, Result<Credentials>> {
         Box::pin(async move {
             let step = format!("assume role {role_arn} as {role_session_name}");
-            let failed = |failure: Failure| failure.in_step(&step, self.endpoint.url("/"));
+            let failed = |failure: Failure| {
+                failure
+                    .in_step(&step, self.endpoint.url("/"))
+                    .advice("check --region or --sts-endpoint, and what stands between: proxy, firewall, certificates")
+            };
             let connection = match prepared {
                 Ok(connection) if connection.is_open() => connection,
                 // It stood too long while the token was on its way.
@@ -125,7 +131,8 @@ impl Exchange for AssumeRoleWithWebIdentity {
             let response = http
                 .within(TIMEOUT, connection.send(&self.endpoint, Method::POST, "/", &headers, body))
                 .await
-                .map_err(failed)?;
+                .map_err(failed)?
+                .without(&proof.token);
             self.read(&response, proof, &step, role_arn, role_session_name)
         })
     }

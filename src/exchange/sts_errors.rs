@@ -13,8 +13,8 @@ pub fn kind(status: u16, code: &str) -> Kind {
     }
 }
 
-/// What the user should do after error `code`, shown the claims that AWS saw.
-pub fn advice(code: &str, role_arn: &str, claims: &Claims) -> String {
+/// What the user should do after an answer with `status` and error `code`, shown the claims that AWS saw.
+pub fn advice(status: u16, code: &str, role_arn: &str, claims: &Claims) -> String {
     match code {
         "AccessDenied" => format!(
             "AWS matched {}; {role_arn} must exist and its trust policy must allow sts:AssumeRoleWithWebIdentity to \
@@ -41,7 +41,12 @@ pub fn advice(code: &str, role_arn: &str, claims: &Claims) -> String {
         }
         "MalformedPolicyDocument" | "PackedPolicyTooLarge" => "check the role's session policies and tags".into(),
         "IDPCommunicationError" => "AWS could not reach the token's issuer".into(),
-        _ => String::new(),
+        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" => {
+            "too many calls of this account at once: let fewer workers start together, or raise --timeout".into()
+        }
+        _ if (300..400).contains(&status) => "--sts-endpoint must name STS itself".into(),
+        _ if status >= 500 => "STS is in trouble: if it lasts, name another --region".into(),
+        _ => "check --region or --sts-endpoint, and what stands between".into(),
     }
 }
 

@@ -92,7 +92,9 @@ const PARTITIONS: &[Partition] = &[
 /// A usage error that says what is wrong with it.
 pub fn check_role_arn(arn: &str) -> Result<()> {
     let bad = |why: &str| {
-        Error::usage(format!("{arn:?} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"))
+        Error::usage(format!(
+            "--role-arn {arn:?} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"
+        ))
     };
     if arn.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(bad("it has white space in it"));
@@ -126,13 +128,24 @@ pub fn other_partition(role_arn: &str, region: &str) -> Option<&'static str> {
     (of_role.name != of_region.name).then_some(of_region.name)
 }
 
+/// Checks that `region` is one word.
+///
+/// # Errors
+/// A usage error where it is not.
+pub fn check_region(region: &str) -> Result<()> {
+    if region.is_empty() || !region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        return Err(Error::usage(format!("--region {region:?} is no region; it looks like eu-west-1")));
+    }
+    Ok(())
+}
+
 /// The URL of the regional STS.
 ///
 /// # Errors
 /// A usage error where `region` cannot be part of a host name.
 pub fn regional_url(region: &str, fips: bool, dual_stack: bool) -> Result<String> {
     if region.is_empty() || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return Err(Error::usage(format!("{region:?} is no AWS region; it looks like eu-west-1")));
+        return Err(Error::usage(format!("--region {region:?} is no AWS region; it looks like eu-west-1")));
     }
     let partition = by_region(region);
     let service = if fips && (dual_stack || !partition.always_fips) { "sts-fips" } else { "sts" };

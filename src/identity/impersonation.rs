@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Fact, Identity, Proof};
-use crate::http::{Endpoint, Http};
+use crate::http::{Endpoint, Http, excerpt};
 use crate::identity::metadata::MetadataServer;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,7 +64,10 @@ impl Identity for Impersonation {
             let response = http
                 .send(&self.endpoint, TIMEOUT, Method::POST, &path, &headers, body)
                 .await
-                .map_err(|failure| failure.in_step(&step, &address))?;
+                .map_err(|failure| {
+                    failure.in_step(&step, &address).advice("check the way to iamcredentials.googleapis.com")
+                })?
+                .without(&access_token);
             if response.status == 200 {
                 let reply: std::result::Result<Reply, _> = serde_json::from_slice(&response.body);
                 return reply
@@ -79,7 +82,7 @@ impl Identity for Impersonation {
             let problem = if message.is_empty() {
                 response.describe()
             } else {
-                format!("answered {}: {message}", response.status)
+                format!("answered {}: {}", response.status, excerpt(message.as_bytes()))
             };
             let error = Error::new(kind, step, address, problem);
             Err(match response.status.as_u16() {

@@ -32,7 +32,8 @@ impl Identity for TokenFile {
                 Error::new(Kind::Fatal, step, address.clone(), problem)
                     .advice("--google-token-file must name a file that holds one ID token")
             };
-            let bytes = world::read_file(&self.path).map_err(|error| failed(world::plain(&error)))?;
+            let bytes = world::read_file(&self.path)
+                .map_err(|error| failed(format!("cannot be read: {}", world::plain(&error))))?;
             super::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))
         })
     }

@@ -1,0 +1,201 @@
+"""What fedboot costs, each figure beside a floor of the same run.
+
+Boots are measured whole: this process is the subreaper of what it starts, so the agent's CPU time and memory are
+accounted for by the kernel as the command's are. Floor and fedboot take turns, so a slow minute hits both.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Sandbox:
+    """A running fedboot-sandbox."""
+
+    pids = set()
+
+    def __init__(self, program, *options):
+        self.process = subprocess.Popen(
+            [program, "--quiet", *options], stdout=subprocess.PIPE, text=True
+        )
+        self.pids.add(self.process.pid)
+        self.environment = {"PATH": os.environ["PATH"]}
+        for line in self.process.stdout:
+            words = line.removeprefix("export ").strip()
+            if "=" in words:
+                name, value = words.split("=", 1)
+                self.environment[name] = value.strip("'\"")
+            if "FEDBOOT_SANDBOX" in self.environment and "AWS_CONFIG_FILE" in self.environment:
+                break
+        self.control = self.environment["FEDBOOT_SANDBOX"]
+
+    def tell(self, path, body):
+        request = urllib.request.Request(self.control + path, json.dumps(body).encode())
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def wait(self, action, count):
+        url = f"{self.control}/wait?action={action}&count={count}&timeout_ms=60000"
+        with urllib.request.urlopen(url) as answer:
+            return json.load(answer)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def orphans():
+    """What a finished command left behind: children of this process that it did not start."""
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return {int(pid) for pid in file.read().split()} - Sandbox.pids
+
+
+class Run:
+    """One command from start to end, with everything it left behind."""
+
+    def __init__(self, command, environment):
+        start = time.perf_counter()
+        pid = os.posix_spawn(command[0], command, environment)
+        _, status, usage = os.wait4(pid, 0)
+        self.wall = time.perf_counter() - start
+        if status != 0:
+            sys.exit(f"{command} ended with status {status}")
+        self.cpu = usage.ru_utime + usage.ru_stime
+        self.memory = usage.ru_maxrss
+        for orphan in orphans():
+            _, _, usage = os.wait4(orphan, 0)
+            self.cpu += usage.ru_utime + usage.ru_stime
+            self.memory = max(self.memory, usage.ru_maxrss)
+
+
+def median(runs, figure):
+    return statistics.median(getattr(run, figure) for run in runs)
+
+
+def in_turns(rounds, *commands):
+    """Runs the commands in turns; drops the first round."""
+    runs = [[Run(command, environment) for command, environment in commands] for _ in range(rounds + 1)]
+    return list(zip(*runs[1:], strict=True))
+
+
+def status(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return dict(line.rstrip("\n").split(":", 1) for line in file)
+
+
+def kilobytes(fields, name):
+    return int(fields[name].split()[0])
+
+
+def agent_of(pid):
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        if words[1:3] == [b"--fedboot-agent", str(pid).encode()]:
+            return int(entry)
+    sys.exit(f"{pid} has no agent")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("fedboot", "sandbox", "floor", "load"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--idle", type=int, default=61, help="seconds to watch the idle agent")
+    options = parser.parse_args()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    rows = []
+
+    def row(what, value, floor, unit, limit, holds):
+        rows.append((what, value, floor, unit, limit, holds))
+
+    sandbox = Sandbox(options.sandbox)
+    environment = sandbox.environment
+    quiet = [options.fedboot, "--log-level", "error", "--"]
+    true = "/bin/true"
+    floor, boot, plain = in_turns(
+        options.rounds,
+        ([options.floor, true], environment),
+        ([*quiet, true], environment),
+        ([true], environment),
+    )
+    milliseconds = 1000
+    cpu, floor_cpu = (median(runs, "cpu") * milliseconds for runs in (boot, floor))
+    wall, floor_wall = (median(runs, "wall") * milliseconds for runs in (boot, floor))
+    row("boot over TLS, CPU", cpu, floor_cpu, "ms", "≤ 2.0 × floor", cpu <= 2 * floor_cpu)
+    row("boot over TLS, wall", wall, floor_wall, "ms", "≤ floor + 3 ms", wall <= floor_wall + 3)
+    row("boot, peak memory", median(boot, "memory"), median(floor, "memory"), "kB", "", True)
+    row("the command alone, wall", median(plain, "wall") * milliseconds, None, "ms", "", True)
+
+    sandbox.tell("/faults", {"service": "metadata", "effect": "pass", "delay_ms": 50, "always": True, "on": "identity"})
+    far = sandbox.tell(
+        "/proxies", {"kind": "delay", "target": environment["AWS_ENDPOINT_URL_STS"], "round_trip_ms": 40}
+    )
+    distant = environment | {"AWS_ENDPOINT_URL_STS": far["url"]}
+    floor, boot = in_turns(options.rounds // 5, ([options.floor, true], distant), ([*quiet, true], distant))
+    wall = median(boot, "wall") * milliseconds
+    row("50 ms to mint, 40 ms to STS, wall", wall, median(floor, "wall") * milliseconds, "ms", "≤ 100 ms", wall <= 100)
+    sandbox.stop()
+
+    sandbox = Sandbox(options.sandbox, "--credential-lifetime", "3")
+    environment = sandbox.environment
+    command = subprocess.Popen([*quiet, "/bin/sleep", "600"], env=environment)
+    sandbox.wait("AssumeRoleWithWebIdentity", 2)
+    sandbox.tell("/settings", {"credential_lifetime_seconds": 3600})
+    sandbox.wait("AssumeRoleWithWebIdentity", 3)
+    time.sleep(2)
+    agent = agent_of(command.pid)
+    before = status(agent)
+    row("agent after its second refresh, resident", kilobytes(before, "VmRSS"), None, "kB", "≤ 2662 kB", kilobytes(before, "VmRSS") <= 2662)
+    row("… of that anonymous", kilobytes(before, "RssAnon"), None, "kB", "≤ 614 kB", kilobytes(before, "RssAnon") <= 614)
+    time.sleep(options.idle)
+    wakes = int(status(agent)["voluntary_ctxt_switches"]) - int(before["voluntary_ctxt_switches"])
+    # One a minute; the watch may see the end of one minute and the beginning of the next.
+    row(f"… wake-ups in {options.idle} s", wakes, None, "", "≤ 1 a minute", wakes <= options.idle // 60 + 1)
+    command.send_signal(signal.SIGTERM)
+    command.wait()
+
+    for what, pause, limit in (
+        ("endpoint, 32 clients, 100 requests/s each", 10_000, True),
+        ("endpoint, 32 clients without a pause", 0, False),
+    ):
+        answer = subprocess.run(
+            [*quiet, options.load, "32", "1000" if pause else "5000", str(pause)],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        middle, worst, rate = (float(word) for word in answer.stdout.split())
+        row(f"{what}, median", middle / 1000, None, "ms", "≤ 0.3 ms" if limit else "", not limit or middle <= 300)
+        row("… 99th percentile", worst / 1000, None, "ms", "≤ 1 ms" if limit else "", not limit or worst <= 1000)
+        row("… answers a second", rate, None, "", "", True)
+    sandbox.stop()
+
+    sizes = [os.path.getsize(path) / 1000 for path in (options.fedboot, options.floor)]
+    row("binary", *sizes, "kB", "≤ 2800 kB", sizes[0] <= 2800)
+
+    print("| what | fedboot | floor | ratio | must reach | |\n|---|---|---|---|---|---|")
+    for what, value, least, unit, limit, holds in rows:
+        beside = f"{least:.4g} {unit}" if least else ""
+        ratio = f"{value / least:.2f}" if least else ""
+        verdict = ("yes" if holds else "**no**") if limit else ""
+        print(f"| {what} | {value:.4g} {unit} | {beside} | {ratio} | {limit} | {verdict} |")
+    return 0 if all(holds for *_, holds in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

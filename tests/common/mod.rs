@@ -1,0 +1,268 @@
+//! A stage for the real binary: a sandbox with both clouds, a home directory, an environment that holds nothing else.
+//!
+//! `FEDBOOT_BIN` names the binary to try, so that `scripts/test` can try the very file that is shipped; otherwise it
+//! is the one that cargo built for the tests. Whatever a run prints on stderr is searched for secrets.
+#![allow(dead_code, reason = "each test program uses its part")]
+
+pub mod launch;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fedboot_sandbox::{Builder, Sandbox, Service};
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a loaded machine; a test that reaches it has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary to try.
+pub fn binary() -> PathBuf {
+    std::env::var_os("FEDBOOT_BIN").map_or_else(|| env!("CARGO_BIN_EXE_fedboot").into(), PathBuf::from)
+}
+
+/// Both clouds, a home, an environment.
+pub struct Stage {
+    pub sandbox: Sandbox,
+    pub directory: TempDir,
+    variables: BTreeMap<OsString, OsString>,
+}
+
+/// How a run ended.
+pub struct Outcome {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Stage {
+    /// The sandbox's defaults: one service account, one role that trusts it.
+    pub fn new() -> Self {
+        Self::with(Sandbox::builder())
+    }
+
+    pub fn with(builder: Builder) -> Self {
+        let sandbox = builder.start().expect("a sandbox");
+        let directory = TempDir::new().expect("a directory");
+        fs::create_dir(directory.path().join("home")).expect("a home");
+        let mut stage = Self { sandbox, directory, variables: BTreeMap::new() };
+        let home = stage.home();
+        stage.set("HOME", home);
+        stage.set("PATH", std::env::var_os("PATH").expect("PATH"));
+        for (name, value) in stage.sandbox.env() {
+            // The rest of the sandbox's environment is for other clients than fedboot.
+            if ["GCE_METADATA_HOST", "AWS_ENDPOINT_URL_STS", "AWS_CA_BUNDLE"].contains(&name.as_str())
+                || name.starts_with("FEDBOOT_")
+            {
+                stage.set(&name, value);
+            }
+        }
+        stage
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.directory.path().join("home")
+    }
+
+    /// `~/.aws/credentials`.
+    pub fn credentials_file(&self) -> PathBuf {
+        self.home().join(".aws/credentials")
+    }
+
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// The environment, entry by entry.
+    pub fn environment(&self) -> Vec<Vec<u8>> {
+        self.variables.iter().map(|(name, value)| launch::entry(&name.to_string_lossy(), value)).collect()
+    }
+
+    pub fn unset(&mut self, name: &str) -> &mut Self {
+        self.variables.remove(OsStr::new(name));
+        self
+    }
+
+    /// fedboot with these arguments on this stage, in a process group of its own.
+    pub fn command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.variables)
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        command
+    }
+
+    /// Runs fedboot to its end, and waits for its agent's.
+    pub fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Outcome {
+        self.finish(self.command(arguments).spawn().expect("fedboot starts"))
+    }
+
+    /// Runs `sh -c script` under fedboot with `options`.
+    pub fn run_shell(&self, options: &[&str], script: &str) -> Outcome {
+        self.run(options.iter().copied().chain(["--", "sh", "-c", script]))
+    }
+
+    /// Waits for a started fedboot and its agent.
+    pub fn finish(&self, mut child: Child) -> Outcome {
+        let stdout = collect(child.stdout.take());
+        let stderr = collect(child.stderr.take());
+        let pid = child.id();
+        let status = wait(&mut child);
+        eventually("the agent ends with its command", || agents_of(pid).is_empty());
+        let outcome =
+            Outcome { status, stdout: stdout.join().expect("stdout"), stderr: stderr.join().expect("stderr") };
+        self.assert_no_secret(&outcome.stderr);
+        outcome
+    }
+
+    /// No key, session token, ID token or access token that the sandbox knows stands in `text`.
+    pub fn assert_no_secret(&self, text: &str) {
+        for issued in self.sandbox.issued() {
+            assert!(!text.contains(&issued.secret_access_key), "a secret access key was printed: {text}");
+            assert!(!text.contains(&issued.session_token), "a session token was printed: {text}");
+        }
+        for request in self.sandbox.requests_to(Service::Sts) {
+            if let Some(token) = request.param("WebIdentityToken") {
+                assert!(token.len() < 40 || !text.contains(token), "an ID token was printed: {text}");
+            }
+        }
+        for request in self.sandbox.requests_to(Service::IamCredentials) {
+            if let Some(token) = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")) {
+                assert!(!text.contains(token), "an access token was printed: {text}");
+            }
+        }
+    }
+
+    pub fn credentials_text(&self) -> String {
+        fs::read_to_string(self.credentials_file()).expect("a credentials file")
+    }
+}
+
+impl Outcome {
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// The lines of stderr that are events.
+    pub fn events(&self) -> Vec<Event> {
+        self.stderr.lines().filter_map(Event::parse).collect()
+    }
+
+    /// The one event at ERROR or above, and that there is just one.
+    pub fn error(&self) -> Event {
+        let mut errors: Vec<_> =
+            self.events().into_iter().filter(|e| ["ERROR", "CRITICAL"].contains(&e.severity())).collect();
+        assert_eq!(errors.len(), 1, "not one error: {}", self.stderr);
+        errors.remove(0)
+    }
+
+    /// fedboot failed with `code`, and its one error says each of `parts`.
+    #[track_caller]
+    pub fn assert_failed(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code(), Some(code), "{:?}: {}{}", self.status, self.stdout, self.stderr);
+        let error = self.error();
+        for part in parts {
+            assert!(error.message().contains(part), "no {part:?} in: {}", error.message());
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_succeeded(&self) {
+        assert_eq!(self.code(), Some(0), "{:?}: {}{}", self.status, self.stdout, self.stderr);
+    }
+}
+
+/// One line of fedboot's log.
+#[derive(Debug)]
+pub struct Event(BTreeMap<String, String>);
+
+impl Event {
+    fn parse(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok().map(Self)
+    }
+
+    pub fn field(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    pub fn severity(&self) -> &str {
+        self.field("severity")
+    }
+
+    pub fn message(&self) -> &str {
+        self.field("message")
+    }
+}
+
+/// Tries until it holds; a test that waits for something that happens by itself waits here.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The agents of the process `pid`, by their argv; zombies have none.
+pub fn agents_of(pid: u32) -> Vec<u32> {
+    let wanted = pid.to_string();
+    fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|candidate| {
+            let argv = fs::read(format!("/proc/{candidate}/cmdline")).unwrap_or_default();
+            let mut words = argv.split(|byte| *byte == 0).skip(1);
+            words.next() == Some(b"--fedboot-agent") && words.next() == Some(wanted.as_bytes())
+        })
+        .collect()
+}
+
+/// Waits for `child`; at the end of all patience it is killed by its pid, and the test fails.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("wait") {
+            return status;
+        }
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("fedboot or its command never ended");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_end(&mut bytes).expect("a readable pipe");
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Writes a file that a test starts from.
+pub fn write(path: &Path, content: impl AsRef<[u8]>) {
+    fs::create_dir_all(path.parent().expect("a parent")).expect("its directory");
+    fs::write(path, content).expect("a file");
+}
