@@ -8,12 +8,15 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::unistd::{ForkResult, Pid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -353,9 +356,7 @@ pub struct Watch {
 impl Watch {
     /// Waits for its end.
     pub async fn ended(self) {
-        // SAFETY: an `OwnedFd` keeps its descriptor open and its number the same.
-        let register = |pidfd| unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
-        if let Some(pidfd) = self.pidfd.and_then(|pidfd| register(pidfd).ok()) {
+        if let Some(pidfd) = self.pidfd.and_then(|pidfd| readable(pidfd).ok()) {
             let _ = pidfd.readable().await;
             return;
         }
@@ -364,6 +365,29 @@ impl Watch {
             tokio::time::sleep(WATCH_INTERVAL).await;
         }
     }
+}
+
+/// Waits for `duration` from `now`, or until somebody sets the clock or the machine wakes up from a suspend. The
+/// process is woken once; the runtime's own timers would wake it at each step of their wheel.
+pub async fn pause(now: SystemTime, duration: Duration) {
+    let until = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + duration;
+    let timer = TimerFd::new(ClockId::CLOCK_REALTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
+        .and_then(|timer| {
+            let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+            timer.set(Expiration::OneShot(TimeSpec::from_duration(until)), flags).map(|()| timer)
+        })
+        .ok()
+        .and_then(|timer| readable(timer.into()).ok());
+    match timer {
+        Some(timer) => drop(timer.readable().await),
+        // A kernel that knows no such timer.
+        None => tokio::time::sleep(duration).await,
+    }
+}
+
+fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` keeps its descriptor open and its number the same.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
 /// Field 22 of `/proc/PID/stat`: <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
