@@ -20,6 +20,8 @@ use crate::world::World;
 
 /// With less than this left of the boot's time no further try is worth it.
 const LAST_TRY: Duration = Duration::from_millis(50);
+/// How long a write that is under way may outlast the command.
+const LAST_WRITE: Duration = Duration::from_millis(50);
 /// How much of the boot's time is kept, half of it for the wait and half for the try, at its end.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -48,7 +50,8 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let Ok(runtime) = runtime else { return 125 };
     let command = parent.watch();
     let started = world.monotonic();
-    let agent = Agent { world, settings, parent, started, reported: false, failures: 0, current: None };
+    let agent =
+        Agent { world, settings, parent, started, reported: false, failures: 0, current: None, undelivered: None };
     tokio::task::LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             biased;
@@ -56,8 +59,8 @@ pub fn run(arguments: &[OsString]) -> u8 {
             () = agent.work(&typed) => {}
         }
     });
-    // A thread that waits for a disk must not keep the agent alive.
-    runtime.shutdown_background();
+    // A file that is being written is written to its end, unless the disk hangs.
+    runtime.shutdown_timeout(LAST_WRITE);
     0
 }
 
@@ -72,6 +75,8 @@ struct Agent {
     failures: u32,
     /// What clients have now.
     current: Option<Issued>,
+    /// What could not be delivered everywhere.
+    undelivered: Option<Issued>,
 }
 
 /// Credentials with the times that matter.
@@ -96,25 +101,9 @@ impl Agent {
         if self.reported {
             boot = None;
         }
-        let mut undelivered: Option<Issued> = None;
         let mut last: Option<Error> = None;
         loop {
-            // Credentials that only could not be written are not thrown away, unless they are due anyway.
-            let kept = undelivered.take().filter(|issued| self.world.now() < issued.refresh);
-            let issued = match kept {
-                Some(issued) => Ok(issued),
-                None => route.issue(boot).await.map(|credentials| self.schedule(credentials)),
-            };
-            let outcome = match issued {
-                Ok(issued) => match deliveries.deliver(Some(&issued.credentials)).await {
-                    Ok(()) => Ok(issued),
-                    Err(error) => {
-                        undelivered = Some(issued);
-                        Err(error)
-                    }
-                },
-                Err(error) => Err(error),
-            };
+            let outcome = self.issue_and_deliver(&route, &deliveries, boot).await;
             let wait = match (outcome, boot) {
                 (Ok(issued), _) => {
                     self.announce(&issued, deliveries.environment());
@@ -160,11 +149,31 @@ impl Agent {
         }
     }
 
+    /// One turn. Credentials that only could not be written are not thrown away, unless they are due anyway.
+    async fn issue_and_deliver(
+        &mut self,
+        route: &Route,
+        deliveries: &Deliveries,
+        deadline: Option<Instant>,
+    ) -> Result<Issued> {
+        let issued = match self.undelivered.take().filter(|issued| self.world.now() < issued.refresh) {
+            Some(issued) => issued,
+            None => self.schedule(route.issue(deadline).await?),
+        };
+        match deliveries.deliver(Some(&issued.credentials)).await {
+            Ok(()) => Ok(issued),
+            Err(error) => {
+                self.undelivered = Some(issued);
+                Err(error)
+            }
+        }
+    }
+
     /// Everything that is fixed for the agent's life.
     async fn prepare(&self, options: &Options, deadline: Option<Instant>) -> Result<(Config, Deliveries)> {
         let config = route::configure(options, &self.world, deadline).await?;
         let region = route::region(&config);
-        let deliveries = Deliveries::open(&config.delivery, region, &self.world, self.settings.log).await?;
+        let deliveries = Deliveries::open(&config.delivery, region, &self.world, &self.settings).await?;
         process::leave_directory();
         Ok((config, deliveries))
     }
@@ -186,7 +195,7 @@ impl Agent {
         let opened = match config::delivery(options, &self.world) {
             Ok(choice) => {
                 let region = config::region(options, &self.world);
-                Deliveries::open(&choice, region, &self.world, self.settings.log).await
+                Deliveries::open(&choice, region, &self.world, &self.settings).await
             }
             Err(error) => Err(error),
         };

@@ -46,7 +46,7 @@ fn start(arguments: &[OsString], options: &mut Options, world: &World) -> Result
     };
     let settings = Settings::resolve(options, world)?;
     // Before anything is asked of any cloud: a command that is not there needs no credentials.
-    let path = world.variable("PATH");
+    let path = world.exact_variable("PATH");
     let file = process::find_command(&command[0], path.as_deref())?;
     process::let_signals_end_pid_1();
     let flags = &arguments[..arguments.len() - command.len() - 1];
@@ -56,7 +56,7 @@ fn start(arguments: &[OsString], options: &mut Options, world: &World) -> Result
     })?;
     drop(agent);
     match Report::decode(&bytes) {
-        Some(Report::Ready(environment)) => Err(process::exec(&file, &command, &environment)),
+        Some(Report::Ready(environment)) => Err(process::exec(&file, &command, &environment.set, &environment.unset)),
         Some(Report::Failed(error)) => Err(*error),
         None => Err(report::broken(&bytes)),
     }

@@ -22,7 +22,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::error::{Error, Kind, Result};
-use crate::flow::Environment;
 
 /// What argv\[1\] of the agent is; nothing that anybody would type.
 pub const AGENT: &str = "--fedboot-agent";
@@ -90,11 +89,14 @@ pub fn spawn_agent(options: &[OsString]) -> Result<Agent> {
     .map_err(|errno| failed("open", errno))?;
     let mut argv = vec![c"fedboot".to_owned(), c_string(AGENT.as_ref()), c_string(own.to_string().as_ref())];
     argv.extend(options.iter().map(|option| c_string(option)));
+    let pending = child_signal_is_pending();
     // SAFETY: this process has one thread, so the child may go on as an ordinary process.
     match unsafe { nix::unistd::fork() }.map_err(|errno| failed("fork", errno))? {
         ForkResult::Parent { child } => {
             let _ = nix::sys::wait::waitpid(child, None);
-            forget_child_signal();
+            if !pending {
+                forget_child_signal();
+            }
             Ok(Agent { report })
         }
         ForkResult::Child => {
@@ -141,6 +143,12 @@ fn close_inherited() {
             unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }
+}
+
+fn child_signal_is_pending() -> bool {
+    let mut set = SigSet::empty();
+    // SAFETY: the pointer is to a live set; `SigSet` has the C type's layout.
+    unsafe { libc::sigpending((&raw mut set).cast()) == 0 && set.contains(Signal::SIGCHLD) }
 }
 
 /// The exit of the first child may stand as a pending SIGCHLD where the caller blocks it; the command must not see it.
@@ -248,12 +256,13 @@ fn candidates(command: &OsStr, path: Option<&OsStr>) -> Vec<CString> {
         .collect()
 }
 
-/// Becomes the command: same process, argv as bytes, the environment with `changes`, all else as it is.
+/// Becomes the command: same process, argv as bytes, the environment but for what is to be `set` or `unset`, all else
+/// as it is.
 ///
 /// Comes back only with the reason why it could not.
-pub fn exec(file: &CStr, command: &[OsString], changes: &Environment) -> Error {
+pub fn exec(file: &CStr, command: &[OsString], set: &[(OsString, OsString)], unset: &[OsString]) -> Error {
     let argv: Vec<_> = command.iter().map(|argument| c_string(argument)).collect();
-    let environment = changed_environment(changes);
+    let environment = changed_environment(set, unset);
     let errno = match nix::unistd::execve(file, &argv, &environment) {
         Ok(never) => match never {},
         Err(errno) => errno,
@@ -268,8 +277,8 @@ pub fn exec(file: &CStr, command: &[OsString], changes: &Environment) -> Error {
     Error::new(Kind::NotExecutable, "run the command", file.to_string_lossy(), problem)
 }
 
-/// The environment entry by entry as it was given, malformed and doubled ones too, but for `changes`.
-fn changed_environment(changes: &Environment) -> Vec<CString> {
+/// The environment entry by entry as it was given, malformed and doubled ones too, but for what changes.
+fn changed_environment(set: &[(OsString, OsString)], unset: &[OsString]) -> Vec<CString> {
     unsafe extern "C" {
         static environ: *const *const std::ffi::c_char;
     }
@@ -285,11 +294,10 @@ fn changed_environment(changes: &Environment) -> Vec<CString> {
     let touched = |entry: &CString| {
         let name = entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
         entry.as_bytes().contains(&b'=')
-            && (changes.unset.iter().any(|unset| unset.as_bytes() == name)
-                || changes.set.iter().any(|(set, _)| set.as_bytes() == name))
+            && (unset.iter().any(|unset| unset.as_bytes() == name) || set.iter().any(|(set, _)| set.as_bytes() == name))
     };
     entries.retain(|entry| !touched(entry));
-    for (name, value) in &changes.set {
+    for (name, value) in set {
         entries.push(c_string(OsStr::from_bytes(&[name.as_bytes(), b"=", value.as_bytes()].concat())));
     }
     entries
@@ -319,6 +327,7 @@ impl Parent {
                 return None;
             }
         }
+        stop_waiting_on_stderr();
         // SAFETY: a NUL-terminated name; nothing else is read.
         unsafe { libc::prctl(libc::PR_SET_NAME, c"fedboot".as_ptr()) };
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
@@ -365,6 +374,29 @@ impl Watch {
             tokio::time::sleep(WATCH_INTERVAL).await;
         }
     }
+}
+
+/// Between the question whether a pipe takes a line and the line itself the command may have filled it. A pipe can be
+/// opened anew, without blocking, and without changing what the command sees.
+fn stop_waiting_on_stderr() {
+    // SAFETY: asks about a number, open or not; what it returns is a number that is this process's own.
+    unsafe {
+        let mut stat = std::mem::zeroed();
+        if libc::fstat(2, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFIFO {
+            let again = libc::open(c"/proc/self/fd/2".as_ptr(), libc::O_WRONLY | libc::O_NONBLOCK | libc::O_CLOEXEC);
+            // Another user's pipe may refuse; then there is still the question.
+            if again > 2 {
+                libc::dup2(again, 2);
+                libc::close(again);
+            }
+        }
+    }
+}
+
+/// How many descriptors this process may have.
+pub fn descriptor_limit() -> usize {
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .map_or(usize::MAX, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
 }
 
 /// Waits for `duration` from `now`, or until somebody sets the clock or the machine wakes up from a suspend. The

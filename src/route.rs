@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cli::Options;
-use crate::config::{self, Config, DeliveryChoice, Source, StsChoice};
+use crate::config::{self, Config, DeliveryChoice, Settings, Source, StsChoice};
 use crate::delivery::{endpoint::CredentialsEndpoint, file::CredentialsFile, place};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::{sts::AssumeRoleWithWebIdentity, sts_hosts};
@@ -26,6 +26,9 @@ const ATTRIBUTE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// With less than this left of it no further try is worth it.
 const LAST_ATTRIBUTE_TRY: Duration = Duration::from_millis(50);
+
+/// How long another writer of the credentials file is waited for: it may be stopped, and the command waits for us.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What would keep the command's clients from what was delivered: it would be found first.
 const SHADOWS: &[&str] = &[
@@ -238,7 +241,10 @@ impl Deliveries {
     ///
     /// # Errors
     /// Why one of them cannot stand.
-    pub async fn open(choice: &DeliveryChoice, region: String, world: &Rc<World>, log: Log) -> Result<Self> {
+    pub async fn open(choice: &DeliveryChoice, region: String, world: &Rc<World>, settings: &Settings) -> Result<Self> {
+        let log = settings.log;
+        let patience = LOCK_PATIENCE.min(settings.timeout);
+
         let chosen = place::choose(choice.credentials_file.as_deref(), world)?;
         let warn = {
             let world = world.clone();
@@ -254,7 +260,7 @@ impl Deliveries {
         }
         if choice.file {
             let profile_region = choice.endpoint.then(|| region.clone());
-            places.push(Box::new(CredentialsFile::new(chosen.file, profile_region, warn)));
+            places.push(Box::new(CredentialsFile::new(chosen.file, profile_region, patience, warn)));
         }
         let has_region = world.variable("AWS_REGION").is_some();
         Ok(Self { places, region: (!has_region).then_some(region) })

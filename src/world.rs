@@ -5,18 +5,18 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::flow::BoxFuture;
 use crate::process;
 
 /// Everything that is not a function of fedboot's own data. Tests build their own.
 pub struct World {
     variables: Vec<(OsString, OsString)>,
     clock: Box<dyn Fn() -> SystemTime>,
-    pause: fn(SystemTime, Duration) -> BoxFuture<'static, ()>,
+    pause: Pause,
     /// The caller's home directory, if there is a way to know it.
     pub home: Option<PathBuf>,
     /// The directory that relative paths start from.
@@ -26,6 +26,9 @@ pub struct World {
     /// The effective user id.
     pub user: u32,
 }
+
+/// Waits for a duration from now on, or less when the wall clock is set.
+type Pause = fn(SystemTime, Duration) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// How long the wall clock may go unread.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
@@ -71,11 +74,12 @@ impl World {
 
     /// The variable's value; an empty one counts as unset, as the AWS SDKs have it.
     pub fn variable(&self, name: &str) -> Option<OsString> {
-        self.variables
-            .iter()
-            .find(|(candidate, _)| candidate == name)
-            .map(|(_, value)| value.clone())
-            .filter(|value| !value.is_empty())
+        self.exact_variable(name).filter(|value| !value.is_empty())
+    }
+
+    /// The variable's value, an empty one too.
+    pub fn exact_variable(&self, name: &str) -> Option<OsString> {
+        self.variables.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value.clone())
     }
 
     /// The variable's value as text; what is not UTF-8 keeps what can be read.

@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use nix::fcntl::Flock;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
@@ -34,6 +33,7 @@ use super::place;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
 use crate::log::timestamp;
+use crate::process;
 use crate::world::{self, World};
 
 const PATH: &str = "/v1/credentials";
@@ -52,7 +52,7 @@ pub struct CredentialsEndpoint {
     address: SocketAddr,
     token_file: PathBuf,
     /// Says that the token file is in use.
-    _token_file_lock: Flock<File>,
+    _token_file_held: place::Held,
     server: AbortHandle,
 }
 
@@ -80,11 +80,11 @@ impl CredentialsEndpoint {
         let address = listener.local_addr().map_err(failed)?;
         let token = world::random_name::<32>();
         // No line end: some SDKs send the file's content as it stands.
-        let (token_file, lock) =
-            place::create_held(credentials_file, TOKEN_FILE_PREFIX, TOKEN_FILE_SUFFIX, token.as_bytes())?;
+        let (token_file, held) =
+            place::create_held(credentials_file, TOKEN_FILE_PREFIX, TOKEN_FILE_SUFFIX, token.as_bytes(), &world)?;
         let state = Rc::new(State { world, token: token.into(), answer: RefCell::new(None) });
         let server = tokio::task::spawn_local(serve(listener, state.clone())).abort_handle();
-        Ok(Self { state, address, token_file, _token_file_lock: lock, server })
+        Ok(Self { state, address, token_file, _token_file_held: held, server })
     }
 }
 
@@ -120,6 +120,8 @@ impl Delivery for CredentialsEndpoint {
 }
 
 async fn serve(listener: TcpListener, state: Rc<State>) {
+    // The agent needs a few descriptors of its own, and what it was given may be little.
+    let most = MOST_CONNECTIONS.min(process::descriptor_limit() / 2);
     let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -129,7 +131,7 @@ async fn serve(listener: TcpListener, state: Rc<State>) {
         };
         let _ = stream.set_nodelay(true);
         connections.retain(|connection| !connection.is_finished());
-        if connections.len() >= MOST_CONNECTIONS
+        if connections.len() >= most
             && let Some(oldest) = connections.pop_front()
         {
             oldest.abort();
@@ -155,7 +157,9 @@ async fn serve(listener: TcpListener, state: Rc<State>) {
 impl State {
     fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let headers = request.headers();
-        if !is_loopback_host(headers) || headers.contains_key(ORIGIN) {
+        // The target's own host counts before the header's: <https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2>.
+        let target = request.uri().authority().is_none_or(|authority| is_loopback(authority.as_str()));
+        if !target || !is_loopback_host(headers) || headers.contains_key(ORIGIN) {
             return refusal(StatusCode::FORBIDDEN, "Forbidden", "this server is for programs on this machine");
         }
         if request.method() != Method::GET || request.uri().path() != PATH {
@@ -183,7 +187,11 @@ impl State {
 fn is_loopback_host(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    let host = host.to_str().unwrap_or_default();
+    is_loopback(host.to_str().unwrap_or_default())
+}
+
+/// Whether `host`, perhaps with a port, is this machine for everybody.
+fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

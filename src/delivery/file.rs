@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
@@ -47,19 +48,26 @@ struct Plan {
     path: PathBuf,
     /// The region of `[fedboot]`, where that profile is wanted.
     profile_region: Option<String>,
+    /// How long another writer is waited for.
+    patience: Duration,
 }
 
 impl CredentialsFile {
     /// The file at `path`, an absolute one; with a profile `[fedboot]` if it is given a region. `warn` is told once
-    /// if the file cannot be replaced.
-    pub fn new(path: PathBuf, profile_region: Option<String>, warn: impl Fn(&str) + 'static) -> Self {
-        Self { plan: Arc::new(Plan { path, profile_region }), log: Box::new(warn), warned: Cell::new(false) }
+    /// if the file cannot be replaced. Another writer is waited for as long as `patience` lasts.
+    pub fn new(
+        path: PathBuf,
+        profile_region: Option<String>,
+        patience: Duration,
+        warn: impl Fn(&str) + 'static,
+    ) -> Self {
+        Self { plan: Arc::new(Plan { path, profile_region, patience }), log: Box::new(warn), warned: Cell::new(false) }
     }
 }
 
 impl Plan {
     fn write(&self, credentials: Option<&Credentials>) -> Result<bool> {
-        place::update(&self.path, &|text| {
+        place::update(&self.path, self.patience, &|text| {
             self.edit(text, credentials).map_err(|malformed| {
                 Error::new(
                     Kind::Fatal,

@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,11 +19,28 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::error::{Error, Kind, Result};
 use crate::world::{self, World};
 
-/// How long to wait for another writer: it may be stopped, and the command waits for us.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(20);
 /// More links than any kernel follows.
 const MOST_LINKS: usize = 40;
+
+/// An open file, locked where the file system knows locks. (NFS does not for directories.)
+pub enum Held {
+    /// Nobody else holds it.
+    Locked(Flock<File>),
+    /// There is no telling.
+    Open(File),
+}
+
+impl Deref for Held {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Self::Locked(file) => file,
+            Self::Open(file) => file,
+        }
+    }
+}
 
 /// Where the credentials file is, and what is to be said about it.
 pub struct Chosen {
@@ -59,37 +77,53 @@ pub fn choose(named: Option<&Path>, world: &World) -> Result<Chosen> {
         }
         None => tried.push("~/.aws/credentials (HOME is not set and /etc/passwd knows no home)".into()),
     }
+    match private_directory(world) {
+        Ok(directory) => {
+            let file = directory.join("credentials");
+            let warning = format!("cannot write {}; credentials go to {} instead", tried.join(", "), file.display());
+            Ok(Chosen { file, warning: Some(warning) })
+        }
+        Err(more) => {
+            tried.extend(more);
+            Err(Error::new(
+                Kind::Fatal,
+                "find a place for the credentials file",
+                "",
+                format!("tried {}", tried.join(", ")),
+            )
+            .advice("set HOME, name a writable --credentials-file, or mount a writable volume"))
+        }
+    }
+}
+
+/// A directory in memory or in a temporary place that is this user's alone; else what was tried.
+fn private_directory(world: &World) -> std::result::Result<PathBuf, Vec<String>> {
     let runtime = world.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
     let temporary = world.variable("TMPDIR").map(PathBuf::from);
     let bases = [runtime, Some("/dev/shm".into()), temporary, Some("/tmp".into())];
+    let mut tried = Vec::new();
     for base in bases.into_iter().flatten().filter(|base| base.is_absolute()) {
         let directory = base.join(format!("fedboot-{}", world.user));
         match own_directory(&directory, world.user) {
-            Ok(()) => {
-                let file = directory.join("credentials");
-                let warning =
-                    format!("cannot write {}; credentials go to {} instead", tried.join(", "), file.display());
-                return Ok(Chosen { file, warning: Some(warning) });
-            }
+            Ok(()) => return Ok(directory),
             Err(error) => tried.push(format!("{} ({})", directory.display(), world::plain(&error))),
         }
     }
-    Err(Error::new(Kind::Fatal, "find a place for the credentials file", "", format!("tried {}", tried.join(", ")))
-        .advice("set HOME, name a writable --credentials-file, or mount a writable volume"))
+    Err(tried)
 }
 
 /// Replaces the content of `path` by what `edit` makes of it; what is not there counts as empty.
 ///
-/// Returns whether it had to be written in place.
+/// Another writer is waited for as long as `patience` lasts. Returns whether it had to be written in place.
 ///
 /// # Errors
 /// What went wrong with which file; its content is then what it was.
-pub fn update(path: &Path, edit: &dyn Fn(&[u8]) -> Result<Vec<u8>>) -> Result<bool> {
+pub fn update(path: &Path, patience: Duration, edit: &dyn Fn(&[u8]) -> Result<Vec<u8>>) -> Result<bool> {
     let failed = |error: &io::Error| write_error(path, error);
     let target = follow(path).map_err(|error| failed(&error))?;
     let directory = parent(&target).map_err(|error| failed(&error))?;
     make_directory(directory).map_err(|error| write_error(directory, &error))?;
-    let directory_lock = lock(File::open(directory).map_err(|error| write_error(directory, &error))?, path)?;
+    let directory_lock = lock(File::open(directory).map_err(|error| write_error(directory, &error))?, path, patience)?;
     let (old, metadata) = read(&target).map_err(|error| failed(&error))?;
     let new = edit(&old)?;
     let is_private = metadata.as_ref().is_none_or(|metadata| metadata.mode() & 0o077 == 0);
@@ -100,8 +134,8 @@ pub fn update(path: &Path, edit: &dyn Fn(&[u8]) -> Result<Vec<u8>>) -> Result<bo
         Ok(()) => Ok(false),
         Err(error) if metadata.is_some() && (error.raw_os_error() == Some(libc::EBUSY) || is_forbidden(&error)) => {
             // Another container may have mounted the same file under another directory: lock the file itself too.
-            let open = OpenOptions::new().read(true).write(true).open(&target);
-            let file = lock(open.map_err(|_| failed(&error))?, path)?;
+            let file = OpenOptions::new().read(true).write(true).open(&target).map_err(|error| failed(&error))?;
+            let file = lock(file, path, patience)?;
             let (old, _) = read(&target).map_err(|error| failed(&error))?;
             overwrite(&file, &edit(&old)?).map_err(|error| failed(&error))?;
             Ok(true)
@@ -110,23 +144,40 @@ pub fn update(path: &Path, edit: &dyn Fn(&[u8]) -> Result<Vec<u8>>) -> Result<bo
     }
 }
 
-/// Writes a new private file beside `neighbour` under a name that is not taken, and holds a lock on it: what nobody
-/// holds any more is swept away by the next one.
+/// Writes a new private file under a name that is not taken, beside `neighbour` or, where that directory is forbidden,
+/// in a private one, and holds a lock on it: what nobody holds any more is swept away by the next one.
 ///
 /// # Errors
 /// What went wrong with which file.
-pub fn create_held(neighbour: &Path, prefix: &str, suffix: &str, content: &[u8]) -> Result<(PathBuf, Flock<File>)> {
+pub fn create_held(
+    neighbour: &Path,
+    prefix: &str,
+    suffix: &str,
+    content: &[u8],
+    world: &World,
+) -> Result<(PathBuf, Held)> {
     let target = follow(neighbour).map_err(|error| write_error(neighbour, &error))?;
-    let directory = parent(&target).map_err(|error| write_error(neighbour, &error))?;
-    let path = directory.join(format!("{prefix}{}{suffix}", world::random_name::<6>()));
-    let failed = |error: io::Error| write_error(&path, &error);
-    make_directory(directory).map_err(|error| write_error(directory, &error))?;
-    // Until the new file is locked, another's sweep would take it for a left-over.
-    let _lock = lock(File::open(directory).map_err(|error| write_error(directory, &error))?, directory)?;
-    sweep(directory, |name| name.starts_with(prefix) && name.ends_with(suffix));
-    let mut file = new_file(&path).map_err(failed)?;
-    file.write_all(content).inspect_err(|_| drop(fs::remove_file(&path))).map_err(failed)?;
-    Ok((path.clone(), lock(file, &path)?))
+    let beside = parent(&target).map_err(|error| write_error(neighbour, &error))?;
+    let mut directory = beside.to_owned();
+    loop {
+        let path = directory.join(format!("{prefix}{}{suffix}", world::random_name::<6>()));
+        let created = make_directory(&directory).and_then(|()| {
+            sweep(&directory, |name| name.starts_with(prefix) && name.ends_with(suffix));
+            let mut file = new_file(&path)?;
+            file.write_all(content).inspect_err(|_| drop(fs::remove_file(&path)))?;
+            Ok(try_lock(file))
+        });
+        match created {
+            // Another's sweep may have been quicker than the lock.
+            Ok(Ok(held)) if held.metadata().is_ok_and(|metadata| metadata.nlink() > 0) => return Ok((path, held)),
+            Ok(_) => {}
+            Err(error) if is_forbidden(&error) && directory == beside => match private_directory(world) {
+                Ok(private) => directory = private,
+                Err(_) => return Err(write_error(&path, &error)),
+            },
+            Err(error) => return Err(write_error(&path, &error)),
+        }
+    }
 }
 
 /// The file that `path` means once symbolic links are followed, whether it is there or not.
@@ -182,28 +233,38 @@ fn is_forbidden(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
 }
 
-fn lock(file: File, path: &Path) -> Result<Flock<File>> {
+fn lock(file: File, path: &Path, patience: Duration) -> Result<Held> {
     let mut file = file;
     let mut waited = Duration::ZERO;
     loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(locked) => return Ok(locked),
-            Err((back, Errno::EWOULDBLOCK)) if waited < LOCK_TIMEOUT => {
+        match try_lock(file) {
+            Ok(held) => return Ok(held),
+            Err((back, Errno::EWOULDBLOCK)) if waited < patience => {
                 file = back;
                 std::thread::sleep(LOCK_POLL);
                 waited += LOCK_POLL;
             }
             Err((_, Errno::EWOULDBLOCK)) => {
                 return Err(Error::new(
-                    Kind::Transient,
+                    Kind::Fatal,
                     "write credentials",
                     path.display().to_string(),
-                    format!("has been locked by another process for {} s", LOCK_TIMEOUT.as_secs()),
+                    format!("has been locked by another process for {:.1} s", patience.as_secs_f64()),
                 )
                 .advice("is another fedboot stopped?"));
             }
             Err((_, errno)) => return Err(write_error(path, &errno.into())),
         }
+    }
+}
+
+fn try_lock(file: File) -> std::result::Result<Held, (File, Errno)> {
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(locked) => Ok(Held::Locked(locked)),
+        Err((file, Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL)) => {
+            Ok(Held::Open(file))
+        }
+        Err(refused) => Err(refused),
     }
 }
 
@@ -283,8 +344,6 @@ fn sweep(directory: &Path, is_ours: impl Fn(&str) -> bool) {
 }
 
 fn write_error(path: &Path, error: &io::Error) -> Error {
-    let transient = matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ResourceBusy);
-    let kind = if transient { Kind::Transient } else { Kind::Fatal };
     let advice = match error.raw_os_error() {
         Some(libc::EROFS | libc::EACCES | libc::EPERM) => {
             "name a writable --credentials-file, or mount a writable volume"
@@ -294,5 +353,5 @@ fn write_error(path: &Path, error: &io::Error) -> Error {
         _ => "",
     };
     let problem = format!("cannot be written: {}", world::plain(error));
-    Error::new(kind, "write credentials", path.display().to_string(), problem).advice(advice)
+    Error::new(Kind::Fatal, "write credentials", path.display().to_string(), problem).advice(advice)
 }

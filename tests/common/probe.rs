@@ -32,8 +32,11 @@ extern "C" fn before_main() {
         let report = report(&environment);
         let mut text = String::new();
         for (name, value) in &report {
-            text += &format!("{name}\t{value}\n");
+            text.extend([name, "\t", value, "\n"]);
         }
+        // The report is for the test to read, under any umask.
+        // SAFETY: sets a number.
+        unsafe { libc::umask(0o022) };
         let written = fs::File::create(PathBuf::from(std::ffi::OsStr::from_bytes(&file)))
             .and_then(|mut file| file.write_all(text.as_bytes()));
         // SAFETY: ends the process.
