@@ -27,7 +27,7 @@ class Sandbox:
     def __init__(self, program, *options):
         self.process = subprocess.Popen([program, "--quiet", *options], stdout=subprocess.PIPE, text=True)
         self.pids.add(self.process.pid)
-        self.environment = {"PATH": os.environ["PATH"]}
+        self.environment = {name: os.environ[name] for name in ("HOME", "PATH")}
         for line in self.process.stdout:
             words = line.removeprefix("export ").strip()
             if "=" in words:

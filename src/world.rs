@@ -149,7 +149,8 @@ pub fn random_name<const N: usize>() -> String {
 /// # Errors
 /// Those of opening and reading; `FileTooLarge` above 4 MiB.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Most are smaller than this, and so read at once.
+    let mut bytes = Vec::with_capacity(8 << 10);
     fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(io::ErrorKind::FileTooLarge.into());

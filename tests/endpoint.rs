@@ -15,7 +15,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::launch::{Held, descriptors_of, figure};
+use common::launch::{Held, descriptors_of, figure, kill, skip, state};
 use common::{PATIENCE, Stage, eventually};
 use fedboot_sandbox::{Fault, Sandbox, Service};
 use nix::fcntl::{Flock, FlockArg};
@@ -588,6 +588,34 @@ fn allow_descriptors(wanted: u64) -> u64 {
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
     }
     wanted.min(limit.rlim_cur.saturating_sub(500))
+}
+
+/// Many workers that begin at once, while the agent waits for its turn: the kernel keeps them in line. A client whose
+/// first packet is dropped comes again after a second, and then Node's SDK has given up.
+#[test]
+#[ignore = "bug: the line is 128 long"]
+fn a_burst_waits_in_line() {
+    const CLIENTS: usize = 300;
+    let longest = fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());
+    if longest.is_some_and(|longest: usize| longest < CLIENTS) {
+        return skip("a_burst_waits_in_line", "the kernel keeps no such line");
+    }
+    let stage = Stage::new();
+    let held = stage.hold(&[]);
+    let endpoint = Endpoint::of(&held);
+    let agent = held.agent();
+    kill(agent, libc::SIGSTOP);
+    eventually("it stops", || state(agent) == Some('T'));
+    let address = endpoint.address.parse().expect("an address");
+    let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(700));
+    let connected: Vec<_> = (0..CLIENTS).map_while(|index| connect(index).ok()).collect();
+    kill(agent, libc::SIGCONT);
+    assert_eq!(connected.len(), CLIENTS, "then the next one's first packet was dropped");
+    for mut stream in connected {
+        stream.write_all(endpoint.request().as_bytes()).expect("a request");
+        assert_eq!(read_reply(&mut stream).expect("an answer").status, 200);
+    }
+    held.release(&stage).assert_succeeded();
 }
 
 /// Where the command's limit of open files is low, the agent's is the same.

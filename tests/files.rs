@@ -806,9 +806,9 @@ fn a_lock_that_is_never_released_is_an_error() {
     common::write(&stage.credentials_file(), OTHER);
     let lock = lock_directory(&stage);
     let start = Instant::now();
-    stage.run(["--", "touch", "ran"]).assert_failed(125, &[".aws", "locked", "stopped"]);
-    figure(&format!("files: a held lock is reported after {:.1} s", start.elapsed().as_secs_f64()));
-    assert!(start.elapsed() < Duration::from_secs(15));
+    stage.run(["--timeout=3s", "--", "touch", "ran"]).assert_failed(125, &[".aws", "locked", "stopped"]);
+    figure(&format!("files: with --timeout=3s a held lock is reported after {:.1} s", start.elapsed().as_secs_f64()));
+    assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(stage.credentials_text(), OTHER);
     drop(lock);
     stage.run(["--", "true"]).assert_succeeded();
@@ -845,7 +845,7 @@ fn a_fedboot_that_was_stopped_does_no_harm() {
         let mut stopped = agent(&stage);
         thread::sleep(Duration::from_millis(8 + round * 8));
         kill(stopped.id(), libc::SIGSTOP);
-        let outcome = stage.run(["--", "true"]);
+        let outcome = stage.run(["--timeout=3s", "--", "true"]);
         whole.assert();
         if outcome.code() != Some(0) {
             outcome.assert_failed(125, &["locked", "stopped"]);

@@ -42,6 +42,8 @@ pub struct CredentialsFile {
     plan: Arc<Plan>,
     log: Box<dyn Fn(&str)>,
     warned: Cell<bool>,
+    /// Before the first delivery there is no command that could ask the endpoint meanwhile.
+    delivered: Cell<bool>,
 }
 
 struct Plan {
@@ -61,7 +63,12 @@ impl CredentialsFile {
         patience: Duration,
         warn: impl Fn(&str) + 'static,
     ) -> Self {
-        Self { plan: Arc::new(Plan { path, profile_region, patience }), log: Box::new(warn), warned: Cell::new(false) }
+        Self {
+            plan: Arc::new(Plan { path, profile_region, patience }),
+            log: Box::new(warn),
+            warned: Cell::default(),
+            delivered: Cell::default(),
+        }
     }
 }
 
@@ -107,12 +114,15 @@ impl Plan {
 impl Delivery for CredentialsFile {
     fn deliver<'a>(&'a self, credentials: Option<&'a Credentials>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let plan = self.plan.clone();
-            let credentials = credentials.cloned();
-            // In a thread of its own: the endpoint answers while a slow disk takes its time.
-            let in_place = tokio::task::spawn_blocking(move || plan.write(credentials.as_ref()))
-                .await
-                .map_err(|error| Error::new(Kind::Transient, "write credentials", "", error.to_string()))??;
+            let in_place = if self.delivered.replace(true) {
+                // In a thread of its own: the endpoint answers while a slow disk takes its time.
+                let (plan, credentials) = (self.plan.clone(), credentials.cloned());
+                tokio::task::spawn_blocking(move || plan.write(credentials.as_ref()))
+                    .await
+                    .map_err(|error| Error::new(Kind::Transient, "write credentials", "", error.to_string()))??
+            } else {
+                self.plan.write(credentials)?
+            };
             if in_place && !self.warned.replace(true) {
                 (self.log)(&format!(
                     "{} cannot be replaced (a mount, or its directory is read-only) and is written in place: a reader may \
