@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::cli::{self, Options};
 use crate::config::{self, Config, OnFailure, Settings};
+use crate::delivery::place;
 use crate::error::{Error, Result};
 use crate::flow::{Credentials, Environment};
 use crate::log::{Severity, timestamp};
@@ -61,6 +62,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     });
     // A file that is being written is written to its end, unless the disk hangs.
     runtime.shutdown_timeout(LAST_WRITE);
+    place::abandon();
     0
 }
 
@@ -137,6 +139,7 @@ impl Agent {
                             return self.give_up(error, Environment::default());
                         }
                         self.go_on_without(error, &deliveries).await;
+                        self.failures = 1;
                         retry::REFRESH.delay(self.failures, self.world.random())
                     }
                 }
@@ -173,7 +176,7 @@ impl Agent {
     async fn prepare(&self, options: &Options, deadline: Option<Instant>) -> Result<(Config, Deliveries)> {
         let config = route::configure(options, &self.world, deadline).await?;
         let region = route::region(&config);
-        let deliveries = Deliveries::open(&config.delivery, region, &self.world, &self.settings).await?;
+        let deliveries = Deliveries::open(&config.delivery, region, &self.world, &self.settings)?;
         process::leave_directory();
         Ok((config, deliveries))
     }
@@ -192,20 +195,10 @@ impl Agent {
             self.give_up(error, Environment::default());
             return Err(());
         }
-        let opened = match config::delivery(options, &self.world) {
-            Ok(choice) => {
-                let region = config::region(options, &self.world);
-                Deliveries::open(&choice, region, &self.world, &self.settings).await
-            }
-            Err(error) => Err(error),
-        };
-        let deliveries = match opened {
-            Ok(deliveries) => deliveries,
-            Err(error) => {
-                self.give_up(error, Environment::default());
-                return Err(());
-            }
-        };
+        let opened = config::delivery(options, &self.world).and_then(|choice| {
+            Deliveries::open(&choice, config::region(options, &self.world), &self.world, &self.settings)
+        });
+        let deliveries = opened.map_err(|error| self.give_up(error, Environment::default()))?;
         self.go_on_without(error, &deliveries).await;
         loop {
             self.failures += 1;

@@ -180,7 +180,9 @@ impl Route {
                 None => self.identity.prove(http).await,
             }
         };
-        let (proof, connection) = tokio::try_join!(proof, async { Ok(self.exchange.prepare(http).await) })?;
+        // The request for the proof goes first: it takes longer than to say hello.
+        let connection = async { Ok(self.exchange.prepare(http).await) };
+        let (proof, connection) = tokio::try_join!(biased; proof, connection)?;
         let known = self.names.borrow().clone();
         let names = match known {
             Some(names) => names,
@@ -241,7 +243,7 @@ impl Deliveries {
     ///
     /// # Errors
     /// Why one of them cannot stand.
-    pub async fn open(choice: &DeliveryChoice, region: String, world: &Rc<World>, settings: &Settings) -> Result<Self> {
+    pub fn open(choice: &DeliveryChoice, region: String, world: &Rc<World>, settings: &Settings) -> Result<Self> {
         let log = settings.log;
         let patience = LOCK_PATIENCE.min(settings.timeout);
 
@@ -256,7 +258,7 @@ impl Deliveries {
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         // The endpoint first: its answer is memory, the file may have to wait for a disk.
         if choice.endpoint {
-            places.push(Box::new(CredentialsEndpoint::open(world.clone(), &chosen.file).await?));
+            places.push(Box::new(CredentialsEndpoint::open(world.clone(), &chosen.file)?));
         }
         if choice.file {
             let profile_region = choice.endpoint.then(|| region.clone());

@@ -593,7 +593,6 @@ fn allow_descriptors(wanted: u64) -> u64 {
 /// Many workers that begin at once, while the agent waits for its turn: the kernel keeps them in line. A client whose
 /// first packet is dropped comes again after a second, and then Node's SDK has given up.
 #[test]
-#[ignore = "bug: the line is 128 long"]
 fn a_burst_waits_in_line() {
     const CLIENTS: usize = 300;
     let longest = fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());

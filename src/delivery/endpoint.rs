@@ -26,7 +26,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::AbortHandle;
 
 use super::place;
@@ -43,6 +43,8 @@ const TOKEN_FILE_SUFFIX: &str = ".token";
 /// For one request's header, and for the pause between two requests on one connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGEST_HEADER: usize = 16 << 10;
+/// A burst of clients waits in line; one that finds no place tries again after a second, which some SDKs do not have.
+const LISTEN_QUEUE: u32 = 1024;
 /// Then the oldest connection gives way: clients that hold theirs open must not lock others out.
 const MOST_CONNECTIONS: usize = 512;
 
@@ -72,11 +74,13 @@ impl CredentialsEndpoint {
     ///
     /// # Errors
     /// What could not be bound or written.
-    pub async fn open(world: Rc<World>, credentials_file: &Path) -> Result<Self> {
+    pub fn open(world: Rc<World>, credentials_file: &Path) -> Result<Self> {
         let failed = |error: io::Error| {
             Error::new(Kind::Fatal, "open the credentials endpoint", "127.0.0.1", world::plain(&error))
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let socket = TcpSocket::new_v4().map_err(failed)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(failed)?;
+        let listener = socket.listen(LISTEN_QUEUE).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let token = world::random_name::<32>();
         // No line end: some SDKs send the file's content as it stands.

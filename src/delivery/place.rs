@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -180,6 +181,20 @@ pub fn create_held(
     }
 }
 
+/// The temporary file that is being written.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+fn unfinished() -> MutexGuard<'static, Option<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes what a write that hangs would leave behind when this process ends: it holds keys.
+pub fn abandon() {
+    if let Some(temporary) = unfinished().take() {
+        let _ = fs::remove_file(temporary);
+    }
+}
+
 /// The file that `path` means once symbolic links are followed, whether it is there or not.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
@@ -293,6 +308,7 @@ fn replace(
     sweep(directory, |name| name.starts_with(&prefix));
     let temporary = directory.join(format!("{prefix}{}", world::random_name::<6>()));
     let mut file = new_file(&temporary)?;
+    unfinished().replace(temporary.clone());
     let written = (|| {
         file.write_all(content)?;
         if let Some(old) = old {
@@ -305,6 +321,7 @@ fn replace(
         file.sync_all()?;
         fs::rename(&temporary, target)
     })();
+    unfinished().take();
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
         return Err(error);
