@@ -171,6 +171,14 @@ impl Stage {
     }
 }
 
+/// What started the tests may ignore signals (nohup does), and every process here would inherit that.
+pub fn stop_ignoring_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2] {
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// `environ` of a process as it started.
 pub fn environment_of(pid: u32) -> Vec<Vec<u8>> {
     let block = fs::read(format!("/proc/{pid}/environ")).expect("its environ");

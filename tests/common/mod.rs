@@ -48,6 +48,7 @@ impl Stage {
     }
 
     pub fn with(builder: Builder) -> Self {
+        launch::stop_ignoring_signals();
         let sandbox = builder.start().expect("a sandbox");
         let directory = TempDir::new().expect("a directory");
         fs::create_dir(directory.path().join("home")).expect("a home");
