@@ -19,8 +19,6 @@ use crate::route::{self, Deliveries, Route};
 use crate::schedule;
 use crate::world::World;
 
-/// With less than this left of the boot's time no further try is worth it.
-const LAST_TRY: Duration = Duration::from_millis(50);
 /// How long a write that is under way may outlast the command.
 const LAST_WRITE: Duration = Duration::from_millis(50);
 /// How much of the boot's time is kept, half of it for the wait and half for the try, at its end.
@@ -90,8 +88,8 @@ struct Issued {
 
 impl Agent {
     async fn work(mut self, options: &Options) {
-        let mut boot = Some(self.started + self.settings.timeout);
-        let prepared = match self.prepare(options, boot).await {
+        let deadline = self.started + self.settings.timeout;
+        let prepared = match self.prepare(options, deadline).await {
             Ok(prepared) => Ok(prepared),
             Err(error) => self.prepare_later(options, error).await,
         };
@@ -100,15 +98,13 @@ impl Agent {
             Ok(route) => route,
             Err(error) => return self.give_up(error, Environment::default()),
         };
-        if self.reported {
-            boot = None;
-        }
+        let mut boot = (!self.reported).then_some(deadline);
         let mut last: Option<Error> = None;
         loop {
             let outcome = self.issue_and_deliver(&route, &deliveries, boot).await;
             let wait = match (outcome, boot) {
                 (Ok(issued), _) => {
-                    self.announce(&issued, deliveries.environment());
+                    self.announce(&issued, &deliveries);
                     boot = None;
                     let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
                     self.current = Some(issued);
@@ -123,7 +119,7 @@ impl Agent {
                 (Err(error), Some(deadline)) => {
                     self.failures += 1;
                     let left = deadline.duration_since(self.world.monotonic());
-                    if error.is_retryable() && left > LAST_TRY {
+                    if error.is_retryable() && left > retry::LAST_TRY {
                         self.complain_at_boot(&error);
                         last = Some(error);
                         // The whole time is used, and a last try has some of it.
@@ -173,8 +169,8 @@ impl Agent {
     }
 
     /// Everything that is fixed for the agent's life.
-    async fn prepare(&self, options: &Options, deadline: Option<Instant>) -> Result<(Config, Deliveries)> {
-        let config = route::configure(options, &self.world, deadline).await?;
+    async fn prepare(&self, options: &Options, deadline: Instant) -> Result<(Config, Deliveries)> {
+        let config = route::configure(options, &self.world, Some(deadline)).await?;
         let region = route::region(&config);
         let deliveries = Deliveries::open(&config.delivery, region, &self.world, &self.settings)?;
         process::leave_directory();
@@ -226,7 +222,7 @@ impl Agent {
     }
 
     /// Tells the log, and the first time the parent.
-    fn announce(&mut self, issued: &Issued, environment: Environment) {
+    fn announce(&mut self, issued: &Issued, deliveries: &Deliveries) {
         let first = !self.reported;
         let Issued { credentials, refresh, .. } = issued;
         let mut fields = vec![
@@ -250,7 +246,7 @@ impl Agent {
         }
         self.failures = 0;
         if first {
-            self.report(&Report::Ready(environment));
+            self.report(&Report::Ready(deliveries.environment()));
         }
     }
 

@@ -18,6 +18,9 @@ pub const BOOT: Backoff = Backoff { first: Duration::from_millis(200), longest: 
 /// While the command runs on the last good credentials.
 pub const REFRESH: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(60) };
 
+/// With less than this left until a deadline no further try is worth it.
+pub const LAST_TRY: Duration = Duration::from_millis(50);
+
 impl Backoff {
     /// The wait after the `failures`-th failure in a row (from 1), with `random` in `0.0..1.0`: up to
     /// `first · 2^(failures-1)`, at most `longest`, and at least half of `first`, so that no draw of the dice makes

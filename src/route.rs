@@ -24,9 +24,6 @@ use crate::world::World;
 /// up, short enough for somebody on a laptop who forgot the role.
 const ATTRIBUTE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// With less than this left of it no further try is worth it.
-const LAST_ATTRIBUTE_TRY: Duration = Duration::from_millis(50);
-
 /// How long another writer of the credentials file is waited for: it may be stopped, and the command waits for us.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -82,7 +79,7 @@ pub async fn configure(options: &Options, world: &World, deadline: Option<Instan
     loop {
         match attributes(&server, &http).await {
             Ok(attributes) => return Config::resolve(options, world, &attributes),
-            Err(error) if error.is_retryable() && world.monotonic() + LAST_ATTRIBUTE_TRY < give_up => {
+            Err(error) if error.is_retryable() && world.monotonic() + retry::LAST_TRY < give_up => {
                 failures += 1;
                 let left = give_up.duration_since(world.monotonic());
                 world.sleep(retry::BOOT.delay(failures, world.random()).min(left / 2)).await;

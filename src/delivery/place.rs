@@ -170,11 +170,11 @@ pub fn create_held(
         });
         match created {
             // Another's sweep may have been quicker than the lock.
-            Ok(Ok(held)) if held.metadata().is_ok_and(|metadata| metadata.nlink() > 0) => return Ok((path, held)),
+            Ok(Ok(held)) if path.exists() => return Ok((path, held)),
             Ok(_) => {}
             Err(error) if is_forbidden(&error) && directory == beside => match private_directory(world) {
-                Ok(private) => directory = private,
-                Err(_) => return Err(write_error(&path, &error)),
+                Ok(private) if private != beside => directory = private,
+                _ => return Err(write_error(&path, &error)),
             },
             Err(error) => return Err(write_error(&path, &error)),
         }
