@@ -18,6 +18,8 @@ fedboot-sandbox [OPTIONS]                     print `export` lines and stay in t
   --impersonable EMAIL           an account for which it may mint ID tokens; repeatable
   --role ARN                     a role that trusts these accounts for sts.amazonaws.com; repeatable
   --trust-policy FILE            the trust policy (JSON) of the --role before it
+  --trusted-role ARN             the --role before it trusts this role instead: AssumeRole, for role chaining
+  --external-id ID               what the --trusted-role before it must say
   --attribute NAME=VALUE         instance metadata attribute; repeatable
   --project-attribute NAME=VALUE project metadata attribute; repeatable
   --region REGION                AWS_REGION for COMMAND
@@ -26,13 +28,21 @@ fedboot-sandbox [OPTIONS]                     print `export` lines and stay in t
   --round-trip MS                puts STS that far away
   --fault SERVICE:EFFECT…        metadata|jwks|iam_credentials|sts, with one of pass, delay=MS, status=N, error=CODE,
                                  cut_body, close, hang, redirect=URL, garbage, captive, drip=MS, clock_skew=SECONDS,
-                                 wrong_certificate; then ,times=N ,always ,delay=MS ,on=ACTION; repeatable
+                                 wrong_certificate; then ,times=N ,always ,every=N ,delay=MS ,on=ACTION;
+                                 every=2 hits every second request; repeatable
   --refuse-first SERVICE=SECONDS refuses connections at first
   --request-log FILE             each request as a line of JSON
   --port NAME=NUMBER             fixed port: metadata, google, google-tls, sts, sts-tls, control
   --quiet                        says nothing
   --help, --version
 ";
+
+/// Whom a role trusts.
+enum Trust {
+    Accounts,
+    Policy(String),
+    Role { arn: String, external_id: Option<String> },
+}
 
 pub struct Options {
     pub builder: Builder,
@@ -63,7 +73,7 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Stri
     let mut parser = lexopt::Parser::from_iter(own);
     let mut builder = Sandbox::builder();
     let (mut account, mut impersonable) = (None, Vec::new());
-    let mut roles: Vec<(String, Option<String>)> = Vec::new();
+    let mut roles: Vec<(String, Trust)> = Vec::new();
     let (mut round_trip, mut quiet) = (None, false);
     while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
         let name = match argument {
@@ -98,14 +108,24 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Stri
                 builder.impersonable(target)
             }
             "role" => {
-                roles.push((text()?, None));
+                roles.push((text()?, Trust::Accounts));
                 builder
             }
             "trust-policy" => {
                 let file = text()?;
                 let policy = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
-                let last = roles.last_mut();
-                last.ok_or("--trust-policy belongs to the --role before it")?.1 = Some(policy);
+                *trust_of_last(&mut roles, &name)? = Trust::Policy(policy);
+                builder
+            }
+            "trusted-role" => {
+                *trust_of_last(&mut roles, &name)? = Trust::Role { arn: text()?, external_id: None };
+                builder
+            }
+            "external-id" => {
+                let Some((_, Trust::Role { external_id, .. })) = roles.last_mut() else {
+                    return Err("--external-id belongs to the --trusted-role before it".into());
+                };
+                *external_id = Some(text()?);
                 builder
             }
             "attribute" => {
@@ -149,13 +169,23 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Stri
     }
     let mut trusted = impersonable;
     trusted.extend(account.or(fedboot_sandbox::Settings::default().service_account));
-    for (arn, policy) in roles {
-        builder = builder.role(match policy {
-            Some(policy) => Role::new(arn, &policy),
-            None => Role::trusting(arn, &trusted, "sts.amazonaws.com"),
+    for (arn, trust) in roles {
+        builder = builder.role(match trust {
+            Trust::Accounts => Role::trusting(arn, &trusted, "sts.amazonaws.com"),
+            Trust::Policy(policy) => Role::new(arn, &policy),
+            Trust::Role { arn: other, external_id } => Role::trusting_role(arn, &other, external_id.as_deref()),
         });
     }
     Ok(Asked::Start(Box::new(Options { builder, command, round_trip, quiet })))
+}
+
+/// The trust of the role named last, which so far has the usual one.
+fn trust_of_last<'a>(roles: &'a mut [(String, Trust)], option: &str) -> Result<&'a mut Trust, String> {
+    match roles.last_mut() {
+        Some((_, trust @ Trust::Accounts)) => Ok(trust),
+        Some((arn, _)) => Err(format!("--{option}: what {arn} trusts is said already")),
+        None => Err(format!("--{option} belongs to the --role before it")),
+    }
 }
 
 fn pair(option: &str, text: &str) -> Result<(String, String), String> {

@@ -7,7 +7,7 @@
 //! | `DELETE /requests` | empties it |
 //! | `GET /wait?action=A[&count=N][&timeout_ms=T]` | waits for N answered requests, then lists them; 408 if they do not come |
 //! | `GET /connections` | accepted connections, failed handshakes among them |
-//! | `POST /faults` | adds a fault, or a list: `{"service", "effect", …, "times", "always", "on", "delay_ms"}` |
+//! | `POST /faults` | adds a fault, or a list: `{"service", "effect", …, "times", "always", "every", "on", "delay_ms"}` |
 //! | `GET /faults`, `DELETE /faults[?service=S]` | what is still to come; forgets it |
 //! | `POST /refuse` | `{"service", "seconds"}`: connections are refused for that long |
 //! | `GET /settings`, `POST /settings` | all settings; replaces the fields that are given |

@@ -1,6 +1,7 @@
 //! Faults on command: what goes wrong, at which service, how often.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -118,6 +119,10 @@ pub struct Fault {
     /// Hits every request, whatever `times` says.
     #[serde(default)]
     pub always: bool,
+    /// Hits each so-many-th of the requests that it could hit, as long as it is there and whatever `times` says: with
+    /// 2 the first passes, the second fails. Those that a counted fault hits are counted, too.
+    #[serde(default)]
+    pub every: Option<NonZeroU32>,
     /// Hits only requests with this action, or with this text in their path.
     #[serde(default)]
     pub on: Option<String>,
@@ -129,7 +134,7 @@ fn once() -> u32 {
 
 impl From<Effect> for Fault {
     fn from(effect: Effect) -> Self {
-        Self { effect, delay_ms: 0, times: 1, always: false, on: None }
+        Self { effect, delay_ms: 0, times: 1, always: false, every: None, on: None }
     }
 }
 
@@ -211,6 +216,15 @@ impl Fault {
         self
     }
 
+    /// Hits each `nth` request until it is cleared; with 2 every second one, and the first passes.
+    ///
+    /// # Panics
+    /// With 0: there is no such request.
+    pub fn every(mut self, nth: u32) -> Self {
+        self.every = Some(NonZeroU32::new(nth).expect("requests are counted from 1"));
+        self
+    }
+
     /// Hits only requests with this action, or with this text in their path.
     pub fn on(mut self, action: impl Into<String>) -> Self {
         self.on = Some(action.into());
@@ -224,7 +238,7 @@ impl Fault {
     }
 
     /// Reads the form of the command line, `SERVICE:EFFECT[=VALUE][,MORE]…`, for example
-    /// `sts:error=Throttling,times=2`, `metadata:delay=50,always,on=identity`, `sts:status=503`, `sts:hang`.
+    /// `sts:error=Throttling,times=2`, `metadata:delay=50,always,on=identity`, `sts:status=503,every=2`, `sts:hang`.
     pub fn parse(text: &str) -> Result<(Service, Self), String> {
         let wrong = |why: &str| format!("fault \"{text}\": {why}");
         let (service, rest) = text.split_once(':').ok_or_else(|| wrong("SERVICE:EFFECT is wanted"))?;
@@ -264,10 +278,14 @@ impl Fault {
             match name {
                 "always" => fault.always = true,
                 "times" => fault.times = u32::try_from(number(value)?).map_err(|_| wrong("times is too large"))?,
+                "every" => {
+                    let nth = u32::try_from(number(value)?).ok().and_then(NonZeroU32::new);
+                    fault.every = Some(nth.ok_or_else(|| wrong("every is 1 or more"))?);
+                }
                 "delay" => fault.delay_ms = number(value)?.unsigned_abs(),
                 "on" => fault.on = value.map(str::to_string),
                 _ => {
-                    return Err(wrong("after the effect: always, times=N, delay=MS, on=ACTION"));
+                    return Err(wrong("after the effect: always, times=N, every=N, delay=MS, on=ACTION"));
                 }
             }
         }
@@ -277,23 +295,42 @@ impl Fault {
     fn hits(&self, action: &str, path: &str) -> bool {
         self.on.as_deref().is_none_or(|on| on == action || path.contains(on))
     }
+
+    /// It is there until it is cleared.
+    fn stays(&self) -> bool {
+        self.always || self.every.is_some()
+    }
 }
 
-/// The faults that are still to come. Counted ones go first, in order; then the newest that stays.
+/// A fault at its service, with the number of requests that it could have hit so far.
+struct Pending {
+    service: Service,
+    fault: Fault,
+    seen: u32,
+}
+
+impl Pending {
+    /// Whether it is the turn of the request that was counted last.
+    fn due(&self) -> bool {
+        self.fault.every.is_none_or(|nth| self.seen % nth == 0)
+    }
+}
+
+/// The faults that are still to come. Counted ones go first, in order; then the newest that stays and whose turn it is.
 #[derive(Default)]
-pub(crate) struct Faults(Mutex<Vec<(Service, Fault)>>);
+pub(crate) struct Faults(Mutex<Vec<Pending>>);
 
 impl Faults {
     pub(crate) fn add(&self, service: Service, fault: Fault) {
-        self.lock().push((service, fault));
+        self.lock().push(Pending { service, fault, seen: 0 });
     }
 
     pub(crate) fn clear(&self, service: Option<Service>) {
-        self.lock().retain(|(of, _)| service.is_some_and(|s| s != *of));
+        self.lock().retain(|pending| service.is_some_and(|s| s != pending.service));
     }
 
     pub(crate) fn list(&self) -> Vec<(Service, Fault)> {
-        self.lock().clone()
+        self.lock().iter().map(|pending| (pending.service, pending.fault.clone())).collect()
     }
 
     /// The fault for a request, used up by it.
@@ -308,19 +345,24 @@ impl Faults {
 
     fn take_if(&self, service: Service, hit: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let mut faults = self.lock();
-        let hits = |(of, fault): &(Service, Fault)| *of == service && hit(fault);
-        if let Some(counted) = faults.iter().position(|f| !f.1.always && f.1.times > 0 && hits(f)) {
-            let fault = faults[counted].1.clone();
-            faults[counted].1.times -= 1;
-            if faults[counted].1.times == 0 {
-                faults.remove(counted);
+        let hits = |pending: &Pending| pending.service == service && hit(&pending.fault);
+        for pending in faults.iter_mut().filter(|pending| hits(pending)) {
+            pending.seen = pending.seen.wrapping_add(1);
+        }
+        let counted = |pending: &Pending| !pending.fault.stays() && pending.fault.times > 0 && hits(pending);
+        if let Some(at) = faults.iter().position(counted) {
+            let fault = faults[at].fault.clone();
+            faults[at].fault.times -= 1;
+            if faults[at].fault.times == 0 {
+                faults.remove(at);
             }
             return Some(fault);
         }
-        faults.iter().rev().find(|f| f.1.always && hits(f)).map(|f| f.1.clone())
+        let stays = |pending: &&Pending| pending.fault.stays() && pending.due() && hits(pending);
+        faults.iter().rev().find(stays).map(|pending| pending.fault.clone())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Service, Fault)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Pending>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -347,6 +389,24 @@ mod tests {
     }
 
     #[test]
+    fn every_second_request_of_an_action_fails() {
+        let faults = Faults::default();
+        faults.add(Service::Sts, Fault::status(503, "").on("AssumeRole").every(2));
+        let fails = |action: &str| faults.take(Service::Sts, action, "/").is_some();
+        let assume = |count| (0..count).map(|_| fails("AssumeRole")).collect::<Vec<_>>();
+        assert_eq!(assume(4), [false, true, false, true]);
+        assert!((0..4).all(|_| !fails("AssumeRoleWithWebIdentity")), "neither hit nor counted");
+        // One that is used up takes its turn; one that stays has the others' turns.
+        faults.add(Service::Sts, Fault::hang());
+        faults.add(Service::Sts, Fault::delay(Duration::from_millis(1)).always());
+        let next = || faults.take(Service::Sts, "AssumeRole", "/").unwrap().effect;
+        assert_eq!(next(), Effect::Hang);
+        assert_eq!(next(), Effect::Pass);
+        faults.add(Service::Sts, Fault::close().every(3));
+        assert_eq!([next(), next(), next()], [Effect::Pass, Effect::Pass, Effect::Close]);
+    }
+
+    #[test]
     fn a_certificate_fault_waits_for_a_connection() {
         let faults = Faults::default();
         faults.add(Service::Sts, Fault::wrong_certificate());
@@ -363,11 +423,24 @@ mod tests {
             read("metadata:delay=50,always,on=identity"),
             (Service::Metadata, Fault::delay(Duration::from_millis(50)).always().on("identity"))
         );
-        for wrong in ["sts", "s3:hang", "sts:what", "sts:delay", "sts:hang,x", "sts:status=9"] {
+        assert_eq!(read("sts:close,on=A,every=2"), (Service::Sts, Fault::close().on("A").every(2)));
+        for wrong in [
+            "sts:hang,every=0",
+            "sts:hang,every",
+            "sts",
+            "s3:hang",
+            "sts:what",
+            "sts:delay",
+            "sts:hang,x",
+            "sts:status=9",
+        ] {
             assert!(Fault::parse(wrong).is_err(), "{wrong}");
         }
         let json = r#"{"effect":"error","code":"AccessDenied","on":"X","always":true}"#;
         let fault: Fault = serde_json::from_str(json).unwrap();
         assert_eq!(fault, Fault::error("AccessDenied").on("X").always());
+        let every = |json| serde_json::from_str::<Fault>(json);
+        assert_eq!(every(r#"{"effect":"close","every":3}"#).unwrap(), Fault::close().every(3));
+        assert!(every(r#"{"effect":"close","every":0}"#).is_err());
     }
 }

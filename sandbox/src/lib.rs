@@ -2,8 +2,8 @@
 //! users' own CI. No account, no network.
 //!
 //! ```text
-//!  metadata server ──ID token, RS256──▶ client ──form POST──▶ STS ──▶ credentials that GetCallerIdentity checks
-//!    │ access token                       ▲                    │
+//!  metadata server ──ID token, RS256──▶ client ──form POST──▶ STS ──▶ credentials that AssumeRole and
+//!    │ access token                       ▲                    │      GetCallerIdentity check
 //!    ▼                                    │                    └ signature, issuer, expiry, trust policy
 //!  IAM Credentials ──ID token of another──┘
 //! ```

@@ -100,6 +100,23 @@ impl Role {
         Self::new(arn, &policy.to_string())
     }
 
+    /// A role that a session of the trusted role may assume, tag, and give a source identity: the second one of a
+    /// chain. In place of a role's ARN may stand whatever a policy's `AWS` principal may be.
+    pub fn trusting_role(arn: impl Into<String>, trusted_role_arn: &str, external_id: Option<&str>) -> Self {
+        let mut policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": {"AWS": trusted_role_arn},
+                "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+            }],
+        });
+        if let Some(id) = external_id {
+            policy["Statement"][0]["Condition"] = json!({"StringEquals": {"sts:ExternalId": id}});
+        }
+        Self::new(arn, &policy.to_string())
+    }
+
     /// Sets the longest session, twelve hours otherwise.
     pub fn max_duration(mut self, max_duration: Duration) -> Self {
         self.max_duration = max_duration;

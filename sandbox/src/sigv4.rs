@@ -1,4 +1,4 @@
-//! Checks [Signature Version 4](https://docs.aws.amazonaws.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)
+//! Checks [Signature Version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)
 //! in the `Authorization` header.
 
 use std::time::{Duration, SystemTime};
@@ -145,7 +145,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// The example of [AWS's own documentation](https://docs.aws.amazonaws.com/general/latest/gr/sigv4-create-canonical-request.html).
+    /// The example of [AWS's own documentation](https://docs.aws.amazon.com/general/latest/gr/sigv4-create-canonical-request.html).
     #[test]
     fn signs_the_documented_example() {
         let headers = [

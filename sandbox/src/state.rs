@@ -1,6 +1,6 @@
 //! What the services share: settings, faults, the log, and all that they have issued.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -29,10 +29,18 @@ pub struct Issued {
     pub assumed_role_id: String,
     /// The role's account.
     pub account: String,
-    /// `sub` of the token.
+    /// `sub` of the token; empty after `AssumeRole`.
     pub subject: String,
-    /// `aud` of the token.
+    /// `aud` of the token; empty after `AssumeRole`.
     pub audience: String,
+    /// Access key id of the session that asked for this one with `AssumeRole`: role chaining.
+    pub chained_from: Option<String>,
+    /// `SourceIdentity`, its own or that of the session before it in the chain.
+    pub source_identity: Option<String>,
+    /// `Tags`, with the transitive ones of the session before it.
+    pub session_tags: BTreeMap<String, String>,
+    /// Those of the tags that the next session in a chain inherits.
+    pub transitive_tag_keys: Vec<String>,
     /// `DurationSeconds`, 3600 if there was none.
     pub duration_seconds: u64,
     /// `Policy`, the session policy.

@@ -1,7 +1,8 @@
-//! A role's trust policy, as far as web identity from Google needs it:
-//! [policy elements](https://docs.aws.amazonaws.com/IAM/latest/UserGuide/reference_policies_elements.html),
-//! [condition operators](https://docs.aws.amazonaws.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html),
-//! [keys for web identity](https://docs.aws.amazonaws.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif).
+//! A role's trust policy, as far as web identity from Google and role chaining need it:
+//! [policy elements](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html),
+//! [condition operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html),
+//! [keys for web identity](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif),
+//! [keys for STS](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-sts).
 //!
 //! `accounts.google.com:aud` is the token's `azp` where it has one, else its `aud`; `accounts.google.com:oaud` is
 //! its `aud`.
@@ -10,11 +11,39 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::state::Issued;
+
 /// The provider's name in policies, replies and `iss`.
 pub(crate) const PROVIDER: &str = "accounts.google.com";
 
 /// What the conditions are compared with; keys in lower case.
 pub(crate) type Context = BTreeMap<String, String>;
+
+/// Who asks: the kind of principal, and what a policy may call it.
+pub(crate) struct Principal {
+    kind: &'static str,
+    names: Vec<String>,
+}
+
+impl Principal {
+    /// Whoever Google vouches for.
+    pub(crate) fn google() -> Self {
+        Self { kind: "Federated", names: vec![PROVIDER.into()] }
+    }
+
+    /// A session of a role: the session, the role, or their whole account.
+    pub(crate) fn session(of: &Issued) -> Self {
+        let partition = of.role_arn.split(':').nth(1).unwrap_or("aws");
+        let root = format!("arn:{partition}:iam::{}:root", of.account);
+        Self { kind: "AWS", names: vec![of.assumed_role_arn.clone(), of.role_arn.clone(), root, of.account.clone()] }
+    }
+
+    fn is_in(&self, statement: &Value) -> bool {
+        let named =
+            |name: &&Value| name.as_str().is_some_and(|name| name == "*" || self.names.iter().any(|n| n == name));
+        statement["Principal"] == "*" || list(&statement["Principal"][self.kind]).iter().any(named)
+    }
+}
 
 /// What the policy keys say of a token and a request.
 pub(crate) fn context(claims: &Value, session_name: &str) -> Context {
@@ -29,6 +58,29 @@ pub(crate) fn context(claims: &Value, session_name: &str) -> Context {
     ]
     .into_iter()
     .filter_map(|(key, value)| Some((key.to_string(), value?)))
+    .collect()
+}
+
+/// What the policy keys say of a session and of what it asks for.
+pub(crate) fn chained_context(
+    caller: &Issued,
+    session_name: &str,
+    external_id: Option<&str>,
+    source_identity: Option<&str>,
+    tags: &[(&str, &str)],
+) -> Context {
+    let tags = tags.iter().map(|(key, value)| (format!("aws:requesttag/{}", key.to_ascii_lowercase()), Some(*value)));
+    [
+        ("sts:rolesessionname", Some(session_name)),
+        ("sts:externalid", external_id),
+        ("sts:sourceidentity", source_identity),
+        ("aws:sourceidentity", caller.source_identity.as_deref()),
+        ("aws:principalarn", Some(caller.role_arn.as_str())),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_string(), value))
+    .chain(tags)
+    .filter_map(|(key, value)| Some((key, value?.to_string())))
     .collect()
 }
 
@@ -55,12 +107,12 @@ pub(crate) fn check(policy: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the policy lets Google's identity with this context assume the role; if not, why.
-pub(crate) fn admits(policy: &Value, context: &Context) -> Result<(), String> {
+/// Whether the policy lets the principal do this with the role in this context; if not, why.
+pub(crate) fn admits(policy: &Value, principal: &Principal, action: &str, context: &Context) -> Result<(), String> {
     let mut reasons = Vec::new();
     let mut allowed = false;
     for statement in list(&policy["Statement"]) {
-        match (applies(statement, context), statement["Effect"] == "Deny") {
+        match (applies(statement, principal, action, context), statement["Effect"] == "Deny") {
             (Ok(()), true) => return Err("a statement denies it".into()),
             (Ok(()), false) => allowed = true,
             (Err(why), false) => reasons.push(why),
@@ -70,13 +122,10 @@ pub(crate) fn admits(policy: &Value, context: &Context) -> Result<(), String> {
     if allowed { Ok(()) } else { Err(reasons.join("; ")) }
 }
 
-fn applies(statement: &Value, context: &Context) -> Result<(), String> {
-    let principal = &statement["Principal"];
-    let federated = list(&principal["Federated"]);
-    if principal != "*" && !federated.into_iter().any(|p| p == PROVIDER || p == "*") {
-        return Err(format!("the principal is not {PROVIDER}"));
+fn applies(statement: &Value, principal: &Principal, action: &str, context: &Context) -> Result<(), String> {
+    if !principal.is_in(statement) {
+        return Err(format!("the principal is not {}", principal.names[0]));
     }
-    let action = "sts:AssumeRoleWithWebIdentity";
     let asked = |pattern: &Value| {
         let pattern = pattern.as_str().unwrap_or_default().to_ascii_lowercase();
         like(&pattern, &action.to_ascii_lowercase())
@@ -91,7 +140,8 @@ fn applies(statement: &Value, context: &Context) -> Result<(), String> {
             let wanted: Vec<&str> = list(wanted).into_iter().filter_map(text).collect();
             if !operator.holds(found, &wanted) {
                 let found = found.map_or("nothing".into(), |f| format!("\"{f}\""));
-                return Err(format!("{name} {key} wants {wanted:?}, the token has {found}"));
+                let source = if principal.kind == "Federated" { "token" } else { "request" };
+                return Err(format!("{name} {key} wants {wanted:?}, the {source} has {found}"));
             }
         }
     }
@@ -130,8 +180,9 @@ impl Operator {
             "StringNotEquals" => (Compare::Equals, true),
             "StringEqualsIgnoreCase" => (Compare::EqualsIgnoreCase, false),
             "StringNotEqualsIgnoreCase" => (Compare::EqualsIgnoreCase, true),
-            "StringLike" => (Compare::Like, false),
-            "StringNotLike" => (Compare::Like, true),
+            // For ARNs AWS compares part by part; here `*` may cross a colon.
+            "StringLike" | "ArnLike" | "ArnEquals" => (Compare::Like, false),
+            "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => (Compare::Like, true),
             "Null" => (Compare::Null, false),
             _ => return None,
         };
@@ -206,7 +257,8 @@ mod tests {
     fn admitted(policy: &Value) -> bool {
         check(policy).unwrap();
         let claims = json!({"aud": "sts.amazonaws.com", "azp": "1234", "sub": "1234", "email": "w@p.iam"});
-        admits(policy, &context(&claims, "worker-1")).is_ok()
+        let action = "sts:AssumeRoleWithWebIdentity";
+        admits(policy, &Principal::google(), action, &context(&claims, "worker-1")).is_ok()
     }
 
     #[test]
@@ -269,7 +321,8 @@ mod tests {
     #[test]
     fn says_which_condition_failed() {
         let policy = policy(json!({"StringEquals": {"accounts.google.com:sub": "9"}}));
-        let why = admits(&policy, &context(&json!({"sub": "1"}), "ab")).unwrap_err();
+        let (action, context) = ("sts:AssumeRoleWithWebIdentity", context(&json!({"sub": "1"}), "ab"));
+        let why = admits(&policy, &Principal::google(), action, &context).unwrap_err();
         assert_eq!(why, r#"StringEquals accounts.google.com:sub wants ["9"], the token has "1""#);
     }
 

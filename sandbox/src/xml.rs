@@ -1,5 +1,7 @@
 //! Replies of STS in AWS's XML, and in the dialects of stores that imitate it.
 
+use std::borrow::Cow;
+
 use quick_xml::escape::escape;
 use serde::{Deserialize, Serialize};
 
@@ -92,18 +94,18 @@ impl Dialect {
 
 /// An element with children or with text.
 pub(crate) struct Element {
-    name: &'static str,
+    name: Cow<'static, str>,
     text: String,
     children: Vec<Element>,
 }
 
 impl Element {
-    pub(crate) fn new(name: &'static str, children: Vec<Element>) -> Self {
-        Self { name, text: String::new(), children }
+    pub(crate) fn new(name: impl Into<Cow<'static, str>>, children: Vec<Element>) -> Self {
+        Self { name: name.into(), text: String::new(), children }
     }
 
     pub(crate) fn text(name: &'static str, text: impl Into<String>) -> Self {
-        Self { name, text: text.into(), children: Vec::new() }
+        Self { name: name.into(), text: text.into(), children: Vec::new() }
     }
 
     /// The document with this root.
@@ -118,14 +120,14 @@ impl Element {
     }
 
     fn write(&self, dialect: &Dialect, depth: usize, out: &mut String) {
-        if dialect.omit.iter().any(|name| name == self.name) {
+        if dialect.omit.iter().any(|name| *name == self.name) {
             return;
         }
         let indent = if dialect.pretty { "  ".repeat(depth) } else { String::new() };
         let newline = if dialect.pretty { "\n" } else { "" };
         let name = match &dialect.prefix {
             Some(prefix) => format!("{prefix}:{}", self.name),
-            None => self.name.to_string(),
+            None => self.name.clone().into_owned(),
         };
         out.push_str(&format!("{indent}<{name}"));
         if depth == 0 {

@@ -1,5 +1,6 @@
 //! The sandbox as its clients see it: each check bites, each fault happens.
 
+mod chaining;
 mod client;
 mod control;
 mod faults;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::client::get;
+
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fedboot-sandbox"));
     command.args(arguments).stdin(Stdio::null());
@@ -57,6 +59,9 @@ fn bad_arguments_are_one_line() {
         &["--"],
         &["--role"],
         &["--trust-policy", "/dev/null"],
+        &["--trusted-role", "arn:aws:iam::123456789012:role/r"],
+        &["--role", "arn:aws:iam::123456789012:role/r", "--external-id", "x"],
+        &["--role", "a", "--trusted-role", "b", "--trusted-role", "c", "--", "true"],
         &["--fault", "sts:what"],
         &["--port", "s3=1"],
         &["--port", "sts=x"],
@@ -88,7 +93,10 @@ fn signals_reach_the_command() {
 
 #[test]
 fn without_a_command_it_prints_what_a_shell_needs() {
+    let (first, second) = ("arn:aws:iam::123456789012:role/a", "arn:aws:iam::123456789012:role/b");
+    let chained = ["--role", first, "--role", second, "--trusted-role", first, "--external-id", "x"];
     let mut child = program(&["--region", "us-east-2", "--fault", "sts:hang,always"])
+        .args(chained)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -100,6 +108,11 @@ fn without_a_command_it_prints_what_a_shell_needs() {
     }
     assert!(exports.contains(&"unset AWS_PROFILE".to_string()));
     assert!(exports.contains(&"export AWS_REGION='us-east-2'".to_string()));
+    let control = exports.iter().find_map(|line| line.strip_prefix("export FEDBOOT_SANDBOX=")).expect("its address");
+    let settings = get(&format!("{}/settings", control.trim_matches('\''))).json();
+    let trust = &settings["roles"][1]["trust_policy"]["Statement"][0];
+    assert_eq!(trust["Principal"]["AWS"], first);
+    assert_eq!(trust["Condition"]["StringEquals"]["sts:ExternalId"], "x");
     std::thread::sleep(Duration::from_millis(50));
     assert!(child.try_wait().unwrap().is_none());
     kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();

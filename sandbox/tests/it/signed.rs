@@ -8,12 +8,12 @@ use crate::client::{Answer, FORM, assume, request};
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 
 /// What is signed and sent; a test changes one thing.
-struct Signed {
+pub struct Signed {
     date: String,
     service: &'static str,
     signed_headers: &'static str,
     key: String,
-    secret: String,
+    pub secret: String,
     token: String,
     body_signed: String,
     body_sent: String,
@@ -37,7 +37,7 @@ fn stamp(at: SystemTime) -> String {
 }
 
 impl Signed {
-    fn by(issued: &Issued) -> Self {
+    pub fn by(issued: &Issued) -> Self {
         Self {
             date: stamp(SystemTime::now()),
             service: "sts",
@@ -50,7 +50,13 @@ impl Signed {
         }
     }
 
-    fn send(&self, sandbox: &Sandbox) -> Answer {
+    /// The same caller with another question.
+    pub fn asking(mut self, body: &str) -> Self {
+        (self.body_signed, self.body_sent) = (body.into(), body.into());
+        self
+    }
+
+    pub fn send(&self, sandbox: &Sandbox) -> Answer {
         let host = sandbox.sts_url().replace("https://", "");
         let sha256 = |text: &str| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
         let headers = [
