@@ -1,0 +1,15 @@
+//! The shipped binary ends at a panic and never unwinds, so the tables for that, a ninth of it, are left out when it is
+//! linked. rustc has a flag for this, but not for the standard library, which comes compiled.
+
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to a build script through its environment")]
+
+use std::env::var;
+
+fn main() {
+    println!("cargo::rerun-if-changed=link.ld");
+    let is = |name: &str, value: &str| var(name).is_ok_and(|found| found == value);
+    if is("CARGO_CFG_TARGET_ENV", "musl") && is("PROFILE", "release") {
+        // Compiler drivers and linkers alike know -T.
+        println!("cargo::rustc-link-arg-bins=-T{}/link.ld", var("CARGO_MANIFEST_DIR").unwrap_or_default());
+    }
+}
