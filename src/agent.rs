@@ -1,293 +1,325 @@
-//! The process beside the command: issue, deliver, report, sleep. The only loop.
+//! The process beside the command: prepares everything, keeps each role's credentials, ends with the command.
 
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
+use std::pin::pin;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cli::{self, Options};
 use crate::config::{self, Config, OnFailure, Settings};
+use crate::deliveries::Deliveries;
 use crate::delivery::place;
+use crate::delivery_choice;
 use crate::error::{Error, Result};
-use crate::flow::{Credentials, Environment};
+use crate::flow::Environment;
+use crate::keeper::Keeper;
 use crate::log::{Severity, timestamp};
-use crate::process::{self, Parent};
+use crate::process::{self, Followed, Parent};
 use crate::report::Report;
-use crate::retry;
-use crate::route::{self, Deliveries, Route};
+use crate::route::{self, Route};
 use crate::schedule;
+use crate::status::Board;
+use crate::template::placeholder;
 use crate::world::World;
 
 /// How long a write that is under way may outlast the command.
 const LAST_WRITE: Duration = Duration::from_millis(50);
-/// How much of the boot's time is kept, half of it for the wait and half for the try, at its end.
-const BEFORE_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Runs the agent of the process whose id is the first of `arguments`; options follow. Comes back when that process
-/// has ended, or when there is nothing left to do.
+/// Runs the agent that another fedboot has started: the id of the process to follow is the first of `arguments`, or 0;
+/// options follow. Comes back when that process has ended, or when there is nothing left to do.
 pub fn run(arguments: &[OsString]) -> u8 {
-    let Some((mut parent, options)) =
-        arguments.split_first().and_then(|(pid, options)| Some((Parent::adopt(pid)?, options)))
+    let Some((mut parent, flags)) = arguments.split_first().and_then(|(pid, flags)| Some((Parent::adopt(pid)?, flags)))
     else {
         return 125;
     };
-    let world = Rc::new(World::real());
-    let mut typed = Options::default();
-    let settings = match cli::parse_options(options, &mut typed).and_then(|()| Settings::resolve(&typed, &world)) {
-        Ok(settings) => settings,
+    let world = World::real();
+    let mut options = Options::default();
+    let settings =
+        match cli::parse_options(flags, true, &mut options).and_then(|()| Settings::resolve(&options, &world)) {
+            Ok(settings) => settings,
+            Err(error) => {
+                parent.report(&Report::Failed(Box::new(error)).encode());
+                return 125;
+            }
+        };
+    match parent.watch() {
+        Some(command) => serve(world, &options, settings, Listener::Parent(parent), command.ended()),
+        None => alone(world, &options, settings, Listener::Parent(parent)),
+    }
+}
+
+/// The agent of no command: until it is told to end, or a process that it was told to follow ends.
+pub fn alone(world: World, options: &Options, settings: Settings, listener: Listener) -> u8 {
+    let log_file = options.value(&world, "log-file").map(|file| world.absolute(file));
+    let followed = options.value(&world, "follow-pid");
+    let prepared =
+        followed.map(|text| Followed::parse(&text, &world.working_directory)).transpose().and_then(|followed| {
+            log_file.as_deref().map_or(Ok(()), process::log_to)?;
+            Ok((process::take_termination_signals()?, followed))
+        });
+    let (signals, followed) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => {
-            parent.report(&Report::Failed(Box::new(error)).encode());
-            return 125;
+            let code = error.exit_code_of_subcommand();
+            listener.tell(Report::Failed(Box::new(error)), &world, &settings);
+            return code;
         }
     };
+    let end = async move {
+        let followed = async {
+            match followed {
+                Some(followed) => process::follow(followed).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = signals.received() => {}
+            () = followed => {}
+        }
+    };
+    serve(world, options, settings, listener, end)
+}
+
+fn serve(world: World, options: &Options, settings: Settings, listener: Listener, end: impl Future<Output = ()>) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // The thread that wrote the file is not needed again for half an hour.
         .thread_keep_alive(Duration::from_millis(10))
         .build();
     let Ok(runtime) = runtime else { return 125 };
-    let command = parent.watch();
     let started = world.monotonic();
-    let agent =
-        Agent { world, settings, parent, started, reported: false, failures: 0, current: None, undelivered: None };
+    let first_word = Rc::new(FirstWord {
+        alone: !matches!(&listener, Listener::Parent(parent) if parent.has_command()),
+        listener: RefCell::new(Some(listener)),
+        awaited: Cell::new(1),
+        lost: Cell::new(false),
+        failed: Cell::default(),
+    });
+    let agent = Agent {
+        world: Rc::new(world),
+        settings: Rc::new(settings),
+        board: Rc::default(),
+        word: first_word.clone(),
+        started,
+    };
+    let agent = pin!(agent);
     tokio::task::LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             biased;
-            () = command.ended() => {}
-            () = agent.work(&typed) => {}
+            () = end => {}
+            () = agent.work(options) => {}
         }
     });
     // A file that is being written is written to its end, unless the disk hangs.
     runtime.shutdown_timeout(LAST_WRITE);
     place::abandon();
-    0
+    first_word.failed.get().unwrap_or(0)
 }
 
 struct Agent {
     world: Rc<World>,
-    settings: Settings,
-    parent: Parent,
+    settings: Rc<Settings>,
+    board: Rc<Board>,
+    word: Rc<FirstWord>,
     started: Instant,
-    /// Whether the parent has been told.
-    reported: bool,
-    /// Failures in a row.
-    failures: u32,
-    /// What clients have now.
-    current: Option<Issued>,
-    /// What could not be delivered everywhere.
-    undelivered: Option<Issued>,
 }
 
-/// Credentials with the times that matter.
-struct Issued {
-    credentials: Credentials,
-    at: SystemTime,
-    refresh: SystemTime,
+/// Who waits for the first word.
+pub enum Listener {
+    /// The fedboot that started this one.
+    Parent(Parent),
+    /// Whoever reads standard output.
+    Stdout,
+}
+
+/// The one word that is said when the command may start, or why it may not.
+pub struct FirstWord {
+    listener: RefCell<Option<Listener>>,
+    /// There is no command, so the environment is printed.
+    alone: bool,
+    /// How many roles are still waited for.
+    awaited: Cell<usize>,
+    /// Nothing could be delivered, so the command's environment stays as it is.
+    lost: Cell<bool>,
+    /// The exit code, where the command does not start.
+    failed: Cell<Option<u8>>,
 }
 
 impl Agent {
-    async fn work(mut self, options: &Options) {
+    async fn work(&self, options: &Options) {
         let deadline = self.started + self.settings.timeout;
+        self.board.name(0, None, String::new());
         let prepared = match self.prepare(options, deadline).await {
             Ok(prepared) => Ok(prepared),
             Err(error) => self.prepare_later(options, error).await,
         };
-        let Ok((config, deliveries)) = prepared else { return };
-        let route = match Route::new(&config, self.world.clone(), &self.settings.log) {
-            Ok(route) => route,
-            Err(error) => return self.give_up(error, Environment::default()),
+        let (config, mut deliveries) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return self.word.give_up(error, &self.world, &self.settings),
         };
-        let mut boot = (!self.reported).then_some(deadline);
-        let mut last: Option<Error> = None;
-        loop {
-            let outcome = self.issue_and_deliver(&route, &deliveries, boot).await;
-            let wait = match (outcome, boot) {
-                (Ok(issued), _) => {
-                    self.announce(&issued, &deliveries);
-                    boot = None;
-                    let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
-                    self.current = Some(issued);
-                    if !config.refresh {
-                        if config.delivery.endpoint {
-                            std::future::pending::<()>().await;
-                        }
-                        return;
-                    }
-                    wait
-                }
-                (Err(error), Some(deadline)) => {
-                    self.failures += 1;
-                    let left = deadline.duration_since(self.world.monotonic());
-                    if error.is_retryable() && left > retry::LAST_TRY {
-                        self.complain_at_boot(&error);
-                        last = Some(error);
-                        // The whole time is used, and a last try has some of it.
-                        let longest = left.saturating_sub(left.min(BEFORE_DEADLINE) / 2);
-                        retry::BOOT.delay(self.failures, self.world.random()).min(longest)
-                    } else {
-                        boot = None;
-                        // A try that the deadline cut short says less than the one before it.
-                        let error = last.take().filter(|_| left.is_zero()).unwrap_or(error);
-                        let elapsed = self.world.monotonic() - self.started;
-                        let error = Error { tries: Some((self.failures, elapsed)), ..error };
-                        if self.settings.on_failure == OnFailure::Exit {
-                            return self.give_up(error, Environment::default());
-                        }
-                        self.go_on_without(error, &deliveries).await;
-                        self.failures = 1;
-                        retry::REFRESH.delay(self.failures, self.world.random())
-                    }
-                }
-                (Err(error), None) => {
-                    self.failures += 1;
-                    self.complain(&error)
-                }
-            };
-            self.world.wait(wait).await;
+        if let Err(error) = self.keep_all(&config, &mut deliveries, deadline).await {
+            self.word.give_up(error, &self.world, &self.settings);
         }
     }
 
-    /// One turn. Credentials that only could not be written are not thrown away, unless they are due anyway.
-    async fn issue_and_deliver(
-        &mut self,
-        route: &Route,
-        deliveries: &Deliveries,
-        deadline: Option<Instant>,
-    ) -> Result<Issued> {
-        let issued = match self.undelivered.take().filter(|issued| self.world.now() < issued.refresh) {
-            Some(issued) => issued,
-            None => self.schedule(route.issue(deadline).await?),
+    /// Keeps each role's credentials in a task of its own, until there is nothing more to do.
+    async fn keep_all(&self, config: &Config, deliveries: &mut Rc<Deliveries>, deadline: Instant) -> Result<()> {
+        let further = match Rc::get_mut(deliveries) {
+            Some(deliveries) => deliveries.add_roles(config, &self.world)?,
+            None => Vec::new(),
         };
-        match deliveries.deliver(Some(&issued.credentials)).await {
-            Ok(()) => Ok(issued),
-            Err(error) => {
-                self.undelivered = Some(issued);
-                Err(error)
+        let reported = self.word.is_said();
+        self.word.awaited.set(config.roles.iter().filter(|role| role.required).count());
+        let mut keepers = JoinSet::new();
+        let all = std::iter::once(deliveries.clone()).chain(further.into_iter().map(Rc::new));
+        for (number, (role, own)) in config.roles.iter().zip(all).enumerate() {
+            self.board.name(number, role.profile.clone(), role.role_arn.expand(placeholder));
+            let keeper = Keeper {
+                world: self.world.clone(),
+                settings: self.settings.clone(),
+                board: self.board.clone(),
+                number,
+                profile: role.profile.clone(),
+                word: (role.required && !reported).then(|| self.word.clone()),
+                first: deliveries.clone(),
+                deliveries: own,
+                started: self.started,
+                refresh: config.refresh && !config.delivery.is_only("env"),
+                failures: 0,
+                current: None,
+                undelivered: None,
+            };
+            let route = Route::new(config, role, self.world.clone(), &self.settings.log)?;
+            keepers.spawn_local(keeper.keep(route, deadline));
+        }
+        while keepers.join_next().await.is_some() {
+            if self.word.failed.get().is_some() {
+                return Ok(());
             }
         }
+        if config.delivery.has("endpoint") {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
     }
 
     /// Everything that is fixed for the agent's life.
-    async fn prepare(&self, options: &Options, deadline: Instant) -> Result<(Config, Deliveries)> {
+    async fn prepare(&self, options: &Options, deadline: Instant) -> Result<(Config, Rc<Deliveries>)> {
         let config = route::configure(options, &self.world, Some(deadline)).await?;
-        let region = route::region(&config);
-        let deliveries = Deliveries::open(&config.delivery, region, &self.world, &self.settings)?;
+        let arn = config.roles[0].role_arn.literal();
+        let (world, settings) = (&self.world, &self.settings);
+        let deliveries = Deliveries::open(&config.delivery, config.region(), arn, world, settings, &self.board)?;
         process::leave_directory();
-        Ok((config, deliveries))
+        Ok((config, Rc::new(deliveries)))
     }
 
     /// With `--on-failure run` and a role that could not be read yet, the command starts, and what it will look for
     /// is prepared all the same.
     ///
     /// # Errors
-    /// Where there is nothing to wait for; it has been reported.
-    async fn prepare_later(
-        &mut self,
-        options: &Options,
-        error: Error,
-    ) -> std::result::Result<(Config, Deliveries), ()> {
+    /// Where there is nothing to wait for.
+    async fn prepare_later(&self, options: &Options, error: Error) -> Result<(Config, Rc<Deliveries>)> {
         if self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
-            self.give_up(error, Environment::default());
-            return Err(());
+            return Err(error);
         }
-        let opened = config::delivery(options, &self.world).and_then(|choice| {
-            Deliveries::open(&choice, config::region(options, &self.world), &self.world, &self.settings)
-        });
-        let deliveries = opened.map_err(|error| self.give_up(error, Environment::default()))?;
-        self.go_on_without(error, &deliveries).await;
+        let choice = delivery_choice::delivery(options, &self.world)?;
+        let region = config::region(options, &self.world);
+        let deliveries = Rc::new(Deliveries::open(&choice, region, None, &self.world, &self.settings, &self.board)?);
+        self.word.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
+        let mut failures = 0;
         loop {
-            self.failures += 1;
-            self.world.wait(retry::REFRESH.delay(self.failures, self.world.random())).await;
-            match route::configure(options, &self.world, None).await {
+            failures += 1;
+            let now = self.world.now();
+            let wait = schedule::retry_after(failures, now, None, self.world.random());
+            self.world.wait(wait).await;
+            let error = match route::configure(options, &self.world, None).await {
                 Ok(config) => return Ok((config, deliveries)),
-                Err(error) => drop(self.complain(&error)),
+                Err(error) => error,
+            };
+            let more = [("next_try", timestamp(now + wait)), ("failures", failures.to_string())];
+            self.settings.log.error(self.world.now(), Severity::Error, &error, &more);
+            let change = |state: &mut crate::status::State| {
+                state.failures = failures;
+                state.last_error = error.to_string();
+            };
+            self.board.change(0, &self.world, deliveries.credentials_file(), change).await;
+        }
+    }
+}
+
+impl Listener {
+    fn tell(self, report: Report, world: &World, settings: &Settings) {
+        match (self, report) {
+            (Self::Parent(mut parent), report) => parent.report(&report.encode()),
+            (Self::Stdout, Report::Ready(mut environment)) => {
+                // Standard output is a container's log here. The token is in its file.
+                environment.set.retain(|(name, _)| name != "AWS_CONTAINER_AUTHORIZATION_TOKEN");
+                process::write_stdout(&environment.exports());
+            }
+            (Self::Stdout, Report::Failed(error)) => {
+                settings.log.error(world.now(), Severity::Error.max(settings.log.least), &error, &[]);
             }
         }
     }
+}
 
-    /// The command starts without credentials, but finds what comes later.
-    async fn go_on_without(&mut self, error: Error, deliveries: &Deliveries) {
-        let environment = match deliveries.deliver(None).await {
-            Ok(()) => deliveries.environment(),
-            Err(_) => Environment::default(),
-        };
-        self.give_up(error, environment);
+impl FirstWord {
+    fn is_said(&self) -> bool {
+        self.listener.borrow().is_none()
     }
 
-    fn schedule(&self, credentials: Credentials) -> Issued {
-        let at = self.world.now();
-        let refresh = at + schedule::refresh_after(at, credentials.expiration, self.world.random());
-        Issued { credentials, at, refresh }
-    }
-
-    /// Tells the log, and the first time the parent.
-    fn announce(&mut self, issued: &Issued, deliveries: &Deliveries) {
-        let first = !self.reported;
-        let Issued { credentials, refresh, .. } = issued;
-        let mut fields = vec![
-            ("role", credentials.role_arn.clone()),
-            ("session", credentials.role_session_name.clone()),
-            ("access_key_id", credentials.access_key_id.clone()),
-            ("expiration", timestamp(credentials.expiration)),
-            ("next_refresh", timestamp(*refresh)),
-        ];
-        if self.failures > 0 {
-            fields.push(("failures", self.failures.to_string()));
-        }
-        if first {
-            fields.push(("elapsed_ms", (self.world.monotonic() - self.started).as_millis().to_string()));
-        }
-        let message = if first { "AWS credentials are ready" } else { "AWS credentials are refreshed" };
-        self.settings.log.event(self.world.now(), Severity::Info, message, &fields);
-        if credentials.expiration <= self.world.now() {
-            let message = "AWS credentials had expired when they came; is this machine's clock right?";
-            self.settings.log.event(self.world.now(), Severity::Warning, message, &fields);
-        }
-        self.failures = 0;
-        if first {
-            self.report(&Report::Ready(deliveries.environment()));
+    fn say(&self, report: Report, world: &World, settings: &Settings) {
+        if let Some(listener) = self.listener.take() {
+            listener.tell(report, world, settings);
         }
     }
 
-    fn report(&mut self, report: &Report) {
-        self.reported = true;
-        self.parent.report(&report.encode());
+    /// One of the roles that are waited for has its credentials, or the command starts without them.
+    pub fn one_is_ready(&self, first: &Deliveries, world: &World, settings: &Settings) {
+        self.awaited.set(self.awaited.get().saturating_sub(1));
+        if self.awaited.get() > 0 {
+            return;
+        }
+        let mut environment = if self.lost.get() { Environment::default() } else { first.environment() };
+        if self.alone {
+            environment.set("FEDBOOT_AGENT_PID", process::own_pid().to_string());
+        }
+        self.say(Report::Ready(environment), world, settings);
     }
 
-    /// The command does not start, or it starts without credentials.
-    fn give_up(&mut self, error: Error, environment: Environment) {
-        let report = match self.settings.on_failure {
-            OnFailure::Exit => Report::Failed(Box::new(error)),
+    /// The command starts without a role's credentials, but finds what comes later in its `deliveries`.
+    pub async fn go_on_without(
+        &self,
+        error: Error,
+        world: &World,
+        settings: &Settings,
+        first: &Deliveries,
+        deliveries: &Deliveries,
+    ) {
+        if deliveries.deliver(None).await.is_err() {
+            self.lost.set(true);
+        }
+        let more = [("consequence", "the command starts without credentials".to_owned())];
+        settings.log.error(world.now(), Severity::Error, &error, &more);
+        self.one_is_ready(first, world, settings);
+    }
+
+    /// There is nothing to wait for: the command does not start, or it starts as if there were no fedboot.
+    pub fn give_up(&self, error: Error, world: &World, settings: &Settings) {
+        match settings.on_failure {
+            OnFailure::Exit => {
+                self.failed.set(Some(error.exit_code_of_subcommand()));
+                self.say(Report::Failed(Box::new(error)), world, settings);
+            }
             OnFailure::Run => {
                 let more = [("consequence", "the command starts without credentials".to_owned())];
-                self.settings.log.error(self.world.now(), Severity::Error, &error, &more);
-                Report::Ready(environment)
+                settings.log.error(world.now(), Severity::Error, &error, &more);
+                self.say(Report::Ready(Environment::default()), world, settings);
             }
-        };
-        self.report(&report);
-    }
-
-    /// One line says why the command does not start yet; the last error says the rest.
-    fn complain_at_boot(&self, error: &Error) {
-        let severity = if self.failures == 1 { Severity::Warning } else { Severity::Debug };
-        let more = [("consequence", "trying again".to_owned())];
-        self.settings.log.error(self.world.now(), severity, error, &more);
-    }
-
-    /// Logs a failed refresh and says how long to wait.
-    fn complain(&self, error: &Error) -> Duration {
-        let now = self.world.now();
-        let wait = retry::REFRESH.delay(self.failures, self.world.random());
-        let mut more = vec![("next_try", timestamp(now + wait)), ("failures", self.failures.to_string())];
-        let severity = match &self.current {
-            Some(Issued { credentials, at, .. }) => {
-                more.push(("expiration", timestamp(credentials.expiration)));
-                schedule::severity(now, *at, credentials.expiration)
-            }
-            None => Severity::Error,
-        };
-        self.settings.log.error(now, severity, error, &more);
-        wait
+        }
     }
 }

@@ -1,15 +1,20 @@
-//! Start the agent, wait for its word, set the environment, become the command.
+//! From argv to what fedboot is asked to be: start the agent, wait for its word, set the environment, become the command;
+//! or one of the subcommands.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
+use crate::agent::Listener;
 use crate::cli::{self, Options, Typed};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::error::{Error, Kind, Result};
+use crate::flow::Environment;
 use crate::log::{Format, Log, Severity};
 use crate::report::{self, Report};
 use crate::world::World;
-use crate::{agent, process};
+use crate::{agent, credential_process, delivery_choice, process, status};
 
 /// The agent keeps the deadline; this much later it is taken for stuck.
 const AGENT_GRACE: Duration = Duration::from_secs(10);
@@ -22,41 +27,90 @@ pub fn run(arguments: &[OsString]) -> u8 {
     }
     let world = World::real();
     let mut options = Options::default();
-    match start(arguments, &mut options, &world) {
-        Ok(text) => {
+    let (typed, outcome) = match cli::split(arguments) {
+        Ok((typed, flags)) => {
+            let parsed = cli::parse_options(flags, matches!(typed, Typed::Boot(_)), &mut options);
+            if matches!(typed, Typed::CredentialProcess | Typed::Status) {
+                // What these say is read by people, in the message of a client.
+                options.set_default(&world, "log-format", "text");
+            }
+            let outcome = parsed.and_then(|()| start(&typed, flags, &options, &world));
+            (Some(typed), outcome)
+        }
+        Err(error) => (None, Err(error)),
+    };
+    match outcome {
+        Ok((text, code)) => {
             process::write_stdout(&text);
-            0
+            code
         }
         Err(error) => {
             process::ignore_broken_pipes();
             // Why the command does not run is told at any level.
             let log = Settings::log(&options, &world).unwrap_or(Log::new(Format::Auto, Severity::Error));
             log.error(world.now(), Severity::Error.max(log.least), &error, &[]);
-            error.exit_code()
+            if matches!(typed, Some(Typed::Agent)) {
+                // A shell forgets the exit code of the inner command of eval "$(fedboot agent)".
+                process::write_stdout("false\n");
+            }
+            match typed {
+                Some(Typed::Agent | Typed::CredentialProcess) => error.exit_code_of_subcommand(),
+                Some(Typed::Status) => 2,
+                _ => error.exit_code(),
+            }
         }
     }
 }
 
-/// Returns only what is to be printed instead of running anything.
-fn start(arguments: &[OsString], options: &mut Options, world: &World) -> Result<String> {
-    let command = match cli::parse(arguments, options)? {
-        Typed::Help => return Ok(cli::help()),
-        Typed::Version => return Ok(concat!("fedboot ", env!("CARGO_PKG_VERSION"), "\n").into()),
-        Typed::Boot { command } => command,
-    };
-    let settings = Settings::resolve(options, world)?;
-    // Before anything is asked of any cloud: a command that is not there needs no credentials.
-    let path = world.exact_variable("PATH");
-    let file = process::find_command(&command[0], path.as_deref())?;
-    process::let_signals_end_pid_1();
-    let flags = &arguments[..arguments.len() - command.len() - 1];
-    let agent = process::spawn_agent(flags)?;
+/// Returns what is to be printed, and the exit code; nothing where this process becomes the command.
+fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &World) -> Result<(String, u8)> {
+    match typed {
+        Typed::Help => Ok((cli::help(), 0)),
+        Typed::Version => Ok((concat!("fedboot ", env!("CARGO_PKG_VERSION"), "\n").into(), 0)),
+        Typed::Boot(command) => {
+            options.refuse(&["foreground", "follow-pid", "log-file", "format"])?;
+            let settings = Settings::resolve(options, world)?;
+            // Before anything is asked of any cloud: a command that is not there needs no credentials.
+            let path = world.exact_variable("PATH");
+            let file = process::find_command(&command[0], path.as_deref())?;
+            process::let_signals_end_pid_1();
+            let environment = first_word(flags, &settings, true)?;
+            Err(process::exec(&file, command, &environment.set, &environment.unset))
+        }
+        Typed::Agent => {
+            let settings = Settings::resolve(options, world)?;
+            if config::switch(options, world, "foreground")? {
+                if delivery_choice::delivery(options, world)?.has("env") {
+                    return Err(Error::usage("--delivery env would print keys where a container's log is")
+                        .advice("choose another --delivery, or leave out --foreground"));
+                }
+                process::ignore_broken_pipes();
+                process::keep_files_private();
+                return Ok((String::new(), agent::alone(World::real(), options, settings, Listener::Stdout)));
+            }
+            process::let_signals_end_pid_1();
+            Ok((first_word(flags, &settings, false)?.exports(), 0))
+        }
+        Typed::CredentialProcess => {
+            process::ignore_broken_pipes();
+            process::keep_files_private();
+            let answer = credential_process::answer(options, World::real())?;
+            process::write_stdout(answer.expose_secret());
+            Ok((String::new(), 0))
+        }
+        Typed::Status => status::report(options, world),
+    }
+}
+
+/// Starts the agent and waits for what it says.
+fn first_word(flags: &[OsString], settings: &Settings, has_command: bool) -> Result<Environment> {
+    let agent = process::spawn_agent(flags, has_command)?;
     let bytes = agent.read_report(settings.timeout + AGENT_GRACE).map_err(|error| {
         Error::new(Kind::Fatal, "hear from the agent", "", error.to_string()).advice("is it stopped or out of memory?")
     })?;
     drop(agent);
     match Report::decode(&bytes) {
-        Some(Report::Ready(environment)) => Err(process::exec(&file, &command, &environment.set, &environment.unset)),
+        Some(Report::Ready(environment)) => Ok(environment),
         Some(Report::Failed(error)) => Err(*error),
         None => Err(report::broken(&bytes)),
     }

@@ -16,12 +16,14 @@ pub struct Opt {
     pub variables: &'static [&'static str],
     /// Whether a metadata attribute may set it.
     pub attribute: bool,
+    /// Whether it may be given more than once; in a variable white space separates the values.
+    pub repeatable: bool,
     /// One line of help.
     pub help: &'static str,
 }
 
 const fn opt(name: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { name, value, variables: &[], attribute: false, help }
+    Opt { name, value, variables: &[], attribute: false, repeatable: false, help }
 }
 
 /// Every option, in the order of `--help`.
@@ -29,7 +31,8 @@ pub const OPTIONS: &[Opt] = &[
     Opt {
         variables: &["AWS_ROLE_ARN"],
         attribute: true,
-        ..opt("role-arn", "ARN", "the AWS role to assume (template)")
+        repeatable: true,
+        ..opt("role-arn", "[PROFILE=]ARN", "the AWS role to assume (template); further ones each for a profile")
     },
     Opt { attribute: true, ..opt("audience", "AUDIENCE", "audience of the Google ID token [sts.amazonaws.com]") },
     Opt {
@@ -38,6 +41,15 @@ pub const OPTIONS: &[Opt] = &[
         ..opt("role-session-name", "NAME", "session name in CloudTrail (template) [{hostname}]")
     },
     Opt { attribute: true, ..opt("duration", "TIME", "lifetime of the credentials: 3600, 90m, 12h [1h]") },
+    Opt {
+        repeatable: true,
+        ..opt("then-role-arn", "[PROFILE=]ARN", "a second role, assumed with the first one's credentials (template)")
+    },
+    opt("external-id", "ID", "what the second role's trust policy asks for"),
+    opt("source-identity", "NAME", "source identity of the second role's session"),
+    Opt { repeatable: true, ..opt("session-tag", "KEY=VALUE", "a tag of the second role's session") },
+    opt("session-policy", "FILE", "JSON policy that limits the session"),
+    Opt { repeatable: true, ..opt("policy-arn", "ARN", "managed policy that limits the session") },
     Opt {
         variables: &["AWS_REGION", "AWS_DEFAULT_REGION"],
         attribute: true,
@@ -53,18 +65,35 @@ pub const OPTIONS: &[Opt] = &[
         variables: &["CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"],
         ..opt("iam-credentials-endpoint", "URL", "another IAM Credentials [https://iamcredentials.googleapis.com]")
     },
+    opt(
+        "delivery",
+        "LIST",
+        "file,endpoint; or file, endpoint, process, token-file, env alone; or file with process or env",
+    ),
     Opt {
         variables: &["AWS_SHARED_CREDENTIALS_FILE"],
         ..opt("credentials-file", "FILE", "where credentials are written [~/.aws/credentials]")
     },
-    opt("delivery", "LIST", "file, endpoint or both, separated by a comma [file,endpoint]"),
+    opt("web-identity-token-file", "FILE", "where delivery token-file writes [beside the credentials file]"),
+    opt("cache-file", "FILE", "what credential-process answers from [by the other options, in ~/.cache/fedboot]"),
+    opt("file-mode", "MODE", "who may read what is written, as in chmod [0600]"),
+    opt("aws-profile", "NAME|none", "the profile that clients use [fedboot, where the delivery needs one]"),
+    opt("require", "PROFILE,…", "further roles that COMMAND waits for as well"),
     opt("on-failure", "exit|run", "what to do when there are no credentials in time [exit]"),
     opt("timeout", "TIME", "how long COMMAND may wait for credentials [60s]"),
     opt("no-refresh", "", "credentials once, never again"),
     opt("allow-http", "", "accept http: endpoints that are not on loopback or link-local"),
+    opt(FLAGS_ONLY, "", "read no variable for any option"),
+    opt("foreground", "", "agent: stay in front"),
+    opt("follow-pid", "PID|FILE", "agent: end with this process, or with the one whose pid comes to stand in FILE"),
+    opt("log-file", "FILE", "agent: append the log to FILE [stderr, unless that is a pipe]"),
+    opt("format", "text|json", "status: what to print [text]"),
     opt("log-format", "auto|text|json", "auto: text on a terminal, else JSON [auto]"),
     opt("log-level", "LEVEL", "debug, info, warning, error or critical [info]"),
 ];
+
+/// The switch that leaves all variables unread.
+pub const FLAGS_ONLY: &str = "flags-only";
 
 /// What was typed.
 pub enum Typed {
@@ -72,22 +101,25 @@ pub enum Typed {
     Help,
     /// `fedboot --version`.
     Version,
-    /// `fedboot [OPTIONS] -- COMMAND [ARG…]`.
-    Boot {
-        /// The command and its arguments, never empty.
-        command: Vec<OsString>,
-    },
+    /// `fedboot [OPTIONS] -- COMMAND [ARG…]`: the command and its arguments, never empty.
+    Boot(Vec<OsString>),
+    /// `fedboot agent [OPTIONS]`.
+    Agent,
+    /// `fedboot credential-process [OPTIONS]`.
+    CredentialProcess,
+    /// `fedboot status [OPTIONS]`.
+    Status,
 }
 
 /// Options as typed: the flags, behind which the environment stands.
 #[derive(Default)]
 pub struct Options(Vec<(&'static str, OsString)>);
 
-/// Reads argv without its first word; `options` gets those that stand before a mistake, too.
+/// Splits argv without its first word into what is to be done and the words of the options.
 ///
 /// # Errors
 /// A usage error with a suggestion.
-pub fn parse(arguments: &[OsString], options: &mut Options) -> Result<Typed> {
+pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
     let (before, command) = match arguments.iter().position(|argument| argument == "--") {
         Some(dashes) => (&arguments[..dashes], Some(&arguments[dashes + 1..])),
         None => (arguments, None),
@@ -96,25 +128,36 @@ pub fn parse(arguments: &[OsString], options: &mut Options) -> Result<Typed> {
         .iter()
         .find_map(|argument| argument.to_str().filter(|a| ["--help", "-h", "--version", "-V"].contains(a)))
     {
-        Some("--help" | "-h") => return Ok(Typed::Help),
-        Some(_) => return Ok(Typed::Version),
+        Some("--help" | "-h") => return Ok((Typed::Help, &[])),
+        Some(_) => return Ok((Typed::Version, &[])),
         None => {}
     }
-    parse_options(before, options)?;
-    match command {
-        Some([]) => Err(Error::usage("no COMMAND after --").advice(USAGE)),
-        Some(command) => Ok(Typed::Boot { command: command.to_vec() }),
-        None => Err(Error::usage("no -- before the command").advice(USAGE)),
-    }
+    let subcommand = match before.first().and_then(|word| word.to_str()) {
+        Some("agent") => Typed::Agent,
+        Some("credential-process") => Typed::CredentialProcess,
+        Some("status") => Typed::Status,
+        _ => {
+            return match command {
+                Some([]) => Err(Error::usage("no COMMAND after --").advice(USAGE)),
+                Some(command) => Ok((Typed::Boot(command.to_vec()), before)),
+                // A mistake in the options is the better answer.
+                None => Err(parse_options(before, true, &mut Options::default())
+                    .err()
+                    .unwrap_or_else(|| Error::usage("no -- before the command").advice(USAGE))),
+            };
+        }
+    };
+    Ok((subcommand, &arguments[1..]))
 }
 
-const USAGE: &str = "usage: fedboot [OPTIONS] -- COMMAND [ARG…] (fedboot --help lists the options)";
+const USAGE: &str = "usage: fedboot [OPTIONS] -- COMMAND [ARG…] (fedboot --help lists subcommands and options)";
 
-/// Reads the options alone, as the agent gets them.
+/// Reads the words of options; `options` gets those that stand before a mistake, too. Any other word is one, and the
+/// advice depends on whether a command is to follow.
 ///
 /// # Errors
 /// A usage error with a suggestion.
-pub fn parse_options(arguments: &[OsString], options: &mut Options) -> Result<()> {
+pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Options) -> Result<()> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let typed = |error: lexopt::Error| Error::usage(error.to_string()).advice(USAGE);
     while let Some(argument) = parser.next().map_err(typed)? {
@@ -123,6 +166,9 @@ pub fn parse_options(arguments: &[OsString], options: &mut Options) -> Result<()
             lexopt::Arg::Short(letter) => return Err(Error::usage(format!("unknown option -{letter}")).advice(USAGE)),
             lexopt::Arg::Value(word) => {
                 let word = word.to_string_lossy();
+                if !has_command {
+                    return Err(Error::usage(format!("{word:?} is no option, and this takes no command")).advice(USAGE));
+                }
                 return Err(Error::usage(format!("{word:?} stands before --"))
                     .advice(format!("write fedboot [OPTIONS] -- {word} …")));
             }
@@ -130,7 +176,7 @@ pub fn parse_options(arguments: &[OsString], options: &mut Options) -> Result<()
         let Some(option) = OPTIONS.iter().find(|option| option.name == name) else {
             return Err(Error::usage(format!("unknown option --{name}")).advice(suggestion(&name)));
         };
-        if options.flag(option.name).is_some() {
+        if !option.repeatable && options.flags(option.name).next().is_some() {
             return Err(Error::usage(format!("--{name} is given twice")));
         }
         let value = if option.value.is_empty() {
@@ -152,23 +198,27 @@ pub fn parse_options(arguments: &[OsString], options: &mut Options) -> Result<()
 }
 
 fn suggestion(name: &str) -> String {
+    let part = |option: &str| name.len() > 2 && (option.starts_with(name) || option.ends_with(name));
     OPTIONS
         .iter()
-        .map(|option| (strsim::damerau_levenshtein(option.name, name), option.name))
-        .filter(|(distance, option)| *distance <= 3 || (name.len() > 2 && option.starts_with(name)))
+        .map(|option| (if part(option.name) { 0 } else { strsim::damerau_levenshtein(option.name, name) }, option.name))
+        .filter(|(distance, _)| *distance <= 3)
         .min()
         .map_or_else(|| "fedboot --help lists the options".into(), |(_, option)| format!("did you mean --{option}?"))
 }
 
 impl Options {
-    fn flag(&self, name: &str) -> Option<&OsStr> {
-        self.0.iter().find(|(flag, _)| *flag == name).map(|(_, value)| value.as_os_str())
+    fn flags(&self, name: &str) -> impl Iterator<Item = &OsStr> {
+        self.0.iter().filter(move |(flag, _)| *flag == name).map(|(_, value)| value.as_os_str())
     }
 
     /// The option's value: the flag, else its variables in `world`.
     pub fn value(&self, world: &World, name: &str) -> Option<OsString> {
-        if let Some(value) = self.flag(name) {
+        if let Some(value) = self.flags(name).next() {
             return Some(value.into());
+        }
+        if self.flags(FLAGS_ONLY).next().is_some() {
+            return None;
         }
         let option = OPTIONS.iter().find(|option| option.name == name)?;
         world
@@ -176,15 +226,46 @@ impl Options {
             .or_else(|| option.variables.iter().find_map(|variable| world.variable(variable)))
     }
 
+    /// Gives `name` a value if it has none.
+    pub fn set_default(&mut self, world: &World, name: &'static str, value: &str) {
+        if self.value(world, name).is_none() {
+            self.0.push((name, value.into()));
+        }
+    }
+
+    /// Refuses flags that belong to a subcommand.
+    ///
+    /// # Errors
+    /// A usage error that names the first of them.
+    pub fn refuse(&self, names: &[&str]) -> Result<()> {
+        match self.0.iter().find(|(flag, _)| names.contains(flag)) {
+            Some((flag, _)) => Err(Error::usage(format!("--{flag} is for a subcommand")).advice(USAGE)),
+            None => Ok(()),
+        }
+    }
+
+    /// The values of one that may be given more than once.
+    ///
+    /// # Errors
+    /// A usage error where one is not UTF-8.
+    pub fn texts(&self, world: &World, name: &str) -> Result<Vec<String>> {
+        if self.flags(name).next().is_some() {
+            return self.flags(name).map(|value| text(name, value.into())).collect();
+        }
+        Ok(self.text(world, name)?.unwrap_or_default().split_whitespace().map(str::to_owned).collect())
+    }
+
     /// The same as text.
     ///
     /// # Errors
     /// A usage error where it is not UTF-8.
     pub fn text(&self, world: &World, name: &str) -> Result<Option<String>> {
-        self.value(world, name)
-            .map(|value| value.into_string().map_err(|_| Error::usage(format!("the value of --{name} is not UTF-8"))))
-            .transpose()
+        self.value(world, name).map(|value| text(name, value)).transpose()
     }
+}
+
+fn text(name: &str, value: OsString) -> Result<String> {
+    value.into_string().map_err(|_| Error::usage(format!("the value of --{name} is not UTF-8")))
 }
 
 /// `FEDBOOT_ROLE_ARN` for `role-arn`.
@@ -196,7 +277,11 @@ pub fn variable_name(option: &str) -> String {
 pub fn help() -> String {
     let mut text = String::from(
         "fedboot gets short-lived cloud credentials, without any key, and becomes COMMAND.\n\n\
-         usage: fedboot [OPTIONS] -- COMMAND [ARG…]\n       fedboot --help | --version\n\n\
+         usage: fedboot [OPTIONS] -- COMMAND [ARG…]    credentials first, then COMMAND; they stay fresh beside it\n       \
+         fedboot agent [OPTIONS]                the same without COMMAND: eval \"$(fedboot agent)\"\n       \
+         fedboot credential-process [OPTIONS]   one answer, for credential_process in an AWS profile\n       \
+         fedboot status [OPTIONS]               what the agent has; exit code 0 fresh, 1 stale, 2 none\n       \
+         fedboot --help | --version\n\n\
          options (each also as FEDBOOT_NAME, then as the variables in parentheses):\n",
     );
     for option in OPTIONS {
@@ -206,7 +291,8 @@ pub fn help() -> String {
         let _ = writeln!(text, "  {left:<38} {}{variables}", option.help);
     }
     text + "\ntemplates: {service_account} {service_account_email} {project} {hostname} {instance_name} {attribute:NAME}\n\
-            exit code: COMMAND's own; 125 fedboot failed, 126 COMMAND is not executable, 127 there is no COMMAND\n"
+            exit code: COMMAND's own; 125 fedboot failed, 126 COMMAND is not executable, 127 there is no COMMAND;\n\
+            of agent and credential-process: 0, 1 no credentials, 2 called wrongly\n"
 }
 
 #[cfg(test)]
@@ -220,15 +306,19 @@ mod tests {
     #[test]
     fn splits_at_the_first_dashes() {
         let mut options = Options::default();
-        let argv = words("--role-arn=a --timeout 5 -- cmd --help -- x");
-        let Ok(Typed::Boot { command }) = parse(&argv, &mut options) else {
+        let argv = words("--role-arn=a --role-arn b=c --timeout 5 -- cmd --help -- x");
+        let Ok((Typed::Boot(command), flags)) = split(&argv) else {
             panic!("no boot");
         };
+        parse_options(flags, true, &mut options).expect("options");
         assert_eq!(command, words("cmd --help -- x"));
         let world = World::imagined(&[("FEDBOOT_TIMEOUT", "9"), ("AWS_REGION", "eu-west-1")], || unreachable!());
         assert_eq!(options.value(&world, "timeout"), Some("5".into()));
         assert_eq!(options.value(&world, "region"), Some("eu-west-1".into()));
         assert_eq!(options.value(&world, "audience"), None);
+        assert_eq!(options.texts(&world, "role-arn").expect("texts"), ["a", "b=c"]);
+        let world = World::imagined(&[("FEDBOOT_POLICY_ARN", " a  b\n")], || unreachable!());
+        assert_eq!(options.texts(&world, "policy-arn").expect("texts"), ["a", "b"]);
     }
 
     #[test]
@@ -245,9 +335,15 @@ mod tests {
             ("--role-arn= -- x", "empty value"),
             ("--no-refresh=yes -- x", "takes no value"),
             ("--timeout 1 --timeout 2 -- x", "given twice"),
+            ("agent -- x", "takes no command"),
+            ("status x", "takes no command"),
+            ("status --rol x", "did you mean --role-arn?"),
         ] {
-            let error =
-                parse(&words(line), &mut Options::default()).err().map(|error| error.to_string()).unwrap_or_default();
+            let argv = words(line);
+            let error = split(&argv).and_then(|(typed, flags)| {
+                parse_options(flags, matches!(typed, Typed::Boot(_)), &mut Options::default())
+            });
+            let error = error.err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(part), "{line}: {error}");
         }
     }

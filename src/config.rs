@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{OPTIONS, Opt, Options};
+use crate::delivery_choice::{DeliveryChoice, delivery};
 use crate::error::{Error, Result};
+use crate::exchange::assume_role::Terms;
+use crate::exchange::sts::Limits;
 use crate::exchange::sts_hosts;
 use crate::http::Endpoint;
 use crate::log::{Format, Log, Severity};
-use crate::template::Template;
+use crate::roles::{RoleChoice, roles, session_policy, terms};
+use crate::template::{Template, placeholder};
 use crate::world::World;
 
 /// What boot needs to know, and the agent too.
@@ -40,12 +44,16 @@ pub struct Config {
     pub source: Source,
     /// Audience of the ID token.
     pub audience: String,
-    /// The role to assume.
-    pub role_arn: Template,
+    /// The roles to assume, at least one; clients get the first one's credentials unless they ask for a profile.
+    pub roles: Vec<RoleChoice>,
     /// The session name, before cleaning.
     pub role_session_name: Template,
     /// How long credentials shall live.
     pub duration: Duration,
+    /// What limits the sessions.
+    pub limits: Limits,
+    /// What is said when a second role is assumed.
+    pub terms: Terms,
     /// Whose region, if it was said.
     pub region: Option<String>,
     /// Which STS.
@@ -54,6 +62,8 @@ pub struct Config {
     pub delivery: DeliveryChoice,
     /// Whether to refresh.
     pub refresh: bool,
+    /// Further options, as another fedboot needs them to ask for the same.
+    passed: Vec<(&'static str, String)>,
 }
 
 /// Where the ID token comes from.
@@ -79,17 +89,6 @@ pub enum StsChoice {
         /// Its dual-stack host.
         dual_stack: bool,
     },
-}
-
-/// Where credentials are delivered.
-#[derive(Debug, PartialEq, Eq)]
-pub struct DeliveryChoice {
-    /// Static keys in `[default]`.
-    pub file: bool,
-    /// The loopback server.
-    pub endpoint: bool,
-    /// The credentials file, if one was named.
-    pub credentials_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -172,16 +171,12 @@ impl Config {
         let endpoint = |name: &str, url: &str| {
             Endpoint::parse(url, allow_http).map_err(|error| Error::usage(format!("--{name}: {error}")))
         };
-        let role_arn = text("role-arn")?.ok_or_else(|| {
-            Error::usage("no role to assume").advice(
-                "name one with --role-arn, FEDBOOT_ROLE_ARN or AWS_ROLE_ARN, or with the metadata attribute \
-                 fedboot-role-arn of the instance or the project",
-            )
-        })?;
-        let role_arn = Template::parse("role-arn", &role_arn)?;
-        if let Some(arn) = role_arn.literal() {
-            sts_hosts::check_role_arn(&arn)?;
+        let mut arns = options.texts(world, "role-arn")?;
+        if arns.is_empty() {
+            arns = text("role-arn")?.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         }
+        let mut delivery = delivery(options, world)?;
+        let roles = roles(&arns, options, world, &mut delivery)?;
         let session = text("role-session-name")?.unwrap_or_else(|| "{hostname}".into());
         let source = match (path("google-token-file"), options.text(world, "impersonate-service-account")?) {
             (Some(_), Some(_)) => {
@@ -219,19 +214,97 @@ impl Config {
             Some(text) => parse_duration("duration", &text)?,
             None => Duration::from_secs(3600),
         };
+        let limits = Limits {
+            policy: path("session-policy").map(|file| session_policy(&file)).transpose()?,
+            policy_arns: options.texts(world, "policy-arn")?,
+        };
+        let terms = terms(options, world)?;
+        let chained = roles.iter().any(|role| role.then_role_arn.is_some());
+        if !chained && terms != Terms::default() {
+            return Err(Error::usage("--external-id, --source-identity and --session-tag are for a second role")
+                .advice("name it with --then-role-arn; in a web identity's session they come from the token"));
+        }
+        if delivery.has("token-file") && (chained || roles.len() > 1 || limits != Limits::default()) {
+            return Err(Error::usage("--delivery token-file leaves the exchange to the client").advice(
+                "so there is no second role, no further one and no session policy: choose another --delivery",
+            ));
+        }
         Ok(Self {
             metadata: metadata_endpoint(options, world)?,
             source,
             audience: text("audience")?.unwrap_or_else(|| "sts.amazonaws.com".into()),
-            role_arn,
+            roles,
             role_session_name: Template::parse("role-session-name", &session)?,
             duration,
+            limits,
+            terms,
             region,
             sts,
-            delivery: delivery(options, world)?,
+            delivery,
             refresh: !switch(options, world, "no-refresh")?,
+            passed: passed(options, world)?,
         })
     }
+
+    /// The region of the STS that is asked, and of the clients' profile.
+    pub fn region(&self) -> String {
+        let arn = || self.roles[0].role_arn.expand(placeholder);
+        self.region.clone().unwrap_or_else(|| sts_hosts::default_region(&arn()).into())
+    }
+
+    /// The STS that is asked.
+    ///
+    /// # Errors
+    /// A usage error where its host cannot be formed.
+    pub fn sts_endpoint(&self) -> Result<Endpoint> {
+        match &self.sts {
+            StsChoice::Endpoint(endpoint) => Ok(endpoint.clone()),
+            StsChoice::Regional { fips, dual_stack } => {
+                Endpoint::parse(&sts_hosts::regional_url(&self.region(), *fips, *dual_stack)?, false)
+            }
+        }
+    }
+
+    /// The flags with which another fedboot asks for exactly the same as this one for `role`, whatever its
+    /// environment says.
+    ///
+    /// # Errors
+    /// A usage error where the STS host cannot be formed.
+    pub fn flags(&self, role: &RoleChoice) -> Result<Vec<(&'static str, String)>> {
+        let mut flags = vec![
+            ("role-arn", role.role_arn.expand(placeholder)),
+            ("role-session-name", self.role_session_name.expand(placeholder)),
+            ("audience", self.audience.clone()),
+            ("duration", self.duration.as_secs().to_string()),
+            ("region", self.region()),
+            ("sts-endpoint", self.sts_endpoint()?.url("/")),
+        ];
+        flags.extend(role.then_role_arn.iter().map(|arn| ("then-role-arn", arn.expand(placeholder))));
+        let of_second = ["external-id", "source-identity", "session-tag"];
+        let wanted = |name| role.then_role_arn.is_some() || !of_second.contains(name);
+        flags.extend(self.passed.iter().filter(|(name, _)| wanted(name)).cloned());
+        Ok(flags)
+    }
+}
+
+/// Options that mean the same to any fedboot, files by their absolute paths.
+fn passed(options: &Options, world: &World) -> Result<Vec<(&'static str, String)>> {
+    let mut passed = Vec::new();
+    for name in ["google-token-file", "session-policy"] {
+        for file in options.texts(world, name)? {
+            passed.push((name, world.absolute(file).display().to_string()));
+        }
+    }
+    for name in ["impersonate-service-account", "iam-credentials-endpoint", "external-id", "source-identity"] {
+        passed.extend(options.text(world, name)?.map(|value| (name, value)));
+    }
+    for name in ["session-tag", "policy-arn"] {
+        passed.extend(options.texts(world, name)?.into_iter().map(|value| (name, value)));
+    }
+    if switch(options, world, "allow-http")? {
+        passed.push(("allow-http", String::new()));
+    }
+    Ok(passed)
 }
 
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` switches the SDKs' own variables off, not fedboot's.
@@ -251,28 +324,8 @@ pub fn region(options: &Options, world: &World) -> String {
     named.unwrap_or_else(|| sts_hosts::default_region("").into())
 }
 
-/// Where credentials go, which no metadata attribute changes.
-///
-/// # Errors
-/// A usage error that names what is unknown.
-pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
-    let list = options.text(world, "delivery")?.unwrap_or_else(|| "file,endpoint".into());
-    let mut choice = DeliveryChoice {
-        file: false,
-        endpoint: false,
-        credentials_file: options.value(world, "credentials-file").map(|file| world.absolute(file)),
-    };
-    for name in list.split(',').map(str::trim) {
-        match name {
-            "file" => choice.file = true,
-            "endpoint" => choice.endpoint = true,
-            other => return Err(invalid("delivery", other)),
-        }
-    }
-    Ok(choice)
-}
-
-fn invalid(name: &str, value: &str) -> Error {
+/// The value of an option that takes only certain words.
+pub fn invalid(name: &str, value: &str) -> Error {
     let error = Error::usage(format!("--{name} cannot be {value:?}"));
     match OPTIONS.iter().find(|option| option.name == name) {
         Some(Opt { value, help, .. }) => error.advice(format!("write --{name} {value}: {help}")),
@@ -300,7 +353,11 @@ fn parse_duration(name: &str, text: &str) -> Result<Duration> {
     Ok(Duration::from_secs(seconds))
 }
 
-fn switch(options: &Options, world: &World, name: &str) -> Result<bool> {
+/// Whether a switch is on.
+///
+/// # Errors
+/// A usage error where its variable is neither true nor false.
+pub fn switch(options: &Options, world: &World, name: &str) -> Result<bool> {
     match options.value(world, name).map(OsString::into_string) {
         None => Ok(false),
         Some(Ok(value)) => match value.to_lowercase().as_str() {
@@ -323,7 +380,7 @@ mod tests {
     fn resolve(flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]) -> Result<Config> {
         let flags: Vec<_> = flags.split_whitespace().map(OsString::from).collect();
         let mut options = Options::default();
-        crate::cli::parse_options(&flags, &mut options)?;
+        crate::cli::parse_options(&flags, true, &mut options)?;
         let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         Config::resolve(&options, &World::imagined(variables, || unreachable!()), &attributes)
     }
@@ -333,7 +390,7 @@ mod tests {
     #[test]
     fn flag_then_own_variable_then_the_ecosystems_then_attribute() {
         let role = |flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]| {
-            resolve(flags, variables, attributes).expect("a config").role_arn.literal().expect("a literal")
+            resolve(flags, variables, attributes).expect("a config").roles[0].role_arn.literal().expect("a literal")
         };
         let arn = |name: &str| format!("arn:aws:iam::1:role/{name}");
         let [flag, own, aws, attribute] = ["flag", "own", "aws", "attribute"].map(arn);

@@ -86,6 +86,11 @@ impl Error {
         self.kind == Kind::Transient
     }
 
+    /// The exit code of a subcommand.
+    pub fn exit_code_of_subcommand(&self) -> u8 {
+        if self.kind == Kind::Usage { 2 } else { 1 }
+    }
+
     /// The exit code of a wrapper, by the convention of env(1), nice(1) and timeout(1).
     pub fn exit_code(&self) -> u8 {
         match self.kind {

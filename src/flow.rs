@@ -3,9 +3,10 @@
 //! `identity → Proof → exchange → Credentials → delivery → Environment`; no stage knows another.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -79,21 +80,71 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result
     })
 }
 
-/// Short-lived AWS credentials.
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The role.
+    pub role_arn: String,
+    /// The name under which CloudTrail shows what is done with it.
+    pub role_session_name: String,
+    /// How long it shall last, in whole seconds.
+    pub duration: Duration,
+}
+
+/// What was issued for a role, for a while.
 #[derive(Clone, Debug)]
 pub struct Credentials {
+    /// What clients use.
+    pub content: Content,
+    /// When it is no longer accepted.
+    pub expiration: SystemTime,
+    /// The role as it was asked for, the last one of a chain.
+    pub role_arn: String,
+    /// The session name as it was asked for.
+    pub role_session_name: String,
+}
+
+/// What clients use.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// AWS keys.
+    Keys(Keys),
+    /// A web identity token, which the client exchanges for keys itself.
+    Token(SecretString),
+}
+
+/// AWS keys of a session.
+#[derive(Clone, Debug)]
+pub struct Keys {
     /// Not a secret: it stands in logs and in CloudTrail.
     pub access_key_id: String,
     /// The key that signs.
     pub secret_access_key: SecretString,
     /// Goes with every signed request.
     pub session_token: SecretString,
-    /// When AWS stops accepting them.
-    pub expiration: SystemTime,
-    /// The role as it was asked for.
-    pub role_arn: String,
-    /// The session name as it was asked for.
-    pub role_session_name: String,
+}
+
+impl Credentials {
+    /// The keys, where it is not a token.
+    pub fn keys(&self) -> Option<&Keys> {
+        match &self.content {
+            Content::Keys(keys) => Some(keys),
+            Content::Token(_) => None,
+        }
+    }
+}
+
+/// Why the last try failed.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// When.
+    pub at: SystemTime,
+    /// When it will be tried again.
+    pub next_try: SystemTime,
+    /// How often in a row.
+    pub failures: u32,
+    /// The error as a sentence.
+    pub error: String,
 }
 
 /// A fact about the workload that a template may name.
@@ -130,14 +181,13 @@ pub trait Exchange {
     /// Does what needs no proof yet, so that it happens while the proof is made.
     fn prepare<'a>(&'a self, http: &'a Http) -> BoxFuture<'a, Self::Prepared>;
 
-    /// Turns the proof into credentials for `role_arn`.
+    /// Turns the proof into credentials for `session`.
     fn exchange<'a>(
         &'a self,
         http: &'a Http,
         prepared: Self::Prepared,
         proof: &'a Proof,
-        role_arn: &'a str,
-        role_session_name: &'a str,
+        session: &'a Session,
     ) -> BoxFuture<'a, Result<Credentials>>;
 }
 
@@ -146,6 +196,16 @@ pub trait Delivery {
     /// Puts the credentials where clients find them, all or nothing. `None`: there are none yet, but clients that
     /// start now shall find them later.
     fn deliver<'a>(&'a self, credentials: Option<&'a Credentials>) -> BoxFuture<'a, Result<()>>;
+
+    /// Leaves word for clients why there is nothing newer.
+    fn fail<'a>(&'a self, _: &'a Trouble) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Whether what was delivered is still there; others may have removed or replaced it.
+    fn is_intact(&self) -> bool {
+        true
+    }
 
     /// What the command's environment must say for its clients to look there.
     fn environment(&self) -> Environment;
@@ -169,6 +229,19 @@ impl Environment {
     /// Adds the removal of `name`.
     pub fn unset(&mut self, name: &str) {
         self.unset.push(name.into());
+    }
+
+    /// The changes as a shell's commands.
+    pub fn exports(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.set {
+            let value = value.to_string_lossy().replace('\'', "'\\''");
+            let _ = writeln!(text, "export {}='{value}';", name.to_string_lossy());
+        }
+        for name in self.unset.iter().filter(|name| !self.set.iter().any(|(set, _)| set == *name)) {
+            let _ = writeln!(text, "unset {};", name.to_string_lossy());
+        }
+        text
     }
 
     /// Adds all changes of `other`.

@@ -3,7 +3,7 @@
 //! ```text
 //!                      ┌──────────── agent (a process of its own) ───────────┐
 //!  who am I here?      │ what do I get for it?        where do clients look? │
-//!  identity ───proof──▶│ exchange ─────credentials──▶ delivery ──────────────┼──▶ file · endpoint
+//!  identity ───proof──▶│ exchange ─────credentials──▶ delivery ──────────────┼──▶ file · endpoint · token · cache
 //!    ▲                 │                                                     │
 //!    └──── schedule ◀──┴───────── expiration, or an error that retries ──────┘
 //!  boot: start the agent ─▶ wait for its first word ─▶ set the environment ─▶ exec COMMAND
@@ -14,28 +14,36 @@
 //!
 //! In reading order:
 //!
-//! - [`boot`]: what happens from argv to exec; [`cli`] reads argv, [`config`] says what it means with the
-//!   environment, [`template`] is for values with placeholders.
-//! - [`agent`]: the loop; [`schedule`] and [`retry`] say when, [`report`] is its word to the parent.
-//! - [`flow`]: what flows through the stages, and the trait of each; [`route`] puts them together.
+//! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv, [`config`] says what it means with
+//!   the environment, [`roles`] and [`delivery_choice`] are parts of that, [`template`] is for values with placeholders.
+//! - [`agent`]: the process; [`keeper`]: the loop, one for each role; [`schedule`] and [`retry`] say when, [`report`] is
+//!   the agent's word to its parent, [`status`] to everybody.
+//! - [`flow`]: what flows through the stages, and the trait of each; [`route`] and [`deliveries`] put them together.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
+//! - [`credential_process`]: the same for a client that asks by itself, from a cache.
 //! - [`world`] and [`http`]: the door to the outside; [`process`]: the Unix corner; [`log`], [`error`].
 
 pub mod agent;
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod credential_process;
+pub mod deliveries;
 pub mod delivery;
+pub mod delivery_choice;
 pub mod error;
 pub mod exchange;
 pub mod flow;
 pub mod http;
 pub mod identity;
+pub mod keeper;
 pub mod log;
 pub mod process;
 pub mod report;
 pub mod retry;
+pub mod roles;
 pub mod route;
 pub mod schedule;
+pub mod status;
 pub mod template;
 pub mod world;

@@ -6,14 +6,15 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
@@ -25,6 +26,8 @@ use crate::error::{Error, Kind, Result};
 
 /// What argv\[1\] of the agent is; nothing that anybody would type.
 pub const AGENT: &str = "--fedboot-agent";
+/// The pid of an agent without a command.
+const NOBODY: &str = "0";
 /// Where a command is looked for when `PATH` is not set, as container runtimes have it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How often the command is looked at on a kernel that knows no pidfd.
@@ -69,11 +72,11 @@ pub struct Agent {
 
 /// Starts the own executable again as the agent: a session of its own, an orphan, with none of the command's
 /// descriptors but stderr. Its standard input is a pidfd of this process (which outlives an exec), its standard
-/// output the pipe of its report.
+/// output the pipe of its report. With `has_command` it ends with this process.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn spawn_agent(options: &[OsString]) -> Result<Agent> {
+pub fn spawn_agent(options: &[OsString], has_command: bool) -> Result<Agent> {
     let failed = |what: &str, errno: Errno| {
         Error::new(Kind::Fatal, "start the agent", "", format!("{what} failed: {}", errno.desc()))
     };
@@ -87,7 +90,8 @@ pub fn spawn_agent(options: &[OsString]) -> Result<Agent> {
         Err(_) => open_null(),
     }
     .map_err(|errno| failed("open", errno))?;
-    let mut argv = vec![c"fedboot".to_owned(), c_string(AGENT.as_ref()), c_string(own.to_string().as_ref())];
+    let followed = if has_command { own.to_string() } else { NOBODY.into() };
+    let mut argv = vec![c"fedboot".to_owned(), c_string(AGENT.as_ref()), c_string(followed.as_ref())];
     argv.extend(options.iter().map(|option| c_string(option)));
     let pending = child_signal_is_pending();
     // SAFETY: this process has one thread, so the child may go on as an ordinary process.
@@ -305,9 +309,8 @@ fn changed_environment(set: &[(OsString, OsString)], unset: &[OsString]) -> Vec<
 
 /// The agent's own end of what [`spawn_agent`] set up.
 pub struct Parent {
-    pidfd: Option<OwnedFd>,
-    pid: Pid,
-    start_time: Option<u64>,
+    has_command: bool,
+    command: Option<Watch>,
     report: Option<OwnedFd>,
 }
 
@@ -330,7 +333,7 @@ impl Parent {
         stop_waiting_on_stderr();
         // SAFETY: a NUL-terminated name; nothing else is read.
         unsafe { libc::prctl(libc::PR_SET_NAME, c"fedboot".as_ptr()) };
-        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        keep_files_private();
         // A stopping container may signal every process in it; the command may need credentials while it drains, and
         // the agent ends with it anyway.
         for signal in [Signal::SIGPIPE, Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
@@ -339,7 +342,8 @@ impl Parent {
         }
         let pidfd = is_pidfd(&watched).then_some(watched);
         let start_time = if pidfd.is_none() { start_time(pid) } else { None };
-        Some(Self { pidfd, pid, start_time, report: Some(report) })
+        let command = (pid.as_raw() != 0).then_some(Watch { pidfd, pid, start_time });
+        Some(Self { has_command: command.is_some(), command, report: Some(report) })
     }
 
     /// Sends the report and closes the pipe. Nothing is sent twice.
@@ -347,11 +351,121 @@ impl Parent {
         if let Some(pipe) = self.report.take() {
             let _ = fs::File::from(pipe).write_all(report);
         }
+        if !self.has_command {
+            release_stderr();
+        }
     }
 
-    /// Takes out what [`Watch::ended`] needs.
-    pub fn watch(&mut self) -> Watch {
-        Watch { pidfd: self.pidfd.take(), pid: self.pid, start_time: self.start_time }
+    /// Whether there is a command to end with.
+    pub fn has_command(&self) -> bool {
+        self.has_command
+    }
+
+    /// Takes out what watches the command.
+    pub fn watch(&mut self) -> Option<Watch> {
+        self.command.take()
+    }
+}
+
+/// Whoever reads a pipe of an agent without a command, `$(…)` say, must not wait for the agent's end.
+fn release_stderr() {
+    // SAFETY: asks about a number, open or not; then gives it another meaning.
+    unsafe {
+        let mut stat = std::mem::zeroed();
+        if libc::fstat(2, &raw mut stat) == 0
+            && [libc::S_IFIFO, libc::S_IFSOCK].contains(&(stat.st_mode & libc::S_IFMT))
+        {
+            libc::dup2(0, 2);
+        }
+    }
+}
+
+/// Appends what goes to stderr to `file` from now on.
+///
+/// # Errors
+/// Why it cannot be opened.
+pub fn log_to(file: &Path) -> Result<()> {
+    let open = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+    let opened = open.map_err(|error| {
+        Error::usage(format!("--log-file {} cannot be opened: {}", file.display(), crate::world::plain(&error)))
+    })?;
+    // SAFETY: the number 2 is the log's own.
+    unsafe { libc::dup2(opened.as_raw_fd(), 2) };
+    Ok(())
+}
+
+/// The signals by which an agent without a command is told to end.
+pub struct Termination(SignalFd);
+
+/// Has them read instead of acted upon. Before any thread is started.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn take_termination_signals() -> Result<Termination> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        // SAFETY: no handler is installed.
+        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+        set.add(signal);
+    }
+    let taken = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)
+        .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK));
+    taken.map(Termination).map_err(|errno| Error::new(Kind::Fatal, "wait for signals", "", errno.desc()))
+}
+
+impl Termination {
+    /// Waits for one of them.
+    pub async fn received(self) {
+        let raw = self.0.as_fd().try_clone_to_owned().ok().and_then(|fd| readable(fd).ok());
+        match raw {
+            Some(fd) => drop(fd.readable().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits for the end of the process `pid`, or of the one whose pid comes to stand in `file`.
+pub async fn follow(followed: Followed) {
+    let mut watch = match &followed {
+        Followed::Pid(pid) => Watch::of(*pid),
+        Followed::File(_) => None,
+    };
+    if let Followed::File(file) = &followed {
+        let pid = loop {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            if let Ok(pid) = text.trim().parse() {
+                break Pid::from_raw(pid);
+            }
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        };
+        watch = Watch::of(pid);
+    }
+    if let Some(watch) = watch {
+        watch.ended().await;
+    }
+}
+
+/// Whom an agent without a command follows.
+pub enum Followed {
+    /// This process.
+    Pid(Pid),
+    /// The one whose pid stands in this file, once it does.
+    File(PathBuf),
+}
+
+impl Followed {
+    /// Reads `text`, a number or the name of a file under `directory`.
+    ///
+    /// # Errors
+    /// A usage error where there is no such process.
+    pub fn parse(text: &OsStr, directory: &Path) -> Result<Self> {
+        let Some(pid) = text.to_str().and_then(|text| text.parse().ok()).map(Pid::from_raw) else {
+            return Ok(Self::File(directory.join(text)));
+        };
+        if pid.as_raw() <= 0 || nix::sys::signal::kill(pid, None) == Err(Errno::ESRCH) {
+            return Err(Error::usage(format!("--follow-pid {pid}: there is no such process")));
+        }
+        Ok(Self::Pid(pid))
     }
 }
 
@@ -363,6 +477,13 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// `None`: it has ended already.
+    fn of(pid: Pid) -> Option<Self> {
+        let pidfd = pidfd_open(pid).ok();
+        let start_time = if pidfd.is_none() { Some(start_time(pid)?) } else { None };
+        Some(Self { pidfd, pid, start_time })
+    }
+
     /// Waits for its end.
     pub async fn ended(self) {
         if let Some(pidfd) = self.pidfd.and_then(|pidfd| readable(pidfd).ok()) {
@@ -391,6 +512,21 @@ fn stop_waiting_on_stderr() {
             }
         }
     }
+}
+
+/// The file of this program, for others to run.
+pub fn own_executable() -> String {
+    fs::read_link("/proc/self/exe").map_or_else(|_| "fedboot".into(), |path| path.to_string_lossy().into_owned())
+}
+
+/// The id of this process.
+pub fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// Makes what this process writes private, whatever the caller's umask.
+pub fn keep_files_private() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
 /// How many descriptors this process may have.

@@ -1,22 +1,25 @@
-//! Config → identity, exchange, deliveries. The one file that names both clouds.
+//! Config → identity and exchange. The one file that names both clouds.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use crate::cli::Options;
-use crate::config::{self, Config, DeliveryChoice, Settings, Source, StsChoice};
-use crate::delivery::{endpoint::CredentialsEndpoint, file::CredentialsFile, place};
+use crate::config::{self, Config, Source, StsChoice};
 use crate::error::{Error, Kind, Result};
-use crate::exchange::{sts::AssumeRoleWithWebIdentity, sts_hosts};
-use crate::flow::{Claims, Credentials, Delivery, Environment, Exchange, Fact, Identity, Proof};
-use crate::http::{Endpoint, Http};
+use crate::exchange::assume_role::{self, AssumeRole};
+use crate::exchange::sts::Sts;
+use crate::exchange::sts_hosts;
+use crate::exchange::web_identity::AssumeRoleWithWebIdentity;
+use crate::flow::{Claims, Content, Credentials, Exchange, Fact, Identity, Proof, Session};
+use crate::http::Http;
 use crate::identity::{impersonation::Impersonation, metadata::MetadataServer, token_file::TokenFile};
 use crate::log::{Log, Severity};
 use crate::retry;
+use crate::roles::RoleChoice;
 use crate::template::{Template, placeholder};
 use crate::world::World;
 
@@ -24,27 +27,21 @@ use crate::world::World;
 /// up, short enough for somebody on a laptop who forgot the role.
 const ATTRIBUTE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long another writer of the credentials file is waited for: it may be stopped, and the command waits for us.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// A session that is only good for assuming the next role need not live longer, and AWS lets none live shorter.
+const FIRST_OF_CHAIN: Duration = Duration::from_secs(900);
 
-/// What would keep the command's clients from what was delivered: it would be found first.
-const SHADOWS: &[&str] = &[
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_ROLE_ARN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-];
-
-/// Google → AWS: who to be, what to ask for.
+/// Google → AWS for one role: who to be, what to ask for.
 pub struct Route {
     world: Rc<World>,
     identity: Box<dyn Identity>,
     exchange: AssumeRoleWithWebIdentity,
+    /// The second role's exchange and ARN.
+    then: Option<(AssumeRole, Template)>,
+    /// Clients exchange the token themselves.
+    token_only: bool,
     role_arn: Template,
     role_session_name: Template,
+    duration: Duration,
     /// A proof that was not the reason why the last try failed.
     proof: RefCell<Option<Proof>>,
     /// The templates filled in: they are once for all.
@@ -54,13 +51,8 @@ pub struct Route {
 #[derive(Clone)]
 struct Names {
     role_arn: String,
+    then_role_arn: Option<String>,
     role_session_name: String,
-}
-
-/// All places that credentials go to.
-pub struct Deliveries {
-    places: Vec<Box<dyn Delivery>>,
-    region: Option<String>,
 }
 
 /// Config from flags, variables and, only where they name no role, metadata attributes.
@@ -112,11 +104,11 @@ async fn attributes(server: &MetadataServer, http: &Http) -> Result<HashMap<Stri
 }
 
 impl Route {
-    /// The route that `config` means.
+    /// The route to the role `choice` of `config`.
     ///
     /// # Errors
     /// A usage error where the STS host cannot be formed.
-    pub fn new(config: &Config, world: Rc<World>, log: &Log) -> Result<Self> {
+    pub fn new(config: &Config, choice: &RoleChoice, world: Rc<World>, log: &Log) -> Result<Self> {
         let metadata = || MetadataServer::new(config.metadata.clone(), config.audience.clone());
         let identity: Box<dyn Identity> = match &config.source {
             Source::Metadata => Box::new(metadata()),
@@ -125,28 +117,59 @@ impl Route {
                 Box::new(Impersonation::new(metadata(), endpoint.clone(), email.clone(), config.audience.clone()))
             }
         };
-        let arn = config.role_arn.expand(placeholder);
-        let endpoint = match &config.sts {
-            StsChoice::Endpoint(endpoint) => endpoint.clone(),
-            StsChoice::Regional { fips, dual_stack } => {
-                let region = region(config);
-                if let Some(other) = sts_hosts::other_partition(&arn, &region) {
-                    let message =
-                        format!("the region {region} is in the partition {other}, {arn} is not: AWS will refuse");
-                    log.event(world.now(), Severity::Warning, &message, &[]);
-                }
-                Endpoint::parse(&sts_hosts::regional_url(&region, *fips, *dual_stack)?, false)?
+        let warn = |message: &str| log.event(world.now(), Severity::Warning, message, &[]);
+        let (arn, region) = (choice.role_arn.expand(placeholder), config.region());
+        if let (StsChoice::Regional { .. }, Some(other)) = (&config.sts, sts_hosts::other_partition(&arn, &region)) {
+            warn(&format!("the region {region} is in the partition {other}, {arn} is not: AWS will refuse"));
+        }
+        let sts = Sts::new(world.clone(), config.sts_endpoint()?);
+        let mut duration = config.duration;
+        let mut limits = config.limits.clone();
+        let then = choice.then_role_arn.clone().map(|arn| {
+            if duration > assume_role::LONGEST {
+                duration = assume_role::LONGEST;
+                warn("AWS lets the session of a second role last an hour at most: --duration is cut to that");
             }
-        };
+            let limits = std::mem::take(&mut limits);
+            (AssumeRole::new(sts.clone(), region, limits, config.terms.clone()), arn)
+        });
         Ok(Self {
             identity,
-            exchange: AssumeRoleWithWebIdentity::new(world.clone(), endpoint, config.duration),
-            role_arn: config.role_arn.clone(),
+            exchange: AssumeRoleWithWebIdentity::new(sts, limits),
+            then,
+            token_only: config.delivery.has("token-file"),
+            role_arn: choice.role_arn.clone(),
             role_session_name: config.role_session_name.clone(),
+            duration,
             world,
             proof: RefCell::default(),
             names: RefCell::default(),
         })
+    }
+
+    /// Tries until `deadline`, as long as that can help.
+    ///
+    /// # Errors
+    /// The last one, with the number of tries.
+    pub async fn issue_by(&self, deadline: Instant) -> Result<Credentials> {
+        let started = self.world.monotonic();
+        let mut failures = 0;
+        let mut last = None;
+        loop {
+            let error = match self.issue(Some(deadline)).await {
+                Ok(credentials) => return Ok(credentials),
+                Err(error) => error,
+            };
+            failures += 1;
+            let left = deadline.duration_since(self.world.monotonic());
+            if !error.is_retryable() || left <= retry::LAST_TRY {
+                // A try that the deadline cut short says less than the one before it.
+                let error = last.filter(|_| left.is_zero()).unwrap_or(error);
+                return Err(Error { tries: Some((failures, self.world.monotonic() - started)), ..error });
+            }
+            last = Some(error);
+            self.world.sleep(retry::BOOT.delay(failures, self.world.random()).min(left)).await;
+        }
     }
 
     /// One try, which asks nothing any more after `deadline`. A proof that is refused is worth a second one at once:
@@ -181,21 +204,62 @@ impl Route {
         let connection = async { Ok(self.exchange.prepare(http).await) };
         let (proof, connection) = tokio::try_join!(biased; proof, connection)?;
         let known = self.names.borrow().clone();
-        let names = match known {
-            Some(names) => names,
-            None => self.fill_in(http, &proof.claims).await?,
+        let (names, first_time) = match known {
+            Some(names) => (names, false),
+            None => (self.fill_in(http, &proof.claims).await?, true),
         };
-        let issued = self.exchange.exchange(http, connection, &proof, &names.role_arn, &names.role_session_name).await;
-        self.names.replace(Some(names));
+        let mut session = Session {
+            role_arn: names.role_arn.clone(),
+            role_session_name: names.role_session_name.clone(),
+            duration: if self.then.is_some() { self.duration.min(FIRST_OF_CHAIN) } else { self.duration },
+        };
+        // Before the command runs, the exchange that clients will do is tried once: a role that refuses is named now.
+        let issued = if self.token_only && !first_time {
+            Ok(self.token(&proof, session))
+        } else {
+            match self.exchange.exchange(http, connection, &proof, &session).await {
+                Ok(_) if self.token_only => Ok(self.token(&proof, session)),
+                Ok(first) => {
+                    session.duration = self.duration;
+                    self.go_on(http, first, &names, session).await
+                }
+                refused => refused,
+            }
+        };
+        if !self.token_only || issued.is_ok() {
+            self.names.replace(Some(names));
+        }
         if issued.as_ref().is_err_and(Error::is_retryable) {
             self.proof.replace(Some(proof));
         }
         issued
     }
 
+    fn token(&self, proof: &Proof, session: Session) -> Credentials {
+        let expiration = SystemTime::UNIX_EPOCH + Duration::from_secs(proof.claims.exp);
+        // A token that says nothing of its end is as good as a session.
+        let expiration = if proof.claims.exp == 0 { self.world.now() + session.duration } else { expiration };
+        Credentials {
+            content: Content::Token(proof.token.clone()),
+            expiration,
+            role_arn: session.role_arn,
+            role_session_name: session.role_session_name,
+        }
+    }
+
+    /// Assumes the second role with the `first` one's credentials, where there is one.
+    async fn go_on(&self, http: &Http, first: Credentials, names: &Names, mut session: Session) -> Result<Credentials> {
+        let (Some((exchange, _)), Some(arn), Some(keys)) = (&self.then, &names.then_role_arn, first.keys()) else {
+            return Ok(first);
+        };
+        session.role_arn.clone_from(arn);
+        exchange.exchange(http, &names.role_arn, keys, &session, self.world.now()).await
+    }
+
     async fn fill_in(&self, http: &Http, claims: &Claims) -> Result<Names> {
         let mut values = Vec::new();
-        for fact in self.role_arn.facts().chain(self.role_session_name.facts()) {
+        let then = self.then.as_ref().map(|(_, arn)| arn);
+        for fact in [&self.role_arn, &self.role_session_name].into_iter().chain(then).flat_map(Template::facts) {
             let value = match self.known(fact, claims) {
                 Some(value) => Some(value),
                 None => self.identity.fact(http, fact).await?.map(|value| match fact {
@@ -205,7 +269,7 @@ impl Route {
             };
             let value = value.filter(|value| !value.is_empty()).ok_or_else(|| {
                 Error::usage(format!(
-                    "the placeholder {} of --role-arn or --role-session-name has no value here",
+                    "the placeholder {} of a role ARN or of --role-session-name has no value here",
                     placeholder(fact)
                 ))
                 .advice("name another one, or set what it stands for")
@@ -218,8 +282,13 @@ impl Route {
             })
         };
         let role_arn = expand(&self.role_arn);
-        sts_hosts::check_role_arn(&role_arn)?;
-        Ok(Names { role_arn, role_session_name: clean_session_name(&expand(&self.role_session_name)) })
+        sts_hosts::check_role_arn("role-arn", &role_arn)?;
+        let then_role_arn = then.map(expand);
+        if let Some(arn) = &then_role_arn {
+            sts_hosts::check_role_arn("then-role-arn", arn)?;
+        }
+        let role_session_name = clean_session_name(&expand(&self.role_session_name));
+        Ok(Names { role_arn, then_role_arn, role_session_name })
     }
 
     /// What is known without asking.
@@ -233,73 +302,6 @@ impl Route {
             Fact::Attribute(_) => None,
         }
     }
-}
-
-impl Deliveries {
-    /// Opens every place that `choice` names. What an SDK needs to know of them is then fixed.
-    ///
-    /// # Errors
-    /// Why one of them cannot stand.
-    pub fn open(choice: &DeliveryChoice, region: String, world: &Rc<World>, settings: &Settings) -> Result<Self> {
-        let log = settings.log;
-        let patience = LOCK_PATIENCE.min(settings.timeout);
-
-        let chosen = place::choose(choice.credentials_file.as_deref(), world)?;
-        let warn = {
-            let world = world.clone();
-            move |message: &str| log.event(world.now(), Severity::Warning, message, &[])
-        };
-        if let Some(warning) = &chosen.warning {
-            warn(warning);
-        }
-        let mut places: Vec<Box<dyn Delivery>> = Vec::new();
-        // The endpoint first: its answer is memory, the file may have to wait for a disk.
-        if choice.endpoint {
-            places.push(Box::new(CredentialsEndpoint::open(world.clone(), &chosen.file)?));
-        }
-        if choice.file {
-            let profile_region = choice.endpoint.then(|| region.clone());
-            places.push(Box::new(CredentialsFile::new(chosen.file, profile_region, patience, warn)));
-        }
-        let has_region = world.variable("AWS_REGION").is_some();
-        Ok(Self { places, region: (!has_region).then_some(region) })
-    }
-
-    /// Delivers everywhere, one failing place not keeping the others from it.
-    ///
-    /// # Errors
-    /// The first place's that failed.
-    pub async fn deliver(&self, credentials: Option<&Credentials>) -> Result<()> {
-        let mut outcome = Ok(());
-        for place in &self.places {
-            outcome = outcome.and(place.deliver(credentials).await);
-        }
-        outcome
-    }
-
-    /// What the command's environment must say.
-    pub fn environment(&self) -> Environment {
-        let mut environment = Environment::default();
-        for name in SHADOWS {
-            environment.unset(name);
-        }
-        if let Some(region) = &self.region {
-            environment.set("AWS_REGION", region);
-        }
-        for place in &self.places {
-            environment.merge(place.environment());
-        }
-        // With no profile of ours, one of the caller's would be looked at first.
-        if !environment.set.iter().any(|(name, _)| name == "AWS_PROFILE") {
-            environment.unset("AWS_PROFILE");
-        }
-        environment
-    }
-}
-
-/// The region of the STS that is asked, and of the clients' profile.
-pub fn region(config: &Config) -> String {
-    config.region.clone().unwrap_or_else(|| sts_hosts::default_region(&config.role_arn.expand(placeholder)).into())
 }
 
 fn local_part(email: &str) -> String {

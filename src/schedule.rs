@@ -6,9 +6,13 @@
 use std::time::{Duration, SystemTime};
 
 use crate::log::Severity;
+use crate::retry;
 
 /// The wait after credentials that look expired on arrival: the clock is wrong, and hurrying does not mend it.
 const AFTER_EXPIRED_ON_ARRIVAL: Duration = Duration::from_secs(60);
+
+/// The shortest wait before another try, in the last seconds of what is in use.
+const SHORTEST_RETRY: Duration = Duration::from_millis(250);
 
 /// How long after `issued` to refresh: half the lifetime, ±10 % by `random` in `0.0..1.0`, so that a thousand
 /// workers that started together do not refresh together. Never under a second.
@@ -16,6 +20,16 @@ pub fn refresh_after(issued: SystemTime, expiration: SystemTime, random: f64) ->
     match expiration.duration_since(issued) {
         Ok(lifetime) if !lifetime.is_zero() => lifetime.mul_f64(0.5 * (0.9 + 0.2 * random)).max(Duration::from_secs(1)),
         _ => AFTER_EXPIRED_ON_ARRIVAL,
+    }
+}
+
+/// How long after the `failures`-th failure in a row, at `now`, to try again: with backoff, but with ever less of it the
+/// nearer the end of what is in use, so that a service that comes back at the last moment still helps.
+pub fn retry_after(failures: u32, now: SystemTime, expiration: Option<SystemTime>, random: f64) -> Duration {
+    let wait = retry::REFRESH.delay(failures, random);
+    match expiration.and_then(|expiration| expiration.duration_since(now).ok()) {
+        Some(left) => wait.min((left / 8).max(SHORTEST_RETRY)),
+        None => wait,
     }
 }
 
@@ -54,6 +68,17 @@ mod tests {
     fn a_past_expiration_is_no_busy_loop() {
         assert_eq!(refresh_after(at(1000), at(1000), 0.5), Duration::from_secs(60));
         assert_eq!(refresh_after(at(1000), at(10), 0.5), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn tries_more_often_as_the_end_comes_nearer() {
+        for (left, longest) in [(1800, 60_000), (240, 30_000), (8, 1000), (1, 250)] {
+            let wait = retry_after(20, at(1000), Some(at(1000 + left)), 1.0);
+            assert_eq!(wait, Duration::from_millis(longest), "{left} s left");
+        }
+        for expiration in [None, Some(at(999))] {
+            assert_eq!(retry_after(20, at(1000), expiration, 1.0), Duration::from_secs(60));
+        }
     }
 
     #[test]

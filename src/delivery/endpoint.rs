@@ -5,6 +5,7 @@
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>.
 //!
 //! It answers the last good credentials as long as they live: an SDK whose endpoint fails fails its request at once.
+//! `GET /status` with the same token says how things stand.
 //! A browser cannot be made to ask it (DNS rebinding): another `Host` than loopback and any `Origin` are refused.
 
 use std::cell::RefCell;
@@ -37,8 +38,9 @@ use crate::process;
 use crate::world::{self, World};
 
 const PATH: &str = "/v1/credentials";
-/// The beginning of the token file's name; the rest is random.
-const TOKEN_FILE_PREFIX: &str = ".fedboot-";
+const STATUS_PATH: &str = "/status";
+/// The beginning of the names of files beside the credentials file; the rest is random.
+pub const PREFIX: &str = ".fedboot-";
 const TOKEN_FILE_SUFFIX: &str = ".token";
 /// For one request's header, and for the pause between two requests on one connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,6 +57,7 @@ pub struct CredentialsEndpoint {
     token_file: PathBuf,
     /// Says that the token file is in use.
     _token_file_held: place::Held,
+    mode: u32,
     server: AbortHandle,
 }
 
@@ -62,6 +65,7 @@ struct State {
     world: Rc<World>,
     token: SecretString,
     answer: RefCell<Option<Answer>>,
+    status: Box<dyn Fn() -> String>,
 }
 
 struct Answer {
@@ -70,11 +74,12 @@ struct Answer {
 }
 
 impl CredentialsEndpoint {
-    /// Binds a free port and starts to serve; the token file is made beside `credentials_file`.
+    /// Binds a free port and starts to serve; the token file is made beside `credentials_file` with the permissions
+    /// `mode`. `status` makes the answer to `GET /status`.
     ///
     /// # Errors
     /// What could not be bound or written.
-    pub fn open(world: Rc<World>, credentials_file: &Path) -> Result<Self> {
+    pub fn open(world: Rc<World>, credentials_file: &Path, mode: u32, status: Box<dyn Fn() -> String>) -> Result<Self> {
         let failed = |error: io::Error| {
             Error::new(Kind::Fatal, "open the credentials endpoint", "127.0.0.1", world::plain(&error))
         };
@@ -85,10 +90,10 @@ impl CredentialsEndpoint {
         let token = world::random_name::<32>();
         // No line end: some SDKs send the file's content as it stands.
         let (token_file, held) =
-            place::create_held(credentials_file, TOKEN_FILE_PREFIX, TOKEN_FILE_SUFFIX, token.as_bytes(), &world)?;
-        let state = Rc::new(State { world, token: token.into(), answer: RefCell::new(None) });
+            place::create_held(credentials_file, PREFIX, TOKEN_FILE_SUFFIX, mode, token.as_bytes(), &world)?;
+        let state = Rc::new(State { world, token: token.into(), answer: RefCell::new(None), status });
         let server = tokio::task::spawn_local(serve(listener, state.clone())).abort_handle();
-        Ok(Self { state, address, token_file, _token_file_held: held, server })
+        Ok(Self { state, address, token_file, _token_file_held: held, mode, server })
     }
 }
 
@@ -101,17 +106,27 @@ impl Drop for CredentialsEndpoint {
 
 impl Delivery for CredentialsEndpoint {
     fn deliver<'a>(&'a self, credentials: Option<&'a Credentials>) -> BoxFuture<'a, Result<()>> {
-        if let Some(credentials) = credentials {
+        if let (Some(credentials), Some(keys)) = (credentials, credentials.and_then(Credentials::keys)) {
             let body = serde_json::json!({
-                "AccessKeyId": credentials.access_key_id,
-                "SecretAccessKey": credentials.secret_access_key.expose_secret(),
-                "Token": credentials.session_token.expose_secret(),
+                "AccessKeyId": keys.access_key_id,
+                "SecretAccessKey": keys.secret_access_key.expose_secret(),
+                "Token": keys.session_token.expose_secret(),
                 "Expiration": timestamp(credentials.expiration),
             });
             let answer = Answer { body: body.to_string().into(), expiration: credentials.expiration };
             self.state.answer.replace(Some(answer));
         }
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            if self.is_intact() {
+                return Ok(());
+            }
+            let token = self.state.token.expose_secret().as_bytes().to_vec();
+            place::update(&self.token_file, self.mode, Duration::ZERO, &|_| Ok(token.clone())).map(drop)
+        })
+    }
+
+    fn is_intact(&self) -> bool {
+        self.token_file.exists()
     }
 
     fn environment(&self) -> Environment {
@@ -166,12 +181,16 @@ impl State {
         if !target || !is_loopback_host(headers) || headers.contains_key(ORIGIN) {
             return refusal(StatusCode::FORBIDDEN, "Forbidden", "this server is for programs on this machine");
         }
-        if request.method() != Method::GET || request.uri().path() != PATH {
-            return refusal(StatusCode::NOT_FOUND, "NotFound", "there is only GET /v1/credentials");
+        let path = request.uri().path();
+        if request.method() != Method::GET || ![PATH, STATUS_PATH].contains(&path) {
+            return refusal(StatusCode::NOT_FOUND, "NotFound", "there is only GET /v1/credentials and GET /status");
         }
         let token = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
         if !bool::from(token.ct_eq(self.token.expose_secret().as_bytes())) {
             return refusal(StatusCode::UNAUTHORIZED, "Unauthorized", "the Authorization header is not the token");
+        }
+        if path == STATUS_PATH {
+            return reply(StatusCode::OK, (self.status)().into());
         }
         match &*self.answer.borrow() {
             Some(answer) if answer.expiration > self.world.now() => reply(StatusCode::OK, answer.body.clone()),

@@ -1,9 +1,9 @@
-//! The shared credentials file: static keys in `[default]` for whatever reads the file, and, where the endpoint
-//! stands too, a profile `[fedboot]` without any key, from which every SDK goes on to the endpoint.
+//! The shared credentials file: static keys in `[default]` for whatever reads the file; where the endpoint stands too, a
+//! profile `[fedboot]` without any key, from which every SDK goes on to the endpoint; profiles with a process line.
 //!
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,7 @@ use super::place;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
 use crate::log::timestamp;
-
-/// The profile that clients of the endpoint use.
-const PROFILE: &str = "fedboot";
+use crate::world;
 
 /// What else would make a profile one with credentials, and so keep SDKs from the endpoint.
 const CREDENTIAL_KEYS: &[&str] = &[
@@ -37,44 +35,60 @@ const CREDENTIAL_KEYS: &[&str] = &[
     "sso_role_name",
 ];
 
-/// Writes the credentials file.
-pub struct CredentialsFile {
-    plan: Arc<Plan>,
-    log: Box<dyn Fn(&str)>,
-    warned: Cell<bool>,
-    /// Before the first delivery there is no command that could ask the endpoint meanwhile.
-    delivered: Cell<bool>,
+/// A section that clients find something by, without keys.
+#[derive(Clone)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub set: Vec<(&'static str, String)>,
 }
 
-struct Plan {
-    path: PathBuf,
-    /// The region of `[fedboot]`, where that profile is wanted.
-    profile_region: Option<String>,
+/// Writes the credentials file.
+pub struct CredentialsFile {
+    plan: RefCell<Arc<Plan>>,
+    writer: place::Writer,
+    log: Box<dyn Fn(&str)>,
+    warned: Cell<bool>,
+}
+
+/// What is written where.
+#[derive(Clone)]
+pub struct Plan {
+    /// The file, by its absolute path.
+    pub path: PathBuf,
+    /// Its permissions.
+    pub mode: u32,
+    /// The section of the static keys, where they are wanted.
+    pub keys_section: Option<String>,
+    /// Further sections.
+    pub profiles: Vec<Profile>,
+    /// The one that clients use.
+    pub profile: Option<String>,
     /// How long another writer is waited for.
-    patience: Duration,
+    pub patience: Duration,
 }
 
 impl CredentialsFile {
-    /// The file at `path`, an absolute one; with a profile `[fedboot]` if it is given a region. `warn` is told once
-    /// if the file cannot be replaced. Another writer is waited for as long as `patience` lasts.
-    pub fn new(
-        path: PathBuf,
-        profile_region: Option<String>,
-        patience: Duration,
-        warn: impl Fn(&str) + 'static,
-    ) -> Self {
+    /// The file that `plan` describes. `warn` is told once if the file cannot be replaced.
+    pub fn new(plan: Plan, warn: impl Fn(&str) + 'static) -> Self {
         Self {
-            plan: Arc::new(Plan { path, profile_region, patience }),
+            plan: RefCell::new(Arc::new(plan)),
+            writer: place::Writer::default(),
             log: Box::new(warn),
             warned: Cell::default(),
-            delivered: Cell::default(),
         }
+    }
+
+    /// From the next delivery on there are these sections too.
+    pub fn add(&self, profiles: Vec<Profile>) {
+        Arc::make_mut(&mut self.plan.borrow_mut()).profiles.extend(profiles);
     }
 }
 
 impl Plan {
     fn write(&self, credentials: Option<&Credentials>) -> Result<bool> {
-        place::update(&self.path, self.patience, &|text| {
+        place::update(&self.path, self.mode, self.patience, &|text| {
             self.edit(text, credentials).map_err(|malformed| {
                 Error::new(
                     Kind::Fatal,
@@ -89,57 +103,71 @@ impl Plan {
 
     fn edit(&self, text: &[u8], credentials: Option<&Credentials>) -> std::result::Result<Vec<u8>, Malformed> {
         let mut text = text.to_vec();
-        if let Some(credentials) = credentials {
-            let default = Section {
-                name: "default",
+        if let (Some(name), Some(credentials), Some(keys)) =
+            (&self.keys_section, credentials, credentials.and_then(Credentials::keys))
+        {
+            let section = Section {
+                name,
                 set: vec![
-                    ("aws_access_key_id", credentials.access_key_id.clone()),
-                    ("aws_secret_access_key", credentials.secret_access_key.expose_secret().into()),
-                    ("aws_session_token", credentials.session_token.expose_secret().into()),
+                    ("aws_access_key_id", keys.access_key_id.clone()),
+                    ("aws_secret_access_key", keys.secret_access_key.expose_secret().into()),
+                    ("aws_session_token", keys.session_token.expose_secret().into()),
                     ("x_security_token_expires", timestamp(credentials.expiration)),
                 ],
                 // The old name of the session token would win in old clients.
                 remove: &["aws_security_token"],
             };
-            text = ini::edit(&text, &default)?;
+            text = ini::edit(&text, &section)?;
         }
-        if let Some(region) = &self.profile_region {
-            let profile = Section { name: PROFILE, set: vec![("region", region.clone())], remove: CREDENTIAL_KEYS };
-            text = ini::edit(&text, &profile)?;
+        for Profile { name, set } in &self.profiles {
+            text = ini::edit(&text, &Section { name, set: set.clone(), remove: CREDENTIAL_KEYS })?;
         }
         Ok(text)
+    }
+
+    fn sections(&self) -> impl Iterator<Item = &str> {
+        self.keys_section.iter().chain(self.profiles.iter().map(|profile| &profile.name)).map(String::as_str)
     }
 }
 
 impl Delivery for CredentialsFile {
     fn deliver<'a>(&'a self, credentials: Option<&'a Credentials>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let in_place = if self.delivered.replace(true) {
-                // In a thread of its own: the endpoint answers while a slow disk takes its time.
-                let (plan, credentials) = (self.plan.clone(), credentials.cloned());
-                tokio::task::spawn_blocking(move || plan.write(credentials.as_ref()))
-                    .await
-                    .map_err(|error| Error::new(Kind::Transient, "write credentials", "", error.to_string()))??
-            } else {
-                self.plan.write(credentials)?
-            };
+            let plan = self.plan.borrow().clone();
+            if plan.sections().next().is_none() {
+                return Ok(());
+            }
+            let path = plan.path.clone();
+            let credentials = credentials.cloned();
+            let in_place = self.writer.run(move || plan.write(credentials.as_ref())).await?;
             if in_place && !self.warned.replace(true) {
                 (self.log)(&format!(
                     "{} cannot be replaced (a mount, or its directory is read-only) and is written in place: a reader may \
                      see it half-written",
-                    self.plan.path.display()
+                    path.display()
                 ));
             }
             Ok(())
         })
     }
 
+    fn is_intact(&self) -> bool {
+        let plan = self.plan.borrow();
+        let mut sections = plan.sections().peekable();
+        sections.peek().is_none() || {
+            let text = world::read_file(&plan.path).unwrap_or_default();
+            sections.all(|name| ini::has(&text, name))
+        }
+    }
+
     fn environment(&self) -> Environment {
         let mut environment = Environment::default();
-        environment.set("AWS_SHARED_CREDENTIALS_FILE", &self.plan.path);
-        match self.plan.profile_region {
-            Some(_) => environment.set("AWS_PROFILE", PROFILE),
-            None => environment.unset("AWS_PROFILE"),
+        let plan = self.plan.borrow();
+        if plan.sections().next().is_some() {
+            environment.set("AWS_SHARED_CREDENTIALS_FILE", &plan.path);
+        }
+        if let Some(profile) = &plan.profile {
+            environment.set("AWS_PROFILE", profile);
         }
         environment
     }

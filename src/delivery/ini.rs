@@ -107,6 +107,12 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
     Ok(out)
 }
 
+/// Whether `text` has a section of this name; what no SDK could read has none.
+pub fn has(text: &[u8], section: &str) -> bool {
+    let is_it = |kind: &Line<'_>| matches!(kind, Line::Header(name) if *name == section.as_bytes());
+    classify(&split_lines(text)).is_ok_and(|kinds| kinds.iter().any(is_it))
+}
+
 /// Pushes a line that something will follow, so it needs its end.
 fn push_whole(out: &mut Vec<u8>, line: &[u8], newline: &[u8]) {
     out.extend_from_slice(line);

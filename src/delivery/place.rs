@@ -5,6 +5,7 @@
 //! one in a read-only directory: such a file is written in place, its space reserved before. Writers take turns by a
 //! lock on the directory.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -53,11 +54,11 @@ pub struct Chosen {
 
 /// Chooses the credentials file: the one that was named, else `~/.aws/credentials`, else, where there is no home or
 /// it cannot be written, one in a private directory of a temporary file system. Clients find it there too, by
-/// `AWS_SHARED_CREDENTIALS_FILE`.
+/// `AWS_SHARED_CREDENTIALS_FILE`. A directory that is made is for whom the permissions `mode` are.
 ///
 /// # Errors
 /// What was tried where, if no place can be written.
-pub fn choose(named: Option<&Path>, world: &World) -> Result<Chosen> {
+pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Chosen> {
     if let Some(file) = named {
         return Ok(Chosen { file: file.into(), warning: None });
     }
@@ -66,9 +67,9 @@ pub fn choose(named: Option<&Path>, world: &World) -> Result<Chosen> {
         Some(home) => {
             let file = home.join(".aws/credentials");
             let target = follow(&file).unwrap_or_else(|_| file.clone());
-            match parent(&target)
-                .and_then(|directory| writable(directory).or_else(|error| written_in_place(&target).map_err(|_| error)))
-            {
+            match parent(&target).and_then(|directory| {
+                writable(directory, mode).or_else(|error| written_in_place(&target).map_err(|_| error))
+            }) {
                 // A full disk, say, is for the writer to report: another place would only hide it.
                 Err(error) if is_forbidden(&error) => {
                     tried.push(format!("{} ({})", file.display(), world::plain(&error)));
@@ -84,8 +85,8 @@ pub fn choose(named: Option<&Path>, world: &World) -> Result<Chosen> {
             let warning = format!("cannot write {}; credentials go to {} instead", tried.join(", "), file.display());
             Ok(Chosen { file, warning: Some(warning) })
         }
-        Err(more) => {
-            tried.extend(more);
+        Err(elsewhere) => {
+            tried.extend(elsewhere);
             Err(Error::new(
                 Kind::Fatal,
                 "find a place for the credentials file",
@@ -97,14 +98,40 @@ pub fn choose(named: Option<&Path>, world: &World) -> Result<Chosen> {
     }
 }
 
+/// Every directory in which a file beside `credentials_file` may have come to stand.
+pub fn directories_of(credentials_file: &Path, world: &World) -> Vec<PathBuf> {
+    let target = follow(credentials_file).unwrap_or_else(|_| credentials_file.into());
+    let mut all: Vec<PathBuf> = Vec::new();
+    let beside = [parent(&target), parent(credentials_file)].into_iter().flatten().map(Path::to_owned);
+    for directory in beside.chain(private_directories(world)) {
+        if !all.contains(&directory) {
+            all.push(directory);
+        }
+    }
+    all
+}
+
+/// Where a cache is kept that all of a user's processes share: `$XDG_CACHE_HOME/fedboot`, `~/.cache/fedboot`, else a
+/// private directory.
+///
+/// # Errors
+/// What was tried where.
+pub fn cache_directory(world: &World) -> Result<PathBuf> {
+    let base = world.variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|base| base.is_absolute());
+    let base = base.or_else(|| Some(world.home.as_ref()?.join(".cache")));
+    match base.map(|base| base.join("fedboot")).filter(|directory| writable(directory, 0o600).is_ok()) {
+        Some(directory) => Ok(directory),
+        None => private_directory(world).map_err(|tried| {
+            Error::new(Kind::Fatal, "find a place for the cache", "", format!("tried {}", tried.join(", ")))
+                .advice("name a writable --cache-file")
+        }),
+    }
+}
+
 /// A directory in memory or in a temporary place that is this user's alone; else what was tried.
 fn private_directory(world: &World) -> std::result::Result<PathBuf, Vec<String>> {
-    let runtime = world.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let temporary = world.variable("TMPDIR").map(PathBuf::from);
-    let bases = [runtime, Some("/dev/shm".into()), temporary, Some("/tmp".into())];
     let mut tried = Vec::new();
-    for base in bases.into_iter().flatten().filter(|base| base.is_absolute()) {
-        let directory = base.join(format!("fedboot-{}", world.user));
+    for directory in private_directories(world) {
         match own_directory(&directory, world.user) {
             Ok(()) => return Ok(directory),
             Err(error) => tried.push(format!("{} ({})", directory.display(), world::plain(&error))),
@@ -113,32 +140,40 @@ fn private_directory(world: &World) -> std::result::Result<PathBuf, Vec<String>>
     Err(tried)
 }
 
-/// Replaces the content of `path` by what `edit` makes of it; what is not there counts as empty.
+fn private_directories(world: &World) -> impl Iterator<Item = PathBuf> {
+    let runtime = world.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let temporary = world.variable("TMPDIR").map(PathBuf::from);
+    let bases = [runtime, Some("/dev/shm".into()), temporary, Some("/tmp".into())];
+    let name = format!("fedboot-{}", world.user);
+    bases.into_iter().flatten().filter(|base| base.is_absolute()).map(move |base| base.join(&name))
+}
+
+/// Replaces the content of `path` by what `edit` makes of it; what is not there counts as empty. Afterwards it has the
+/// permissions `mode`.
 ///
 /// Another writer is waited for as long as `patience` lasts. Returns whether it had to be written in place.
 ///
 /// # Errors
 /// What went wrong with which file; its content is then what it was.
-pub fn update(path: &Path, patience: Duration, edit: &dyn Fn(&[u8]) -> Result<Vec<u8>>) -> Result<bool> {
+pub fn update(path: &Path, mode: u32, patience: Duration, edit: &dyn Fn(&[u8]) -> Result<Vec<u8>>) -> Result<bool> {
     let failed = |error: &io::Error| write_error(path, error);
     let target = follow(path).map_err(|error| failed(&error))?;
     let directory = parent(&target).map_err(|error| failed(&error))?;
-    make_directory(directory).map_err(|error| write_error(directory, &error))?;
+    make_directory(directory, mode).map_err(|error| write_error(directory, &error))?;
     let directory_lock = lock(File::open(directory).map_err(|error| write_error(directory, &error))?, path, patience)?;
     let (old, metadata) = read(&target).map_err(|error| failed(&error))?;
     let new = edit(&old)?;
-    let is_private = metadata.as_ref().is_none_or(|metadata| metadata.mode() & 0o077 == 0);
-    if new == old && metadata.is_some() && is_private {
+    if new == old && metadata.as_ref().is_some_and(|metadata| metadata.mode() & 0o777 == mode) {
         return Ok(false);
     }
-    match replace(directory, &target, &new, metadata.as_ref(), &directory_lock) {
+    match replace(directory, &target, &new, mode, metadata.as_ref(), &directory_lock) {
         Ok(()) => Ok(false),
         Err(error) if metadata.is_some() && (error.raw_os_error() == Some(libc::EBUSY) || is_forbidden(&error)) => {
             // Another container may have mounted the same file under another directory: lock the file itself too.
             let file = OpenOptions::new().read(true).write(true).open(&target).map_err(|error| failed(&error))?;
             let file = lock(file, path, patience)?;
             let (old, _) = read(&target).map_err(|error| failed(&error))?;
-            overwrite(&file, &edit(&old)?).map_err(|error| failed(&error))?;
+            overwrite(&file, mode, &edit(&old)?).map_err(|error| failed(&error))?;
             Ok(true)
         }
         Err(error) => Err(failed(&error)),
@@ -154,6 +189,7 @@ pub fn create_held(
     neighbour: &Path,
     prefix: &str,
     suffix: &str,
+    mode: u32,
     content: &[u8],
     world: &World,
 ) -> Result<(PathBuf, Held)> {
@@ -162,9 +198,9 @@ pub fn create_held(
     let mut directory = beside.to_owned();
     loop {
         let path = directory.join(format!("{prefix}{}{suffix}", world::random_name::<6>()));
-        let created = make_directory(&directory).and_then(|()| {
+        let created = make_directory(&directory, mode).and_then(|()| {
             sweep(&directory, |name| name.starts_with(prefix) && name.ends_with(suffix));
-            let mut file = new_file(&path)?;
+            let mut file = new_file(&path, mode)?;
             file.write_all(content).inspect_err(|_| drop(fs::remove_file(&path)))?;
             Ok(try_lock(file))
         });
@@ -215,13 +251,19 @@ fn parent(path: &Path) -> io::Result<&Path> {
     path.parent().filter(|_| path.file_name().is_some()).ok_or_else(|| Errno::EISDIR.into())
 }
 
-fn make_directory(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+/// A directory that is made for a file is for the same people as the file.
+fn make_directory(directory: &Path, mode: u32) -> io::Result<()> {
+    let others = mode & 0o044;
+    if others == 0 || directory.exists() {
+        return DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    }
+    fs::create_dir_all(directory)?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700 | others | others >> 2))
 }
 
 /// Makes `directory` if it is not there and tries whether files can be made in it.
-fn writable(directory: &Path) -> io::Result<()> {
-    make_directory(directory)?;
+fn writable(directory: &Path, mode: u32) -> io::Result<()> {
+    make_directory(directory, mode)?;
     nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK)?;
     Ok(())
 }
@@ -241,7 +283,7 @@ fn own_directory(directory: &Path, user: u32) -> io::Result<()> {
     if !metadata.is_dir() || metadata.uid() != user || metadata.mode() & 0o077 != 0 {
         return Err(Errno::EPERM.into());
     }
-    writable(directory)
+    writable(directory, 0o600)
 }
 
 fn is_forbidden(error: &io::Error) -> bool {
@@ -274,7 +316,28 @@ fn lock(file: File, path: &Path, patience: Duration) -> Result<Held> {
 }
 
 fn try_lock(file: File) -> std::result::Result<Held, (File, Errno)> {
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+    try_lock_as(file, FlockArg::LockExclusiveNonblock)
+}
+
+/// Opens `path`, which is made if it is not there, and locks it for this process alone, or together with others that
+/// `share` it. `None`: somebody else has it.
+///
+/// # Errors
+/// What went wrong with it.
+pub fn lock_file(path: &Path, share: bool) -> Result<Option<Held>> {
+    let failed = |error: io::Error| write_error(path, &error);
+    make_directory(parent(path).map_err(failed)?, 0o600).map_err(failed)?;
+    let open = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
+    let kind = if share { FlockArg::LockSharedNonblock } else { FlockArg::LockExclusiveNonblock };
+    match try_lock_as(open.map_err(failed)?, kind) {
+        Ok(held) => Ok(Some(held)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, errno)) => Err(failed(errno.into())),
+    }
+}
+
+fn try_lock_as(file: File, kind: FlockArg) -> std::result::Result<Held, (File, Errno)> {
+    match Flock::lock(file, kind) {
         Ok(locked) => Ok(Held::Locked(locked)),
         Err((file, Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL)) => {
             Ok(Held::Open(file))
@@ -297,6 +360,7 @@ fn replace(
     directory: &Path,
     target: &Path,
     content: &[u8],
+    mode: u32,
     old: Option<&fs::Metadata>,
     directory_handle: &File,
 ) -> io::Result<()> {
@@ -307,7 +371,7 @@ fn replace(
     // The directory is locked, so whatever is left here belongs to a writer that was killed.
     sweep(directory, |name| name.starts_with(&prefix));
     let temporary = directory.join(format!("{prefix}{}", world::random_name::<6>()));
-    let mut file = new_file(&temporary)?;
+    let mut file = new_file(&temporary, mode)?;
     unfinished().replace(temporary.clone());
     let written = (|| {
         file.write_all(content)?;
@@ -333,19 +397,57 @@ fn replace(
 
 /// Overwrites without truncating first: a reader in between finds old or new bytes, and a full disk is noticed before
 /// the first one changes.
-fn overwrite(file: &File, content: &[u8]) -> io::Result<()> {
+fn overwrite(file: &File, mode: u32, content: &[u8]) -> io::Result<()> {
     let length = content.len() as u64;
     if length > file.metadata()?.len() {
         nix::fcntl::posix_fallocate(file, 0, i64::try_from(length).unwrap_or(i64::MAX))?;
     }
     file.write_all_at(content, 0)?;
     file.set_len(length)?;
-    let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
+    let _ = file.set_permissions(fs::Permissions::from_mode(mode));
     file.sync_all()
 }
 
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+fn new_file(path: &Path, mode: u32) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    // The umask has no say in what the user asked for.
+    if mode != 0o600 {
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    Ok(file)
+}
+
+/// The files in `directory` with such names that a living process holds locked, with what stands in them.
+pub fn held_by_others(directory: &Path, prefix: &str, suffix: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(prefix) && name.ends_with(suffix)
+        })
+        .filter(|path| File::open(path).is_ok_and(|file| Flock::lock(file, FlockArg::LockSharedNonblock).is_err()))
+        .filter_map(|path| Some((path.clone(), world::read_file(&path).ok()?)))
+        .collect()
+}
+
+/// Does the first piece of work at once, as the command waits for it, and each later one in a thread of its own: a
+/// loopback server answers while a slow disk takes its time.
+#[derive(Default)]
+pub struct Writer(Cell<bool>);
+
+impl Writer {
+    /// Does `work`.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        if !self.0.replace(true) {
+            return work();
+        }
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| Error::new(Kind::Transient, "write credentials", "", error.to_string()))?
+    }
 }
 
 /// Removes the files in `directory` that `is_ours` by name and that no living process holds locked.

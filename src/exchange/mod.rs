@@ -1,6 +1,9 @@
-//! What do I get for it? One file a service; each makes [`Credentials`](crate::flow::Credentials) of a proof.
+//! What do I get for it? One file an action; each makes [`Credentials`](crate::flow::Credentials) of a proof, or of
+//! credentials that came before.
 
+pub mod assume_role;
 pub mod sts;
 mod sts_errors;
 pub mod sts_hosts;
 mod sts_reply;
+pub mod web_identity;

@@ -1,51 +1,111 @@
-//! AWS STS: `AssumeRoleWithWebIdentity`.
-//!
-//! An unsigned form POST to the regional endpoint, version 2011-06-15, with the token in the body, never in the URL
-//! (URLs stand in proxies' logs). Reply and errors are XML.
-//! <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>
+//! AWS STS, as far as its actions have it in common: a form POST to one endpoint, version 2011-06-15, and an answer or
+//! an error in XML.
+//! <https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html>
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use form_urlencoded::Serializer;
 use hyper::Method;
-use hyper::header::CONTENT_TYPE;
-use secrecy::{ExposeSecret, SecretString};
+use hyper::header::{CONTENT_TYPE, HeaderName};
+use secrecy::SecretString;
 
-use super::{sts_errors, sts_reply::Reply};
+use super::sts_errors::{self, Caller};
+use super::sts_reply::Reply;
 use crate::error::{Error, Kind, Result};
-use crate::flow::{BoxFuture, Credentials, Exchange, Proof};
+use crate::flow::{Content, Credentials, Keys, Session};
 use crate::http::{Connection, Endpoint, Failure, Http, Response, excerpt};
 use crate::world::World;
 
 /// STS answers within a second; a proxy or a throttled link may take some.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The content type of every request.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// One STS endpoint, and how long its credentials shall live.
-pub struct AssumeRoleWithWebIdentity {
-    world: Rc<World>,
-    endpoint: Endpoint,
-    duration: Duration,
+/// What limits a session to less than its role may do:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies.html#policies_session>.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// A policy in JSON.
+    pub policy: Option<String>,
+    /// Managed policies.
+    pub policy_arns: Vec<String>,
 }
 
-impl AssumeRoleWithWebIdentity {
-    /// Asks `endpoint` for credentials that live for `duration` (whole seconds).
-    pub fn new(world: Rc<World>, endpoint: Endpoint, duration: Duration) -> Self {
-        Self { world, endpoint, duration }
+/// What every action asks with.
+pub(super) fn form(action: &str, session: &Session, limits: &Limits) -> Serializer<'static, String> {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("Action", action)
+        .append_pair("Version", "2011-06-15")
+        .append_pair("RoleArn", &session.role_arn)
+        .append_pair("RoleSessionName", &session.role_session_name)
+        .append_pair("DurationSeconds", &session.duration.as_secs().to_string());
+    if let Some(policy) = &limits.policy {
+        form.append_pair("Policy", policy);
+    }
+    for (number, arn) in (1..).zip(&limits.policy_arns) {
+        form.append_pair(&format!("PolicyArns.member.{number}.arn"), arn);
+    }
+    form
+}
+
+/// One STS endpoint.
+#[derive(Clone)]
+pub struct Sts {
+    world: Rc<World>,
+    endpoint: Endpoint,
+}
+
+impl Sts {
+    /// The one at `endpoint`.
+    pub fn new(world: Rc<World>, endpoint: Endpoint) -> Self {
+        Self { world, endpoint }
     }
 
-    async fn connect(&self, http: &Http) -> std::result::Result<Connection, Failure> {
+    /// The URL that is asked, and signed.
+    pub(super) fn url(&self) -> String {
+        self.endpoint.url("/")
+    }
+
+    pub(super) async fn connect(&self, http: &Http) -> std::result::Result<Connection, Failure> {
         http.within(TIMEOUT, http.connect(&self.endpoint)).await
     }
 
-    fn read(
+    /// Posts the form `body`. `secret` is cut out of what the user is shown of the answer.
+    #[expect(clippy::too_many_arguments, reason = "two callers, each with all of it at hand")]
+    pub(super) async fn post(
         &self,
-        response: &Response,
-        proof: &Proof,
-        step: &str,
-        role_arn: &str,
-        session: &str,
+        http: &Http,
+        prepared: std::result::Result<Connection, Failure>,
+        headers: &[(HeaderName, &str)],
+        body: String,
+        session: &Session,
+        caller: &Caller<'_>,
+        secret: &SecretString,
     ) -> Result<Credentials> {
-        let address = self.endpoint.url("/");
+        let step = format!("assume role {} as {}", session.role_arn, session.role_session_name);
+        let failed = |failure: Failure| {
+            failure
+                .in_step(&step, self.url())
+                .advice("check --region or --sts-endpoint, and what stands between: proxy, firewall, certificates")
+        };
+        let connection = match prepared {
+            Ok(connection) if connection.is_open() => connection,
+            // It stood too long while the token was on its way.
+            Ok(_) => self.connect(http).await.map_err(failed)?,
+            Err(failure) => return Err(failed(failure)),
+        };
+        let headers: Vec<_> = [(CONTENT_TYPE, FORM)].into_iter().chain(headers.iter().cloned()).collect();
+        let response = http
+            .within(TIMEOUT, connection.send(&self.endpoint, Method::POST, "/", &headers, body))
+            .await
+            .map_err(failed)?
+            .without(secret);
+        self.read(&response, &step, session, caller)
+    }
+
+    fn read(&self, response: &Response, step: &str, session: &Session, caller: &Caller<'_>) -> Result<Credentials> {
+        let address = self.url();
         let reply = Reply::parse(&response.body);
         let text = |name| reply.as_ref().and_then(|reply| reply.text(name));
         let request_id = text("RequestId").map(str::to_owned).or_else(|| response.header("x-amzn-requestid"));
@@ -61,7 +121,7 @@ impl AssumeRoleWithWebIdentity {
             };
             return Err(Error::new(sts_errors::kind(status, code), step, address, problem)
                 .request_id(request_id)
-                .advice(sts_errors::advice(status, code, role_arn, &proof.claims)));
+                .advice(sts_errors::advice(status, code, &session.role_arn, caller)));
         }
         // White space in one would be a line of its own in the credentials file.
         let word = |name| text(name).filter(|text| !text.contains(|c: char| c.is_whitespace() || c.is_control()));
@@ -81,59 +141,14 @@ impl AssumeRoleWithWebIdentity {
         // Some compatible stores leave the expiration out; they were asked for this duration.
         let expiration = reply.as_ref().and_then(|reply| reply.time("Expiration"));
         Ok(Credentials {
-            access_key_id: key_id.to_owned(),
-            secret_access_key: SecretString::from(secret),
-            session_token: SecretString::from(token),
-            expiration: expiration.unwrap_or_else(|| self.world.now() + self.duration),
-            role_arn: role_arn.to_owned(),
-            role_session_name: session.to_owned(),
-        })
-    }
-}
-
-impl Exchange for AssumeRoleWithWebIdentity {
-    type Prepared = std::result::Result<Connection, Failure>;
-
-    fn prepare<'a>(&'a self, http: &'a Http) -> BoxFuture<'a, Self::Prepared> {
-        Box::pin(self.connect(http))
-    }
-
-    fn exchange<'a>(
-        &'a self,
-        http: &'a Http,
-        prepared: Self::Prepared,
-        proof: &'a Proof,
-        role_arn: &'a str,
-        role_session_name: &'a str,
-    ) -> BoxFuture<'a, Result<Credentials>> {
-        Box::pin(async move {
-            let step = format!("assume role {role_arn} as {role_session_name}");
-            let failed = |failure: Failure| {
-                failure
-                    .in_step(&step, self.endpoint.url("/"))
-                    .advice("check --region or --sts-endpoint, and what stands between: proxy, firewall, certificates")
-            };
-            let connection = match prepared {
-                Ok(connection) if connection.is_open() => connection,
-                // It stood too long while the token was on its way.
-                Ok(_) => self.connect(http).await.map_err(failed)?,
-                Err(failure) => return Err(failed(failure)),
-            };
-            let body = form_urlencoded::Serializer::new(String::new())
-                .append_pair("Action", "AssumeRoleWithWebIdentity")
-                .append_pair("Version", "2011-06-15")
-                .append_pair("RoleArn", role_arn)
-                .append_pair("RoleSessionName", role_session_name)
-                .append_pair("DurationSeconds", &self.duration.as_secs().to_string())
-                .append_pair("WebIdentityToken", proof.token.expose_secret())
-                .finish();
-            let headers = [(CONTENT_TYPE, "application/x-www-form-urlencoded")];
-            let response = http
-                .within(TIMEOUT, connection.send(&self.endpoint, Method::POST, "/", &headers, body))
-                .await
-                .map_err(failed)?
-                .without(&proof.token);
-            self.read(&response, proof, &step, role_arn, role_session_name)
+            content: Content::Keys(Keys {
+                access_key_id: key_id.to_owned(),
+                secret_access_key: SecretString::from(secret),
+                session_token: SecretString::from(token),
+            }),
+            expiration: expiration.unwrap_or_else(|| self.world.now() + session.duration),
+            role_arn: session.role_arn.clone(),
+            role_session_name: session.role_session_name.clone(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What AWS STS's error codes mean for the next try, and for the user.
 
+use super::assume_role::Terms;
 use crate::error::Kind;
 use crate::flow::Claims;
 
@@ -13,9 +14,59 @@ pub fn kind(status: u16, code: &str) -> Kind {
     }
 }
 
-/// What the user should do after an answer with `status` and error `code`, shown the claims that AWS saw.
-pub fn advice(status: u16, code: &str, role_arn: &str, claims: &Claims) -> String {
+/// Who asked, for the advice after a refusal.
+pub enum Caller<'a> {
+    /// A Google identity, with the claims that AWS saw.
+    Google(&'a Claims),
+    /// Another role.
+    Role {
+        /// Its ARN.
+        arn: &'a str,
+        /// What it offered.
+        terms: &'a Terms,
+    },
+}
+
+/// What the user should do after an answer with `status` and error `code`.
+pub fn advice(status: u16, code: &str, role_arn: &str, caller: &Caller<'_>) -> String {
+    match caller {
+        Caller::Google(claims) => refused_token(code, role_arn, claims),
+        Caller::Role { arn, terms } => refused_role(code, role_arn, arn, terms),
+    }
+    .unwrap_or_else(|| any_advice(status, code))
+}
+
+fn refused_role(code: &str, role_arn: &str, caller: &str, terms: &Terms) -> Option<String> {
+    let mut actions = vec!["sts:AssumeRole"];
+    if terms.source_identity.is_some() {
+        actions.push("sts:SetSourceIdentity");
+    }
+    if !terms.tags.is_empty() {
+        actions.push("sts:TagSession");
+    }
+    let actions = actions.join(", ");
     match code {
+        "AccessDenied" => Some(format!(
+            "{role_arn} must exist, its trust policy must allow {actions} to {{\"AWS\":\"{caller}\"}}{}, and a policy of \
+             {caller} must allow {actions} on {role_arn}",
+            match &terms.external_id {
+                Some(id) => format!(" on the condition {{\"StringEquals\":{{\"sts:ExternalId\":{}}}}}", quoted(id)),
+                None => " (with --external-id, if it asks for one)".into(),
+            }
+        )),
+        "ExpiredToken" | "ExpiredTokenException" | "SignatureDoesNotMatch" | "RequestExpired" => {
+            Some("check this machine's clock".into())
+        }
+        _ => None,
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn refused_token(code: &str, role_arn: &str, claims: &Claims) -> Option<String> {
+    Some(match code {
         "AccessDenied" => format!(
             "AWS matched {}; {role_arn} must exist and its trust policy must allow sts:AssumeRoleWithWebIdentity to \
              {{\"Federated\":\"accounts.google.com\"}} on the condition {}",
@@ -32,6 +83,12 @@ pub fn advice(status: u16, code: &str, role_arn: &str, claims: &Claims) -> Strin
             format!("AWS saw {}; check this machine's clock, or whoever keeps the token file fresh", describe(claims))
         }
         "IDPRejectedClaim" => format!("AWS saw {}; Google no longer stands by this token", describe(claims)),
+        _ => return None,
+    })
+}
+
+fn any_advice(status: u16, code: &str) -> String {
+    match code {
         "ValidationError" | "InvalidParameterValue" => {
             "check --role-arn, --role-session-name and --duration (15m up to the role's maximum session duration)"
                 .into()
@@ -39,7 +96,12 @@ pub fn advice(status: u16, code: &str, role_arn: &str, claims: &Claims) -> Strin
         "RegionDisabledException" => {
             "activate STS for this region in the account's settings, or name another --region".into()
         }
-        "MalformedPolicyDocument" | "PackedPolicyTooLarge" => "check the role's session policies and tags".into(),
+        "MalformedPolicyDocument" => "check --session-policy and --policy-arn".into(),
+        "PackedPolicyTooLarge" => {
+            "session policies and tags are more than AWS can pack: shorten --session-policy, or name fewer --policy-arn or \
+             --session-tag"
+                .into()
+        }
         "IDPCommunicationError" => "AWS could not reach the token's issuer".into(),
         "Throttling" | "ThrottlingException" | "RequestLimitExceeded" => {
             "too many calls of this account at once: let fewer workers start together, or raise --timeout".into()

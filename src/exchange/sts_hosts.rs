@@ -85,15 +85,15 @@ const PARTITIONS: &[Partition] = &[
     },
 ];
 
-/// Checks that `arn` is one of a role. Partition and account are free: compatible stores write
+/// Checks that `arn`, the value of `option`, is one of a role. Partition and account are free: compatible stores write
 /// `arn:minio:iam:::role/name`.
 ///
 /// # Errors
 /// A usage error that says what is wrong with it.
-pub fn check_role_arn(arn: &str) -> Result<()> {
+pub fn check_role_arn(option: &str, arn: &str) -> Result<()> {
     let bad = |why: &str| {
         Error::usage(format!(
-            "--role-arn {arn:?} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"
+            "--{option} {arn:?} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"
         ))
     };
     if arn.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -197,7 +197,7 @@ mod tests {
             ("arn:aws-us-gov:iam::123456789012:role/a", "us-gov-west-1"),
             ("arn:minio:iam:::role/idmp-x", "us-east-1"),
         ] {
-            check_role_arn(arn).expect(arn);
+            check_role_arn("role-arn", arn).expect(arn);
             assert_eq!(default_region(arn), region);
         }
         for arn in [
@@ -210,7 +210,7 @@ mod tests {
             "arn:aws:iam:123456789012:role/a",
             "arn::iam::1:role/a",
         ] {
-            check_role_arn(arn).expect_err(arn);
+            check_role_arn("role-arn", arn).expect_err(arn);
         }
     }
 

@@ -18,11 +18,11 @@ fn argv() {
         ("--timeout 5 touch ran", &["\"touch\" stands before --"]),
         ("--timeout=5 touch -- ran", &["\"touch\" stands before --"]),
         ("--rol-arn x -- touch ran", &["unknown option --rol-arn", "did you mean --role-arn?"]),
-        ("--session-name x -- touch ran", &["unknown option --session-name", "fedboot --help"]),
+        ("--session-name x -- touch ran", &["unknown option --session-name", "did you mean --role-session-name?"]),
         ("--timeot=5 -- touch ran", &["unknown option --timeot", "did you mean --timeout?"]),
         ("--zzzzzz -- touch ran", &["unknown option --zzzzzz", "fedboot --help"]),
         ("-v -- touch ran", &["unknown option -v"]),
-        ("--role-arn -- touch ran", &["--role-arn has no value", "write --role-arn ARN"]),
+        ("--role-arn -- touch ran", &["--role-arn has no value", "write --role-arn [PROFILE=]ARN"]),
         ("--timeout -- touch ran", &["--timeout has no value"]),
         ("--role-arn= -- touch ran", &["--role-arn has an empty value"]),
         ("--no-refresh=yes -- touch ran", &["--no-refresh takes no value"]),
@@ -202,7 +202,7 @@ fn help_and_version_need_no_cloud() {
     let mut stage = Stage::new();
     stage.set("GCE_METADATA_HOST", NOBODY).unset("FEDBOOT_ROLE_ARN");
     for (words, part) in [
-        (&["--help"][..], "--role-arn ARN"),
+        (&["--help"][..], "--role-arn [PROFILE=]ARN"),
         (&["-h"], "usage: "),
         (&["--version"], "fedboot 0."),
         (&["-V"], "fedboot "),

@@ -11,7 +11,7 @@ fn refusals_that_last() {
     let rows = [
         ("AccessDenied", "403", "trust policy"),
         ("ValidationError", "400", "check --role-arn, --role-session-name and --duration"),
-        ("MalformedPolicyDocument", "400", "session policies"),
+        ("MalformedPolicyDocument", "400", "check --session-policy"),
         ("PackedPolicyTooLarge", "400", "session policies"),
         ("RegionDisabledException", "403", "--region"),
         ("IDPRejectedClaim", "403", "sub="),

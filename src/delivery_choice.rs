@@ -1,0 +1,137 @@
+//! Where credentials go: the part of the configuration that no metadata attribute changes.
+
+use std::path::PathBuf;
+
+use crate::cli::Options;
+use crate::config::invalid;
+use crate::error::{Error, Result};
+use crate::world::World;
+
+/// Where credentials are delivered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DeliveryChoice {
+    /// Which places, as they are named.
+    places: Vec<String>,
+    /// The profile that clients use, for `[…]` and `AWS_PROFILE`.
+    pub profile: Option<String>,
+    /// The section of the static keys.
+    pub keys_section: Option<String>,
+    /// The credentials file, if one was named.
+    pub credentials_file: Option<PathBuf>,
+    /// The web identity token file, if one was named.
+    pub token_file: Option<PathBuf>,
+    /// The cache file, if one was named.
+    pub cache_file: Option<PathBuf>,
+    /// Permissions of what is written.
+    pub mode: u32,
+}
+
+impl DeliveryChoice {
+    /// Whether credentials go there.
+    pub fn has(&self, place: &str) -> bool {
+        self.places.iter().any(|chosen| chosen == place)
+    }
+
+    /// Whether they go nowhere else.
+    pub fn is_only(&self, place: &str) -> bool {
+        self.places == [place]
+    }
+}
+
+/// What may be said together. Static keys in the profile that clients use would keep them from what refreshes.
+const COMBINATIONS: &[&[&str]] = &[
+    &["file"],
+    &["endpoint"],
+    &["endpoint", "file"],
+    &["process"],
+    &["file", "process"],
+    &["token-file"],
+    &["env"],
+    &["env", "file"],
+];
+
+/// Where credentials go, which no metadata attribute changes.
+///
+/// # Errors
+/// A usage error that names what is unknown or does not go together.
+pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
+    let list = options.text(world, "delivery")?.unwrap_or_else(|| "file,endpoint".into());
+    let mut places: Vec<_> = list.split(',').map(|place| place.trim().to_owned()).collect();
+    places.sort();
+    places.dedup();
+    if let Some(unknown) = places.iter().find(|place| !COMBINATIONS.iter().any(|known| known.contains(&place.as_str())))
+    {
+        return Err(invalid("delivery", unknown));
+    }
+    if !COMBINATIONS.iter().any(|known| *known == places) {
+        return Err(Error::usage(format!("--delivery {list}: one would keep clients from the other")).advice(
+            "choose file,endpoint, or file, endpoint, process, token-file or env alone, or file with process or env",
+        ));
+    }
+    let path = |name| options.value(world, name).map(|file| world.absolute(file));
+    let mut choice = DeliveryChoice {
+        places,
+        profile: None,
+        keys_section: None,
+        credentials_file: path("credentials-file"),
+        token_file: path("web-identity-token-file"),
+        cache_file: path("cache-file"),
+        mode: file_mode(options, world)?,
+    };
+    choice.keys_section = choice.has("file").then(|| "default".into());
+    let needs_profile = choice.has("process") || (choice.has("file") && choice.has("endpoint"));
+    choice.profile = needs_profile.then(|| "fedboot".into());
+    match options.text(world, "aws-profile")?.as_deref() {
+        Some("none") if choice.has("process") => {
+            return Err(Error::usage("--delivery process needs a profile, so --aws-profile cannot be none"));
+        }
+        Some("none") => choice.profile = None,
+        Some(name) => choice.name_profile(&check_profile("aws-profile", name)?)?,
+        None => {}
+    }
+    Ok(choice)
+}
+
+impl DeliveryChoice {
+    /// Has clients use the profile `name`.
+    ///
+    /// # Errors
+    /// A usage error where that cannot be.
+    pub fn name_profile(&mut self, name: &str) -> Result<()> {
+        if self.has("token-file") || self.has("env") {
+            return Err(Error::usage(format!(
+                "the profile {name} would keep clients from what --delivery {} gives them",
+                self.places.join(",")
+            )));
+        }
+        if self.has("file") && self.places.len() == 1 {
+            self.keys_section = Some(name.into());
+        } else if self.keys_section.as_deref() == Some(name) {
+            return Err(Error::usage(format!("the profile {name} holds the static keys: name another one")));
+        }
+        self.profile = Some(name.into());
+        Ok(())
+    }
+}
+
+/// Octal, as in chmod. What everybody may write is nobody's secret, and fedboot must be able to read it.
+fn file_mode(options: &Options, world: &World) -> Result<u32> {
+    let Some(text) = options.text(world, "file-mode")? else { return Ok(0o600) };
+    match u32::from_str_radix(&text, 8) {
+        Ok(mode) if mode & !0o664 == 0 && mode & 0o600 == 0o600 => Ok(mode),
+        _ => Err(Error::usage(format!("--file-mode cannot be {text:?}"))
+            .advice("write 0600, or 0640 for a group that may read, as in chmod")),
+    }
+}
+
+/// A name that every SDK reads alike, in the file, in a variable and on a command line.
+///
+/// # Errors
+/// A usage error where it is not.
+pub fn check_profile(option: &str, name: &str) -> Result<String> {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./%@:+".contains(&b)) {
+        return Err(Error::usage(format!("--{option}: {name:?} is no profile name that every SDK can read"))
+            .advice("use letters, digits and -_./%@:+"));
+    }
+    Ok(name.to_owned())
+}

@@ -1,0 +1,246 @@
+//! One role's credentials: issue, deliver, sleep. The only loop.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::agent::FirstWord;
+use crate::config::{OnFailure, Settings};
+use crate::deliveries::Deliveries;
+use crate::error::{Error, Result};
+use crate::flow::{Credentials, Trouble};
+use crate::log::{Severity, timestamp};
+use crate::retry;
+use crate::route::Route;
+use crate::schedule;
+use crate::status::Board;
+use crate::world::World;
+
+/// How much of the boot's time is kept, half of it for the wait and half for the try, at its end.
+const BEFORE_DEADLINE: Duration = Duration::from_secs(1);
+/// How often it is looked whether others have removed what was delivered; the wall clock is read then anyway.
+const CHECK: Duration = Duration::from_secs(60);
+
+/// Keeps one role's credentials fresh.
+pub struct Keeper {
+    /// Clock and chance.
+    pub world: Rc<World>,
+    /// How to fail and to log.
+    pub settings: Rc<Settings>,
+    /// Where its state is shown, under its number.
+    pub board: Rc<Board>,
+    /// See there.
+    pub number: usize,
+    /// The profile of a further role.
+    pub profile: Option<String>,
+    /// Who is told once, if the command waits for this role.
+    pub word: Option<Rc<FirstWord>>,
+    /// The first role's places, which make the command's environment.
+    pub first: Rc<Deliveries>,
+    /// This role's places.
+    pub deliveries: Rc<Deliveries>,
+    /// When the agent started.
+    pub started: Instant,
+    /// Whether to go on after the first time.
+    pub refresh: bool,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What clients have now.
+    pub current: Option<Issued>,
+    /// What could not be delivered everywhere.
+    pub undelivered: Option<Issued>,
+}
+
+/// Credentials with the times that matter.
+pub struct Issued {
+    credentials: Credentials,
+    at: SystemTime,
+    refresh: SystemTime,
+}
+
+impl Keeper {
+    /// Comes back when there is nothing more to do: after the first time without refresh, or after a failure that
+    /// keeps the command from starting.
+    pub async fn keep(mut self, route: Route, deadline: Instant) {
+        let mut boot = self.word.is_some().then_some(deadline);
+        let mut last: Option<Error> = None;
+        loop {
+            let wait = match (self.issue_and_deliver(&route, boot).await, boot) {
+                (Ok(issued), _) => {
+                    boot = None;
+                    let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
+                    self.announce(issued).await;
+                    if !self.refresh {
+                        return;
+                    }
+                    wait
+                }
+                (Err(error), Some(deadline)) => {
+                    self.failures += 1;
+                    let left = deadline.duration_since(self.world.monotonic());
+                    if error.is_retryable() && left > retry::LAST_TRY {
+                        self.complain_at_boot(&error);
+                        last = Some(error);
+                        // The whole time is used, and a last try has some of it.
+                        let longest = left.saturating_sub(left.min(BEFORE_DEADLINE) / 2);
+                        retry::BOOT.delay(self.failures, self.world.random()).min(longest)
+                    } else {
+                        boot = None;
+                        // A try that the deadline cut short says less than the one before it.
+                        let error = last.take().filter(|_| left.is_zero()).unwrap_or(error);
+                        let elapsed = self.world.monotonic() - self.started;
+                        let error = Error { tries: Some((self.failures, elapsed)), ..error };
+                        let Some(word) = self.word.take() else { return };
+                        if self.settings.on_failure == OnFailure::Exit {
+                            return word.give_up(error, &self.world, &self.settings);
+                        }
+                        self.failures = 1;
+                        let wait = retry::REFRESH.delay(self.failures, self.world.random());
+                        self.tell(&error, wait).await;
+                        word.go_on_without(error, &self.world, &self.settings, &self.first, &self.deliveries).await;
+                        wait
+                    }
+                }
+                (Err(error), None) => {
+                    self.failures += 1;
+                    self.complain(&error).await
+                }
+            };
+            self.wait(wait).await;
+        }
+    }
+
+    /// One turn. Credentials that only could not be written are not thrown away, unless they are due anyway.
+    async fn issue_and_deliver(&mut self, route: &Route, deadline: Option<Instant>) -> Result<Issued> {
+        let issued = match self.undelivered.take().filter(|issued| self.world.now() < issued.refresh) {
+            Some(issued) => issued,
+            None => self.schedule(route.issue(deadline).await?),
+        };
+        match self.deliveries.deliver(Some(&issued.credentials)).await {
+            Ok(()) => Ok(issued),
+            Err(error) => {
+                self.undelivered = Some(issued);
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for `duration`, and meanwhile puts back what others have removed.
+    async fn wait(&self, duration: Duration) {
+        // By whichever clock comes first, as the world itself waits.
+        let (wall, monotonic) = (self.world.now() + duration, self.world.monotonic() + duration);
+        loop {
+            let left = wall.duration_since(self.world.now()).unwrap_or_default();
+            let left = left.min(monotonic.duration_since(self.world.monotonic()));
+            self.world.wait(left.min(CHECK)).await;
+            if left <= CHECK {
+                return;
+            }
+            if let Some(Issued { credentials, .. }) = self.current.as_ref().filter(|_| !self.deliveries.are_intact()) {
+                let message = "what was delivered has been removed or replaced: it is put back";
+                self.settings.log.event(self.world.now(), Severity::Warning, message, &[]);
+                // That it fails is told when there is something new to deliver.
+                let _ = self.deliveries.deliver(Some(credentials)).await;
+                self.board.change(self.number, &self.world, self.first.credentials_file(), |_| {}).await;
+            }
+        }
+    }
+
+    fn schedule(&self, credentials: Credentials) -> Issued {
+        let at = self.world.now();
+        let refresh = at + schedule::refresh_after(at, credentials.expiration, self.world.random());
+        Issued { credentials, at, refresh }
+    }
+
+    /// Tells the log, the board, and the first time whoever waits.
+    async fn announce(&mut self, issued: Issued) {
+        let Issued { credentials, at, refresh } = &issued;
+        let now = self.world.now();
+        let key_id = credentials.keys().map(|keys| keys.access_key_id.clone()).unwrap_or_default();
+        let mut fields = Vec::new();
+        fields.extend(self.profile.clone().map(|profile| ("profile", profile)));
+        fields.push(("role", credentials.role_arn.clone()));
+        fields.push(("session", credentials.role_session_name.clone()));
+        if !key_id.is_empty() {
+            fields.push(("access_key_id", key_id.clone()));
+        }
+        fields.push(("expiration", timestamp(credentials.expiration)));
+        if self.refresh {
+            fields.push(("next_refresh", timestamp(*refresh)));
+        }
+        if self.failures > 0 {
+            fields.push(("failures", self.failures.to_string()));
+        }
+        let first = self.current.is_none();
+        if first {
+            fields.push(("elapsed_ms", (self.world.monotonic() - self.started).as_millis().to_string()));
+        }
+        let what = if key_id.is_empty() { "a web identity token for AWS is" } else { "AWS credentials are" };
+        let how = match (first, self.refresh) {
+            (true, true) => "ready",
+            (true, false) => "ready; they are not refreshed",
+            _ => "refreshed",
+        };
+        self.settings.log.event(now, Severity::Info, &format!("{what} {how}"), &fields);
+        if credentials.expiration <= now {
+            let message = "AWS credentials had expired when they came; is this machine's clock right?";
+            self.settings.log.event(now, Severity::Warning, message, &fields);
+        }
+        self.failures = 0;
+        let change = |state: &mut crate::status::State| {
+            state.role_arn.clone_from(&credentials.role_arn);
+            state.role_session_name.clone_from(&credentials.role_session_name);
+            state.access_key_id = key_id;
+            state.expiration = Some(credentials.expiration);
+            state.last_refresh = Some(*at);
+            state.next_refresh = self.refresh.then_some(*refresh);
+            state.failures = 0;
+            state.last_error.clear();
+        };
+        self.board.change(self.number, &self.world, self.first.credentials_file(), change).await;
+        self.current = Some(issued);
+        if let Some(word) = self.word.take() {
+            word.one_is_ready(&self.first, &self.world, &self.settings);
+        }
+    }
+
+    /// One line says why the command does not start yet; the last error says the rest.
+    fn complain_at_boot(&self, error: &Error) {
+        let severity = if self.failures == 1 { Severity::Warning } else { Severity::Debug };
+        let more = [("consequence", "trying again".to_owned())];
+        self.settings.log.error(self.world.now(), severity, error, &more);
+    }
+
+    /// Logs a failed refresh and says how long to wait.
+    async fn complain(&self, error: &Error) -> Duration {
+        let now = self.world.now();
+        let expiration = self.current.as_ref().map(|issued| issued.credentials.expiration);
+        let wait = schedule::retry_after(self.failures, now, expiration, self.world.random());
+        let mut more = vec![("next_try", timestamp(now + wait)), ("failures", self.failures.to_string())];
+        more.extend(self.profile.clone().map(|profile| ("profile", profile)));
+        let severity = match &self.current {
+            Some(Issued { credentials, at, .. }) => {
+                more.push(("expiration", timestamp(credentials.expiration)));
+                schedule::severity(now, *at, credentials.expiration)
+            }
+            None => Severity::Error,
+        };
+        self.settings.log.error(now, severity, error, &more);
+        self.tell(error, wait).await;
+        wait
+    }
+
+    /// Leaves word of a failure for clients and probes.
+    async fn tell(&self, error: &Error, wait: Duration) {
+        let now = self.world.now();
+        let trouble = Trouble { at: now, next_try: now + wait, failures: self.failures, error: error.to_string() };
+        self.deliveries.fail(&trouble).await;
+        let change = |state: &mut crate::status::State| {
+            state.failures = self.failures;
+            state.next_refresh = Some(trouble.next_try);
+            state.last_error = trouble.error;
+        };
+        self.board.change(self.number, &self.world, self.first.credentials_file(), change).await;
+    }
+}
