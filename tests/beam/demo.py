@@ -86,11 +86,12 @@ def play(on_stage, boot, why_no_containers):
     for line in jobs.masked(job.credentials[-1]).splitlines():
         note(line)
 
-    say("The keys that signed the job's S3 requests, by S3's own account")
-    requests = on_stage.s3_requests(job.started)
+    say("The keys that signed the job's S3 requests")
+    requests = on_stage.s3_requests(job)
     issued = job.issued()
-    for key in dict.fromkeys(key for _, _, key in requests):
-        times = [time for time, _, of in requests if of == key]
+    keys = list(dict.fromkeys(request.key for request in requests))
+    for key in keys:
+        times = [request.time for request in requests if request.key == key]
         source = "NOT FEDBOOT'S"
         if key in issued:
             source = f"delivered by refresh {issued.index(key)}" if issued.index(key) else "delivered at boot"
@@ -101,8 +102,9 @@ def play(on_stage, boot, why_no_containers):
 
     checks = {
         "the counts are right": counts == expected,
-        "every request was signed with keys that fedboot delivered": {key for _, _, key in requests} <= set(issued),
-        "the keys changed while the job ran": len({key for _, _, key in requests}) > 1,
+        "every request was signed with keys that fedboot delivered": set(keys) <= set(issued),
+        "S3 refused none of them": all(request.status < 400 for request in requests),
+        "the keys changed while the job ran": len(keys) > 1,
         "the first keys are dead by now": expired,
     }
     wrong = [what for what, right in checks.items() if not right]

@@ -1,4 +1,4 @@
-"""Word counts on the stage, and what can be seen of them from outside while they run."""
+"""Beam jobs on the stage, and what can be seen of them from outside while they run."""
 
 import contextlib
 import datetime
@@ -28,16 +28,21 @@ region = ap-southeast-2
 
 
 class Job:
-    """One word count. `run` returns when it is over; `seen` is then what its workers looked like."""
+    """One run of a pipeline. `run` returns when it is over; `seen` is then what its workers looked like.
 
-    timeout = 150
+    The pipeline reads below `source` of the bucket and is told `options` besides, all of them in Python and in Go.
+    """
 
-    def __init__(self, stage, name, *, pause, on_event=None):
-        self.stage, self.name, self.pause = stage, name, pause
+    def __init__(
+        self, stage, name, *, pipeline="wordcount", source="input/*.txt", timeout=150, on_event=None, **options
+    ):
+        self.stage, self.name, self.pipeline, self.timeout = stage, name, pipeline, timeout
         self.on_event = on_event or (lambda event: None)
         self.events = []
         self.seen = Seen(stage)
         self.output = f"output/{name}"
+        options = {"input": f"s3://{BUCKET}/{source}", "output": f"s3://{BUCKET}/{self.output}", **options}
+        self.options = [f"--{option.replace('_', '-')}={value}" for option, value in options.items()]
         self.credentials = []
 
     def run(self):
@@ -69,7 +74,9 @@ class Job:
             self.clean()
         self.seconds = time.monotonic() - begun
         if problem:
-            said = self.log.read_text(errors="replace")[-6000:]
+            # A Go job's server has a log too.
+            logs = sorted(self.log.parent.glob(f"{self.name}*.log"))
+            said = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-6000:]}" for log in logs)
             raise RuntimeError(f"{self.name} {problem}:\n{said}\nThe workers:\n{self.worker_log()[-6000:]}")
         return self
 
@@ -78,9 +85,6 @@ class Job:
 
     def clean(self):
         """After it, whatever happened."""
-
-    def files(self):
-        return f"s3://{BUCKET}/input/*.txt", f"s3://{BUCKET}/{self.output}"
 
     def launcher_environment(self):
         """The job is launched without any credentials, and finds the stand-in for docker."""
@@ -162,7 +166,7 @@ class ContainerJob(Job):
 
 
 class PythonContainerJob(ContainerJob):
-    """The Python word count; Beam's runner is in the launcher's own process."""
+    """The pipeline in Python; Beam's runner is in the launcher's own process."""
 
     def __init__(self, stage, name, boot, **more):
         super().__init__(stage, name, boot, system=True, **more)
@@ -172,11 +176,11 @@ class PythonContainerJob(ContainerJob):
 
 
 class GoContainerJob(ContainerJob):
-    """The Go word count, sent to a job server of its own; the image holds nothing but fedboot and Beam's boot."""
+    """The pipeline in Go, sent to a job server of its own; the image holds nothing but fedboot and Beam's boot."""
 
-    def __init__(self, stage, name, boot, wordcount, **more):
+    def __init__(self, stage, name, boot, pipelines, **more):
         super().__init__(stage, name, boot, system=False, **more)
-        self.wordcount = wordcount
+        self.pipelines = pipelines
 
     def prepare(self):
         super().prepare()
@@ -196,21 +200,22 @@ class GoContainerJob(ContainerJob):
         self.port = int(port_file.read_text())
 
     def launcher(self):
-        source, target = self.files()
         return [
-            self.wordcount,
+            self.pipelines,
             f"--endpoint=localhost:{self.port}",
             "--environment_type=DOCKER",
             f"--environment_config={self.name}",
-            f"--worker_binary={self.wordcount}",
-            f"--input={source}",
-            f"--output={target}",
-            f"--pause={self.pause}s",
+            f"--worker_binary={self.pipelines}",
+            f"--pipeline={self.pipeline}",
+            *self.options,
         ]
 
     def clean(self):
         super().clean()
-        self.job_server.stop()
+        try:
+            self.job_server.check()
+        finally:
+            self.job_server.stop()
 
 
 class PoolJob(Job):
@@ -326,16 +331,13 @@ def json_lines(text):
 
 
 def python_launcher(job, *environment):
-    source, target = job.files()
     return [
         job.stage.beam / "bin/python",
-        HERE / "wordcount.py",
+        HERE / f"{job.pipeline}.py",
         "--runner=PortableRunner",
         "--job_endpoint=embed",
         *environment,
-        f"--input={source}",
-        f"--output={target}",
-        f"--pause={job.pause}",
+        *job.options,
     ]
 
 

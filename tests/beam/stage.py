@@ -3,8 +3,8 @@
     metadata server   fedboot-sandbox: signs real ID tokens
     STS               StsFront below: fedboot-sandbox verifies the token (signature, issuer, expiry, trust policy),
                       and only what it admits goes on to ministack, whose STS registers the session it issues
-    S3                ministack with AUTH=true: checks each request's signature, session token, expiry and the
-                      role's policy
+    S3                S3Front below, which notes each request of the workers and the answer to it; behind it ministack
+                      with AUTH=true: checks each request's signature, session token, expiry and the role's policy
     containers        bin/docker: fedboot as process 1, on a root file system without a key in it
 
 ministack's own STS decodes a token without verifying it, hence the front; and it grants any lifetime, which lets
@@ -13,8 +13,11 @@ sessions of seconds show a refresh (AWS grants 15 minutes and more).
 
 import collections
 import contextlib
+import datetime
 import fcntl
+import http.client
 import http.server
+import itertools
 import json
 import os
 import pathlib
@@ -29,6 +32,7 @@ import sys
 import tempfile
 import threading
 import time
+import typing
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -142,40 +146,145 @@ class Background:
             self.process.wait()
 
 
-class StsFront(http.server.ThreadingHTTPServer):
-    """Lets the sandbox judge each exchange, and ministack issue what the sandbox admits."""
+class Front(http.server.ThreadingHTTPServer):
+    """A server of this program's, between the workers and one of the clouds."""
 
     daemon_threads = True
 
-    def __init__(self, judge, issuer, lifetime):
-        super().__init__(("127.0.0.1", 0), StsFrontHandler)
-        self.judge, self.issuer, self.lifetime = judge, issuer, lifetime
-        self.verdicts = []
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
-class StsFrontHandler(http.server.BaseHTTPRequestHandler):
+class FrontHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # An answer's head and body go out together.
+    wbufsize = -1
 
+    def handle_expect_100(self):
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
+
+    def body(self):
+        return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+
+    def answer(self, status, headers, body):
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class StsFront(Front):
+    """Lets the sandbox judge each exchange, and ministack issue what the sandbox admits.
+
+    With `faults`, every second exchange fails by the next of them in turn, but never the first one.
+    """
+
+    def __init__(self, judge, issuer, lifetime, faults=()):
+        self.judge, self.issuer, self.lifetime = judge, issuer, lifetime
+        self.faults = itertools.cycle([None, fault][turn] for fault in faults for turn in range(2))
+        self.attempts, self.failed = 0, collections.Counter()
+        super().__init__(StsFrontHandler)
+
+
+class StsFrontHandler(FrontHandler):
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = self.body()
+        self.server.attempts += 1
+        if fault := next(self.server.faults, None):
+            self.server.failed[fault] += 1
+            return fault(self)
         status, headers, answer = post(self.server.judge, body)
-        self.server.verdicts.append(status)
         if status == 200:
             form = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
             form["DurationSeconds"] = str(self.server.lifetime)
             status, headers, answer = post(self.server.issuer, urllib.parse.urlencode(form).encode())
-        self.send_response(status)
-        for name in ("Content-Type", "x-amzn-RequestId"):
-            if value := headers.get(name):
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
+        kept = [(name, headers[name]) for name in ("Content-Type", "x-amzn-RequestId") if name in headers]
+        self.answer(status, [*kept, ("Content-Length", str(len(answer)))], answer)
 
-    def log_message(self, *_):
-        pass
+    def out_of_order(self):
+        self.refuse(500, "Receiver", "InternalFailure")
+
+    def deny(self):
+        self.refuse(403, "Sender", "AccessDenied")
+
+    def hang_up(self):
+        self.close_connection = True
+
+    def refuse(self, status, whose, code):
+        error = f"<Error><Type>{whose}</Type><Code>{code}</Code><Message>Made to fail</Message></Error>"
+        body = f"<ErrorResponse>{error}<RequestId>made-to-fail</RequestId></ErrorResponse>".encode()
+        self.answer(status, [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))], body)
+
+
+# What may become of an exchange: an error of STS's own, a refusal, and a connection that ends without an answer.
+FAULTS = (StsFrontHandler.out_of_order, StsFrontHandler.deny, StsFrontHandler.hang_up)
+
+
+class S3Request(typing.NamedTuple):
+    time: datetime.datetime
+    method: str
+    # The object's key, empty for a request that is about the bucket.
+    object: str
+    query: dict
+    # The access key id that it was signed with, and what S3 answered.
+    key: str
+    status: int
+
+    def completes_object(self):
+        """Whether an object stands, or stands anew, after this request."""
+        if self.method == "POST":
+            return "uploadId" in self.query
+        return self.method == "PUT" and "uploadId" not in self.query
+
+
+class S3Front(Front):
+    """Hands each request on as it is, signature and all, and keeps a record of it and of the answer."""
+
+    def __init__(self, s3_port):
+        self.s3_port = s3_port
+        self.requests = []
+        super().__init__(S3FrontHandler)
+
+
+class S3FrontHandler(FrontHandler):
+    def pass_on(self):
+        time = datetime.datetime.now(datetime.UTC)
+        s3 = http.client.HTTPConnection("127.0.0.1", self.server.s3_port, timeout=60)
+        with contextlib.closing(s3):
+            s3.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                # The client has been told to continue, by this server.
+                if name.lower() != "expect":
+                    s3.putheader(name, value)
+            s3.endheaders(self.body())
+            reply = s3.getresponse()
+            answer = reply.read()
+        url = urllib.parse.urlsplit(self.path)
+        signer = re.search(r"Credential=([^/]+)", self.headers.get("Authorization", ""))
+        request = S3Request(
+            time=time,
+            method=self.command,
+            object=url.path.removeprefix(f"/{BUCKET}").removeprefix("/"),
+            query=dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True)),
+            key=signer.group(1) if signer else "",
+            status=reply.status,
+        )
+        self.server.requests.append(request)
+        hop = ("connection", "keep-alive", "transfer-encoding")
+        headers = [(name, value) for name, value in reply.getheaders() if name.lower() not in hop]
+        if "content-length" not in {name.lower() for name, _ in headers}:
+            headers.append(("Content-Length", str(len(answer))))
+        self.answer(reply.status, headers, answer)
+
+    do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = pass_on
 
 
 # No proxy of the machine's may come between.
@@ -228,8 +337,9 @@ class Stage:
             self.fedboot = pathlib.Path(shutil.copy2(self.fedboot, self.place / "bin/fedboot"))
             self.start_ministack()
             self.start_sandbox()
-            self.front = StsFront(self.sandbox_sts, self.s3_url, self.lifetime)
-            self.ending.callback(self.front.shutdown)
+            self.front = self.sts_front(self.lifetime)
+            self.s3_front = S3Front(urllib.parse.urlsplit(self.s3_url).port)
+            self.ending.callback(self.s3_front.shutdown)
             self.fill()
             self.ending = self.ending.pop_all()
         return self
@@ -256,15 +366,13 @@ class Stage:
                 "AWS_ACCESS_KEY_ID": self.root_key,
                 "AWS_SECRET_ACCESS_KEY": "unused",
                 "BIND_HOST": "127.0.0.1",
-                # Records which access key signed which request.
-                "CLOUDTRAIL_RECORDING": "1",
                 # It would look after containers of its own where it found an engine.
                 "DOCKER_HOST": "unix:///nonexistent",
                 "GATEWAY_PORT": str(port),
                 "IOT_MTLS_ENABLED": "0",
                 "MINISTACK_ACCOUNT_ID": ACCOUNT,
                 "MINISTACK_REGION": REGION,
-                "SERVICES": "s3,sts,iam,cloudtrail",
+                "SERVICES": "s3,sts,iam",
                 "SFTP_ENABLED": "0",
             },
         )
@@ -288,6 +396,12 @@ class Stage:
             {"PATH": os.defpath, "TMPDIR": self.place},
         )
         wait_until("the sandbox", lambda: server.check() or answers(self.control))
+
+    def sts_front(self, lifetime, faults=()):
+        """One more STS, for who is given its url."""
+        front = StsFront(self.sandbox_sts, self.s3_url, lifetime, faults)
+        self.ending.callback(front.shutdown)
+        return front
 
     def token(self, *, forged):
         """An ID token as the metadata server gives it, or one with a signature of somebody else's."""
@@ -341,27 +455,25 @@ class Stage:
             return error.response["Error"]["Code"]
         return None
 
+    def objects(self, prefix):
+        """All objects of the bucket whose keys begin with `prefix`."""
+        s3 = self.owner("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
     def output(self, prefix):
         """The counts that a job wrote."""
-        s3 = self.owner("s3")
         counts = {}
-        for found in s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", []):
-            text = s3.get_object(Bucket=BUCKET, Key=found["Key"])["Body"].read().decode()
-            for line in text.splitlines():
+        for text in self.objects(prefix).values():
+            for line in text.decode().splitlines():
                 word, _, count = line.rpartition(": ")
                 counts[word] = int(count)
         return counts
 
-    def s3_requests(self, since):
-        """The S3 requests since then, oldest first, without the owner's: (time, operation, access key id)."""
-        pages = self.owner("cloudtrail").get_paginator("lookup_events").paginate()
-        events = [
-            (event["EventTime"], event["EventName"], event.get("AccessKeyId", ""))
-            for page in pages
-            for event in page["Events"]
-            if event["EventSource"].startswith("s3.") and event["EventTime"] >= since
-        ]
-        return sorted(event for event in events if event[2] != self.root_key)
+    def s3_requests(self, job):
+        """The S3 requests of that job's workers as they came, or of all that ran meanwhile."""
+        return [request for request in self.s3_front.requests if request.time >= job.started]
 
     def image(self, name, boot, *, system, environment=None, entrypoint=("fedboot", "--", "/opt/apache/beam/boot")):
         """Makes an image: the two lines of fedboot's README on top of Beam's boot program. Returns its home.
@@ -414,6 +526,6 @@ class Stage:
         return {
             "GCE_METADATA_HOST": self.metadata,
             "AWS_ENDPOINT_URL_STS": self.front.url,
-            "AWS_ENDPOINT_URL_S3": self.s3_url,
+            "AWS_ENDPOINT_URL_S3": self.s3_front.url,
             "AWS_REGION": REGION,
         }
