@@ -19,6 +19,11 @@ use crate::{agent, credential_process, delivery_choice, process, status};
 /// The agent keeps the deadline; this much later it is taken for stuck.
 const AGENT_GRACE: Duration = Duration::from_secs(10);
 
+/// Options that say nothing about what is asked for, and so are no business of `credential-process`: in a container
+/// their variables are there for the agent.
+const OF_THE_AGENT: &[&str] =
+    &["delivery", "require", "aws-profile", "file-mode", "credentials-file", "web-identity-token-file"];
+
 /// Runs fedboot with argv and returns its exit code, unless it becomes the command.
 pub fn run(arguments: &[OsString]) -> u8 {
     let arguments = arguments.get(1..).unwrap_or_default();
@@ -33,6 +38,9 @@ pub fn run(arguments: &[OsString]) -> u8 {
             if matches!(typed, Typed::CredentialProcess | Typed::Status) {
                 // What these say is read by people, in the message of a client.
                 options.set_default(&world, "log-format", "text");
+            }
+            if matches!(typed, Typed::CredentialProcess) {
+                options.leave_variables(OF_THE_AGENT);
             }
             let outcome = parsed.and_then(|()| start(&typed, flags, &options, &world));
             (Some(typed), outcome)
@@ -92,6 +100,7 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &World) ->
             Ok((first_word(flags, &settings, false)?.exports(), 0))
         }
         Typed::CredentialProcess => {
+            options.refuse(OF_THE_AGENT)?;
             process::ignore_broken_pipes();
             process::keep_files_private();
             let answer = credential_process::answer(options, World::real())?;

@@ -92,6 +92,9 @@ pub const OPTIONS: &[Opt] = &[
     opt("log-level", "LEVEL", "debug, info, warning, error or critical [info]"),
 ];
 
+/// What is said only when a second role is assumed.
+pub const OF_A_SECOND_ROLE: &[&str] = &["then-role-arn", "external-id", "source-identity", "session-tag"];
+
 /// The switch that leaves all variables unread.
 pub const FLAGS_ONLY: &str = "flags-only";
 
@@ -113,7 +116,13 @@ pub enum Typed {
 
 /// Options as typed: the flags, behind which the environment stands.
 #[derive(Default)]
-pub struct Options(Vec<(&'static str, OsString)>);
+pub struct Options {
+    flags: Vec<(&'static str, OsString)>,
+    /// Whose variables are meant for somebody else.
+    of_others: &'static [&'static str],
+    /// Whether those of a second role are as well.
+    role_is_typed: bool,
+}
 
 /// Splits argv without its first word into what is to be done and the words of the options.
 ///
@@ -176,7 +185,7 @@ pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Op
         let Some(option) = OPTIONS.iter().find(|option| option.name == name) else {
             return Err(Error::usage(format!("unknown option --{name}")).advice(suggestion(&name)));
         };
-        if !option.repeatable && options.flags(option.name).next().is_some() {
+        if !option.repeatable && options.flags_of(option.name).next().is_some() {
             return Err(Error::usage(format!("--{name} is given twice")));
         }
         let value = if option.value.is_empty() {
@@ -192,7 +201,7 @@ pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Op
         if value.is_empty() {
             return Err(Error::usage(format!("--{name} has an empty value")));
         }
-        options.0.push((option.name, value));
+        options.flags.push((option.name, value));
     }
     Ok(())
 }
@@ -208,16 +217,17 @@ fn suggestion(name: &str) -> String {
 }
 
 impl Options {
-    fn flags(&self, name: &str) -> impl Iterator<Item = &OsStr> {
-        self.0.iter().filter(move |(flag, _)| *flag == name).map(|(_, value)| value.as_os_str())
+    fn flags_of(&self, name: &str) -> impl Iterator<Item = &OsStr> {
+        self.flags.iter().filter(move |(flag, _)| *flag == name).map(|(_, value)| value.as_os_str())
     }
 
     /// The option's value: the flag, else its variables in `world`.
     pub fn value(&self, world: &World, name: &str) -> Option<OsString> {
-        if let Some(value) = self.flags(name).next() {
+        if let Some(value) = self.flags_of(name).next() {
             return Some(value.into());
         }
-        if self.flags(FLAGS_ONLY).next().is_some() {
+        let is_of_others = self.of_others.contains(&name) || (self.role_is_typed && OF_A_SECOND_ROLE.contains(&name));
+        if self.flags_of(FLAGS_ONLY).next().is_some() || is_of_others {
             return None;
         }
         let option = OPTIONS.iter().find(|option| option.name == name)?;
@@ -229,17 +239,24 @@ impl Options {
     /// Gives `name` a value if it has none.
     pub fn set_default(&mut self, world: &World, name: &'static str, value: &str) {
         if self.value(world, name).is_none() {
-            self.0.push((name, value.into()));
+            self.flags.push((name, value.into()));
         }
     }
 
-    /// Refuses flags that belong to a subcommand.
+    /// Has only flags count for `names`, and for what belongs to a role that is named by a flag.
+    pub fn leave_variables(&mut self, names: &'static [&'static str]) {
+        self.of_others = names;
+        let typed = self.flags_of("role-arn").next().is_some();
+        self.role_is_typed = typed;
+    }
+
+    /// Refuses flags that have no meaning here.
     ///
     /// # Errors
     /// A usage error that names the first of them.
     pub fn refuse(&self, names: &[&str]) -> Result<()> {
-        match self.0.iter().find(|(flag, _)| names.contains(flag)) {
-            Some((flag, _)) => Err(Error::usage(format!("--{flag} is for a subcommand")).advice(USAGE)),
+        match self.flags.iter().find(|(flag, _)| names.contains(flag)) {
+            Some((flag, _)) => Err(Error::usage(format!("--{flag} has no meaning here")).advice(USAGE)),
             None => Ok(()),
         }
     }
@@ -249,8 +266,8 @@ impl Options {
     /// # Errors
     /// A usage error where one is not UTF-8.
     pub fn texts(&self, world: &World, name: &str) -> Result<Vec<String>> {
-        if self.flags(name).next().is_some() {
-            return self.flags(name).map(|value| text(name, value.into())).collect();
+        if self.flags_of(name).next().is_some() {
+            return self.flags_of(name).map(|value| text(name, value.into())).collect();
         }
         Ok(self.text(world, name)?.unwrap_or_default().split_whitespace().map(str::to_owned).collect())
     }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{OPTIONS, Opt, Options};
+use crate::cli::{OF_A_SECOND_ROLE, OPTIONS, Opt, Options};
 use crate::delivery_choice::{DeliveryChoice, delivery};
 use crate::error::{Error, Result};
 use crate::exchange::assume_role::Terms;
@@ -280,8 +280,7 @@ impl Config {
             ("sts-endpoint", self.sts_endpoint()?.url("/")),
         ];
         flags.extend(role.then_role_arn.iter().map(|arn| ("then-role-arn", arn.expand(placeholder))));
-        let of_second = ["external-id", "source-identity", "session-tag"];
-        let wanted = |name| role.then_role_arn.is_some() || !of_second.contains(name);
+        let wanted = |name| role.then_role_arn.is_some() || !OF_A_SECOND_ROLE.contains(name);
         flags.extend(self.passed.iter().filter(|(name, _)| wanted(name)).cloned());
         Ok(flags)
     }
@@ -291,9 +290,7 @@ impl Config {
 fn passed(options: &Options, world: &World) -> Result<Vec<(&'static str, String)>> {
     let mut passed = Vec::new();
     for name in ["google-token-file", "session-policy"] {
-        for file in options.texts(world, name)? {
-            passed.push((name, world.absolute(file).display().to_string()));
-        }
+        passed.extend(options.text(world, name)?.map(|file| (name, world.absolute(file).display().to_string())));
     }
     for name in ["impersonate-service-account", "iam-credentials-endpoint", "external-id", "source-identity"] {
         passed.extend(options.text(world, name)?.map(|value| (name, value)));

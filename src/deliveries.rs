@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::config::{Config, Settings};
 use crate::credential_process;
 use crate::delivery::cache::CacheFile;
-use crate::delivery::endpoint;
 use crate::delivery::endpoint::CredentialsEndpoint;
 use crate::delivery::file::{CredentialsFile, Plan, Profile};
 use crate::delivery::place::{self, Chosen};
@@ -84,7 +83,7 @@ impl Deliveries {
             places.push(Box::new(Variables::default()));
         }
         if choice.has("token-file") {
-            let name = format!("{}{}.jwt", endpoint::PREFIX, random_name::<6>());
+            let name = format!("{}{}.jwt", place::PREFIX, random_name::<6>());
             let path = choice.token_file.clone().unwrap_or_else(|| chosen.file.with_file_name(name));
             let is_ours = choice.token_file.is_none();
             places.push(Box::new(TokenFile::new(path, is_ours, choice.mode, patience, role_arn)));
@@ -116,7 +115,7 @@ impl Deliveries {
         let mut profiles = Vec::new();
         let mut add = |role: &RoleChoice, name: &str| -> Result<Box<dyn Delivery>> {
             let cache = credential_process::cache(config, role, |name| {
-                Ok(self.credentials_file.with_file_name(format!("{}{name}", endpoint::PREFIX)))
+                Ok(self.credentials_file.with_file_name(format!("{}{name}", place::PREFIX)))
             })?;
             let line = credential_process::command_line(config, role, cache.path())?;
             let set = vec![("credential_process", line), ("region", config.region())];

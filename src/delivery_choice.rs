@@ -129,9 +129,9 @@ fn file_mode(options: &Options, world: &World) -> Result<u32> {
 /// # Errors
 /// A usage error where it is not.
 pub fn check_profile(option: &str, name: &str) -> Result<String> {
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./%@:+".contains(&b)) {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./%@+".contains(&b)) {
         return Err(Error::usage(format!("--{option}: {name:?} is no profile name that every SDK can read"))
-            .advice("use letters, digits and -_./%@:+"));
+            .advice("use letters, digits and -_./%@+"));
     }
     Ok(name.to_owned())
 }

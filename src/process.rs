@@ -348,11 +348,13 @@ impl Parent {
 
     /// Sends the report and closes the pipe. Nothing is sent twice.
     pub fn report(&mut self, report: &[u8]) {
-        if let Some(pipe) = self.report.take() {
-            let _ = fs::File::from(pipe).write_all(report);
-        }
+        let taken = self.report.take().is_none_or(|pipe| fs::File::from(pipe).write_all(report).is_ok());
         if !self.has_command {
             release_stderr();
+            // Whoever wanted it is gone, and nobody else knows that it is here.
+            if !taken {
+                let _ = nix::sys::signal::raise(Signal::SIGTERM);
+            }
         }
     }
 

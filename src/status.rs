@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 
 use crate::cli::Options;
 use crate::config::Settings;
-use crate::delivery::endpoint::PREFIX;
 use crate::delivery::place;
 use crate::delivery_choice;
 use crate::error::{Error, Result};
@@ -21,7 +20,6 @@ use crate::log::timestamp;
 use crate::process;
 use crate::world::World;
 
-const SUFFIX: &str = ".status";
 /// An agent that is this late with what it planned is stopped, or starved.
 const LATE: Duration = Duration::from_secs(90);
 
@@ -85,7 +83,7 @@ impl Board {
         let file = self.file.borrow().clone().filter(|(path, _)| path.exists());
         let Some((_, file)) = file else {
             // Where there is no place for it there is still the endpoint.
-            let made = place::create_held(credentials_file, PREFIX, SUFFIX, 0o600, text.as_bytes(), world);
+            let made = place::create_held(credentials_file, place::STATUS_SUFFIX, 0o600, text.as_bytes(), world);
             self.file.replace(made.ok().map(|(path, held)| (path, Arc::new(Mutex::new(held)))));
             return;
         };
@@ -173,7 +171,7 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     let mut worst = Freshness::Fresh;
     let mut agents = Vec::new();
     for directory in place::directories_of(&file, world) {
-        for (_, text) in place::held_by_others(&directory, PREFIX, SUFFIX) {
+        for (_, text) in place::held_by_others(&directory, place::STATUS_SUFFIX) {
             let Ok(mut agent) = serde_json::from_slice::<Value>(&text) else { continue };
             for role in agent["roles"].as_array_mut().into_iter().flatten() {
                 let time = |name: &str| role[name].as_str().and_then(|time| humantime::parse_rfc3339(time).ok());

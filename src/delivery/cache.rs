@@ -45,7 +45,9 @@ impl Cache {
 
     /// What is cached; nothing where there is no such file, or one that nobody can make sense of.
     pub fn read(&self) -> Record {
-        let json = world::read_file(&self.path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        // A pipe, say, would have the client wait for ever.
+        let bytes = self.path.is_file().then(|| world::read_file(&self.path).ok()).flatten();
+        let json = bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
         let json = json.filter(|json| json["Request"] == self.request.as_str()).unwrap_or_default();
         let text = |name: &str| json[name].as_str().map(str::to_owned);
         let time = |name: &str| json[name].as_str().and_then(|time| humantime::parse_rfc3339(time).ok());

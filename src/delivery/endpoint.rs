@@ -39,9 +39,6 @@ use crate::world::{self, World};
 
 const PATH: &str = "/v1/credentials";
 const STATUS_PATH: &str = "/status";
-/// The beginning of the names of files beside the credentials file; the rest is random.
-pub const PREFIX: &str = ".fedboot-";
-const TOKEN_FILE_SUFFIX: &str = ".token";
 /// For one request's header, and for the pause between two requests on one connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGEST_HEADER: usize = 16 << 10;
@@ -90,7 +87,7 @@ impl CredentialsEndpoint {
         let token = world::random_name::<32>();
         // No line end: some SDKs send the file's content as it stands.
         let (token_file, held) =
-            place::create_held(credentials_file, PREFIX, TOKEN_FILE_SUFFIX, mode, token.as_bytes(), &world)?;
+            place::create_held(credentials_file, place::TOKEN_SUFFIX, mode, token.as_bytes(), &world)?;
         let state = Rc::new(State { world, token: token.into(), answer: RefCell::new(None), status });
         let server = tokio::task::spawn_local(serve(listener, state.clone())).abort_handle();
         Ok(Self { state, address, token_file, _token_file_held: held, mode, server })

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,15 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::error::{Error, Kind, Result};
 use crate::world::{self, World};
+
+/// The beginning of the names of files beside the credentials file.
+pub const PREFIX: &str = ".fedboot-";
+/// The ends of the names of files that living processes hold.
+pub const TOKEN_SUFFIX: &str = ".token";
+/// See [`TOKEN_SUFFIX`].
+pub const STATUS_SUFFIX: &str = ".status";
+const HELD: [&str; 2] = [TOKEN_SUFFIX, STATUS_SUFFIX];
+static SWEPT: AtomicBool = AtomicBool::new(false);
 
 const LOCK_POLL: Duration = Duration::from_millis(20);
 /// More links than any kernel follows.
@@ -187,7 +197,6 @@ pub fn update(path: &Path, mode: u32, patience: Duration, edit: &dyn Fn(&[u8]) -
 /// What went wrong with which file.
 pub fn create_held(
     neighbour: &Path,
-    prefix: &str,
     suffix: &str,
     mode: u32,
     content: &[u8],
@@ -197,9 +206,12 @@ pub fn create_held(
     let beside = parent(&target).map_err(|error| write_error(neighbour, &error))?;
     let mut directory = beside.to_owned();
     loop {
-        let path = directory.join(format!("{prefix}{}{suffix}", world::random_name::<6>()));
+        let path = directory.join(format!("{PREFIX}{}{suffix}", world::random_name::<6>()));
         let created = make_directory(&directory, mode).and_then(|()| {
-            sweep(&directory, |name| name.starts_with(prefix) && name.ends_with(suffix));
+            // Once is enough for all kinds of them: a boot is short.
+            if !SWEPT.swap(true, Ordering::Relaxed) {
+                sweep(&directory, |name| name.starts_with(PREFIX) && HELD.iter().any(|kind| name.ends_with(kind)));
+            }
             let mut file = new_file(&path, mode)?;
             file.write_all(content).inspect_err(|_| drop(fs::remove_file(&path)))?;
             Ok(try_lock(file))
@@ -417,13 +429,13 @@ fn new_file(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// The files in `directory` with such names that a living process holds locked, with what stands in them.
-pub fn held_by_others(directory: &Path, prefix: &str, suffix: &str) -> Vec<(PathBuf, Vec<u8>)> {
+/// The files in `directory` whose names end so that living processes hold locked, with what stands in them.
+pub fn held_by_others(directory: &Path, suffix: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     entries
         .filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.starts_with(prefix) && name.ends_with(suffix)
+            name.starts_with(PREFIX) && name.ends_with(suffix)
         })
         .filter(|path| File::open(path).is_ok_and(|file| Flock::lock(file, FlockArg::LockSharedNonblock).is_err()))
         .filter_map(|path| Some((path.clone(), world::read_file(&path).ok()?)))
