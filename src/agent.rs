@@ -1,6 +1,5 @@
 //! The process beside the command: prepares everything, keeps each role's credentials, ends with the command.
 
-use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::pin::pin;
 use std::rc::Rc;
@@ -15,7 +14,7 @@ use crate::deliveries::Deliveries;
 use crate::delivery::place;
 use crate::delivery_choice;
 use crate::error::{Error, Result};
-use crate::flow::Environment;
+use crate::first_word::{FirstWord, Listener};
 use crate::keeper::Keeper;
 use crate::log::{Severity, timestamp};
 use crate::process::{self, Followed, Parent};
@@ -24,7 +23,7 @@ use crate::route::{self, Route};
 use crate::schedule;
 use crate::status::Board;
 use crate::template::placeholder;
-use crate::world::World;
+use crate::world::{self, World};
 
 /// How long a write that is under way may outlast the command.
 const LAST_WRITE: Duration = Duration::from_millis(50);
@@ -58,7 +57,11 @@ pub fn alone(world: World, options: &Options, settings: Settings, listener: List
     let followed = options.value(&world, "follow-pid");
     let prepared =
         followed.map(|text| Followed::parse(&text, &world.working_directory)).transpose().and_then(|followed| {
-            log_file.as_deref().map_or(Ok(()), process::log_to)?;
+            if let Some(file) = log_file {
+                process::log_to(&file).map_err(|error| {
+                    Error::usage(format!("--log-file {} cannot be opened: {}", file.display(), world::plain(&error)))
+                })?;
+            }
             Ok((process::take_termination_signals()?, followed))
         });
     let (signals, followed) = match prepared {
@@ -92,13 +95,7 @@ fn serve(world: World, options: &Options, settings: Settings, listener: Listener
         .build();
     let Ok(runtime) = runtime else { return 125 };
     let started = world.monotonic();
-    let first_word = Rc::new(FirstWord {
-        alone: !matches!(&listener, Listener::Parent(parent) if parent.has_command()),
-        listener: RefCell::new(Some(listener)),
-        awaited: Cell::new(1),
-        lost: Cell::new(false),
-        failed: Cell::default(),
-    });
+    let first_word = Rc::new(FirstWord::of(listener));
     let agent = Agent {
         world: Rc::new(world),
         settings: Rc::new(settings),
@@ -117,7 +114,7 @@ fn serve(world: World, options: &Options, settings: Settings, listener: Listener
     // A file that is being written is written to its end, unless the disk hangs.
     runtime.shutdown_timeout(LAST_WRITE);
     place::abandon();
-    first_word.failed.get().unwrap_or(0)
+    first_word.failed().unwrap_or(0)
 }
 
 struct Agent {
@@ -126,27 +123,6 @@ struct Agent {
     board: Rc<Board>,
     word: Rc<FirstWord>,
     started: Instant,
-}
-
-/// Who waits for the first word.
-pub enum Listener {
-    /// The fedboot that started this one.
-    Parent(Parent),
-    /// Whoever reads standard output.
-    Stdout,
-}
-
-/// The one word that is said when the command may start, or why it may not.
-pub struct FirstWord {
-    listener: RefCell<Option<Listener>>,
-    /// There is no command, so the environment is printed.
-    alone: bool,
-    /// How many roles are still waited for.
-    awaited: Cell<usize>,
-    /// Nothing could be delivered, so the command's environment stays as it is.
-    lost: Cell<bool>,
-    /// The exit code, where the command does not start.
-    failed: Cell<Option<u8>>,
 }
 
 impl Agent {
@@ -173,7 +149,7 @@ impl Agent {
             None => Vec::new(),
         };
         let reported = self.word.is_said();
-        self.word.awaited.set(config.roles.iter().filter(|role| role.required).count());
+        self.word.wait_for(config.roles.iter().filter(|role| role.required).count());
         let mut keepers = JoinSet::new();
         let all = std::iter::once(deliveries.clone()).chain(further.into_iter().map(Rc::new));
         for (number, (role, own)) in config.roles.iter().zip(all).enumerate() {
@@ -197,7 +173,7 @@ impl Agent {
             keepers.spawn_local(keeper.keep(route, deadline));
         }
         while keepers.join_next().await.is_some() {
-            if self.word.failed.get().is_some() {
+            if self.word.failed().is_some() {
                 return Ok(());
             }
         }
@@ -247,79 +223,6 @@ impl Agent {
                 state.last_error = error.to_string();
             };
             self.board.change(0, &self.world, deliveries.credentials_file(), change).await;
-        }
-    }
-}
-
-impl Listener {
-    fn tell(self, report: Report, world: &World, settings: &Settings) {
-        match (self, report) {
-            (Self::Parent(mut parent), report) => parent.report(&report.encode()),
-            (Self::Stdout, Report::Ready(mut environment)) => {
-                // Standard output is a container's log here. The token is in its file.
-                environment.set.retain(|(name, _)| name != "AWS_CONTAINER_AUTHORIZATION_TOKEN");
-                process::write_stdout(&environment.exports());
-            }
-            (Self::Stdout, Report::Failed(error)) => {
-                settings.log.error(world.now(), Severity::Error.max(settings.log.least), &error, &[]);
-            }
-        }
-    }
-}
-
-impl FirstWord {
-    fn is_said(&self) -> bool {
-        self.listener.borrow().is_none()
-    }
-
-    fn say(&self, report: Report, world: &World, settings: &Settings) {
-        if let Some(listener) = self.listener.take() {
-            listener.tell(report, world, settings);
-        }
-    }
-
-    /// One of the roles that are waited for has its credentials, or the command starts without them.
-    pub fn one_is_ready(&self, first: &Deliveries, world: &World, settings: &Settings) {
-        self.awaited.set(self.awaited.get().saturating_sub(1));
-        if self.awaited.get() > 0 {
-            return;
-        }
-        let mut environment = if self.lost.get() { Environment::default() } else { first.environment() };
-        if self.alone {
-            environment.set("FEDBOOT_AGENT_PID", process::own_pid().to_string());
-        }
-        self.say(Report::Ready(environment), world, settings);
-    }
-
-    /// The command starts without a role's credentials, but finds what comes later in its `deliveries`.
-    pub async fn go_on_without(
-        &self,
-        error: Error,
-        world: &World,
-        settings: &Settings,
-        first: &Deliveries,
-        deliveries: &Deliveries,
-    ) {
-        if deliveries.deliver(None).await.is_err() {
-            self.lost.set(true);
-        }
-        let more = [("consequence", "the command starts without credentials".to_owned())];
-        settings.log.error(world.now(), Severity::Error, &error, &more);
-        self.one_is_ready(first, world, settings);
-    }
-
-    /// There is nothing to wait for: the command does not start, or it starts as if there were no fedboot.
-    pub fn give_up(&self, error: Error, world: &World, settings: &Settings) {
-        match settings.on_failure {
-            OnFailure::Exit => {
-                self.failed.set(Some(error.exit_code_of_subcommand()));
-                self.say(Report::Failed(Box::new(error)), world, settings);
-            }
-            OnFailure::Run => {
-                let more = [("consequence", "the command starts without credentials".to_owned())];
-                settings.log.error(world.now(), Severity::Error, &error, &more);
-                self.say(Report::Ready(Environment::default()), world, settings);
-            }
         }
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use crate::agent::Listener;
 use crate::cli::{self, Options, Typed};
 use crate::config::{self, Settings};
 use crate::error::{Error, Kind, Result};
+use crate::first_word::Listener;
 use crate::flow::Environment;
 use crate::log::{Format, Log, Severity};
 use crate::report::{self, Report};

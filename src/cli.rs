@@ -285,6 +285,15 @@ fn text(name: &str, value: OsString) -> Result<String> {
     value.into_string().map_err(|_| Error::usage(format!("the value of --{name} is not UTF-8")))
 }
 
+/// An option that cannot have this value.
+pub fn invalid(name: &str, value: &str) -> Error {
+    let error = Error::usage(format!("--{name} cannot be {value:?}"));
+    match OPTIONS.iter().find(|option| option.name == name) {
+        Some(Opt { value, help, .. }) => error.advice(format!("write --{name} {value}: {help}")),
+        None => error,
+    }
+}
+
 /// `FEDBOOT_ROLE_ARN` for `role-arn`.
 pub fn variable_name(option: &str) -> String {
     format!("FEDBOOT_{}", option.to_uppercase().replace('-', "_"))

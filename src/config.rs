@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{OF_A_SECOND_ROLE, OPTIONS, Opt, Options};
+use crate::cli::{OF_A_SECOND_ROLE, OPTIONS, Options, invalid};
 use crate::delivery_choice::{DeliveryChoice, delivery};
 use crate::error::{Error, Result};
 use crate::exchange::assume_role::Terms;
@@ -319,15 +319,6 @@ fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
 pub fn region(options: &Options, world: &World) -> String {
     let named = options.text(world, "region").ok().flatten().filter(|region| sts_hosts::check_region(region).is_ok());
     named.unwrap_or_else(|| sts_hosts::default_region("").into())
-}
-
-/// The value of an option that takes only certain words.
-pub fn invalid(name: &str, value: &str) -> Error {
-    let error = Error::usage(format!("--{name} cannot be {value:?}"));
-    match OPTIONS.iter().find(|option| option.name == name) {
-        Some(Opt { value, help, .. }) => error.advice(format!("write --{name} {value}: {help}")),
-        None => error,
-    }
 }
 
 fn duration(options: &Options, world: &World, name: &str) -> Result<Option<Duration>> {

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::Options;
-use crate::config::invalid;
+use crate::cli::{Options, invalid};
 use crate::error::{Error, Result};
 use crate::world::World;
 

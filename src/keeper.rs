@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::agent::FirstWord;
 use crate::config::{OnFailure, Settings};
 use crate::deliveries::Deliveries;
 use crate::error::{Error, Result};
+use crate::first_word::FirstWord;
 use crate::flow::{Credentials, Trouble};
 use crate::log::{Severity, timestamp};
 use crate::retry;

@@ -16,8 +16,8 @@
 //!
 //! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv, [`config`] says what it means with
 //!   the environment, [`roles`] and [`delivery_choice`] are parts of that, [`template`] is for values with placeholders.
-//! - [`agent`]: the process; [`keeper`]: the loop, one for each role; [`schedule`] and [`retry`] say when, [`report`] is
-//!   the agent's word to its parent, [`status`] to everybody.
+//! - [`agent`]: the process; [`keeper`]: the loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is
+//!   said to whoever waits, to a parent as a [`report`]; [`status`] is for everybody.
 //! - [`flow`]: what flows through the stages, and the trait of each; [`route`] and [`deliveries`] put them together.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
 //! - [`credential_process`]: the same for a client that asks by itself, from a cache.
@@ -33,6 +33,7 @@ pub mod delivery;
 pub mod delivery_choice;
 pub mod error;
 pub mod exchange;
+pub mod first_word;
 pub mod flow;
 pub mod http;
 pub mod identity;

@@ -386,11 +386,8 @@ fn release_stderr() {
 ///
 /// # Errors
 /// Why it cannot be opened.
-pub fn log_to(file: &Path) -> Result<()> {
-    let open = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file);
-    let opened = open.map_err(|error| {
-        Error::usage(format!("--log-file {} cannot be opened: {}", file.display(), crate::world::plain(&error)))
-    })?;
+pub fn log_to(file: &Path) -> io::Result<()> {
+    let opened = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
     // SAFETY: the number 2 is the log's own.
     unsafe { libc::dup2(opened.as_raw_fd(), 2) };
     Ok(())

@@ -79,7 +79,14 @@ impl AssumeRole {
             .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, value.as_str())))
             .collect();
         let connection = self.sts.connect(http).await;
-        let caller = Caller::Role { arn: caller, terms: &self.terms };
+        let mut actions = String::from("sts:AssumeRole");
+        if self.terms.source_identity.is_some() {
+            actions += ", sts:SetSourceIdentity";
+        }
+        if !self.terms.tags.is_empty() {
+            actions += ", sts:TagSession";
+        }
+        let caller = Caller::Role { arn: caller, external_id: self.terms.external_id.as_deref(), actions: &actions };
         self.sts.post(http, connection, &headers, body, session, &caller, &keys.session_token).await
     }
 

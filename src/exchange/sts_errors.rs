@@ -1,6 +1,5 @@
 //! What AWS STS's error codes mean for the next try, and for the user.
 
-use super::assume_role::Terms;
 use crate::error::Kind;
 use crate::flow::Claims;
 
@@ -22,8 +21,10 @@ pub enum Caller<'a> {
     Role {
         /// Its ARN.
         arn: &'a str,
-        /// What it offered.
-        terms: &'a Terms,
+        /// The external id that it offered.
+        external_id: Option<&'a str>,
+        /// What it must be allowed to do.
+        actions: &'a str,
     },
 }
 
@@ -31,25 +32,17 @@ pub enum Caller<'a> {
 pub fn advice(status: u16, code: &str, role_arn: &str, caller: &Caller<'_>) -> String {
     match caller {
         Caller::Google(claims) => refused_token(code, role_arn, claims),
-        Caller::Role { arn, terms } => refused_role(code, role_arn, arn, terms),
+        Caller::Role { arn, external_id, actions } => refused_role(code, role_arn, arn, *external_id, actions),
     }
     .unwrap_or_else(|| any_advice(status, code))
 }
 
-fn refused_role(code: &str, role_arn: &str, caller: &str, terms: &Terms) -> Option<String> {
-    let mut actions = vec!["sts:AssumeRole"];
-    if terms.source_identity.is_some() {
-        actions.push("sts:SetSourceIdentity");
-    }
-    if !terms.tags.is_empty() {
-        actions.push("sts:TagSession");
-    }
-    let actions = actions.join(", ");
+fn refused_role(code: &str, role_arn: &str, caller: &str, external_id: Option<&str>, actions: &str) -> Option<String> {
     match code {
         "AccessDenied" => Some(format!(
             "{role_arn} must exist, its trust policy must allow {actions} to {{\"AWS\":\"{caller}\"}}{}, and a policy of \
              {caller} must allow {actions} on {role_arn}",
-            match &terms.external_id {
+            match external_id {
                 Some(id) => format!(" on the condition {{\"StringEquals\":{{\"sts:ExternalId\":{}}}}}", quoted(id)),
                 None => " (with --external-id, if it asks for one)".into(),
             }

@@ -1,0 +1,129 @@
+//! The agent's first word, to whoever waits for it: the command may start, or why it may not.
+
+use std::cell::{Cell, RefCell};
+
+use crate::config::{OnFailure, Settings};
+use crate::deliveries::Deliveries;
+use crate::error::Error;
+use crate::flow::Environment;
+use crate::log::Severity;
+use crate::process::{self, Parent};
+use crate::report::Report;
+use crate::world::World;
+
+/// Who waits for the first word.
+pub enum Listener {
+    /// The fedboot that started this one.
+    Parent(Parent),
+    /// Whoever reads standard output.
+    Stdout,
+}
+
+/// The one word that is said when the command may start, or why it may not.
+pub struct FirstWord {
+    listener: RefCell<Option<Listener>>,
+    /// There is no command, so the environment is printed.
+    alone: bool,
+    /// How many roles are still waited for.
+    awaited: Cell<usize>,
+    /// Nothing could be delivered, so the command's environment stays as it is.
+    lost: Cell<bool>,
+    /// The exit code, where the command does not start.
+    failed: Cell<Option<u8>>,
+}
+
+impl Listener {
+    /// Tells it.
+    pub fn tell(self, report: Report, world: &World, settings: &Settings) {
+        match (self, report) {
+            (Self::Parent(mut parent), report) => parent.report(&report.encode()),
+            (Self::Stdout, Report::Ready(mut environment)) => {
+                // Standard output is a container's log here. The token is in its file.
+                environment.set.retain(|(name, _)| name != "AWS_CONTAINER_AUTHORIZATION_TOKEN");
+                process::write_stdout(&environment.exports());
+            }
+            (Self::Stdout, Report::Failed(error)) => {
+                settings.log.error(world.now(), Severity::Error.max(settings.log.least), &error, &[]);
+            }
+        }
+    }
+}
+
+impl FirstWord {
+    /// Nothing is said yet, and one role is waited for.
+    pub fn of(listener: Listener) -> Self {
+        Self {
+            alone: !matches!(&listener, Listener::Parent(parent) if parent.has_command()),
+            listener: RefCell::new(Some(listener)),
+            awaited: Cell::new(1),
+            lost: Cell::new(false),
+            failed: Cell::default(),
+        }
+    }
+
+    /// From now on this many roles are waited for.
+    pub fn wait_for(&self, roles: usize) {
+        self.awaited.set(roles);
+    }
+
+    /// The exit code, where the command does not start.
+    pub fn failed(&self) -> Option<u8> {
+        self.failed.get()
+    }
+
+    /// Whether it is said.
+    pub fn is_said(&self) -> bool {
+        self.listener.borrow().is_none()
+    }
+
+    fn say(&self, report: Report, world: &World, settings: &Settings) {
+        if let Some(listener) = self.listener.take() {
+            listener.tell(report, world, settings);
+        }
+    }
+
+    /// One of the roles that are waited for has its credentials, or the command starts without them.
+    pub fn one_is_ready(&self, first: &Deliveries, world: &World, settings: &Settings) {
+        self.awaited.set(self.awaited.get().saturating_sub(1));
+        if self.awaited.get() > 0 {
+            return;
+        }
+        let mut environment = if self.lost.get() { Environment::default() } else { first.environment() };
+        if self.alone {
+            environment.set("FEDBOOT_AGENT_PID", process::own_pid().to_string());
+        }
+        self.say(Report::Ready(environment), world, settings);
+    }
+
+    /// The command starts without a role's credentials, but finds what comes later in its `deliveries`.
+    pub async fn go_on_without(
+        &self,
+        error: Error,
+        world: &World,
+        settings: &Settings,
+        first: &Deliveries,
+        deliveries: &Deliveries,
+    ) {
+        if deliveries.deliver(None).await.is_err() {
+            self.lost.set(true);
+        }
+        let more = [("consequence", "the command starts without credentials".to_owned())];
+        settings.log.error(world.now(), Severity::Error, &error, &more);
+        self.one_is_ready(first, world, settings);
+    }
+
+    /// There is nothing to wait for: the command does not start, or it starts as if there were no fedboot.
+    pub fn give_up(&self, error: Error, world: &World, settings: &Settings) {
+        match settings.on_failure {
+            OnFailure::Exit => {
+                self.failed.set(Some(error.exit_code_of_subcommand()));
+                self.say(Report::Failed(Box::new(error)), world, settings);
+            }
+            OnFailure::Run => {
+                let more = [("consequence", "the command starts without credentials".to_owned())];
+                settings.log.error(world.now(), Severity::Error, &error, &more);
+                self.say(Report::Ready(Environment::default()), world, settings);
+            }
+        }
+    }
+}
