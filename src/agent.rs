@@ -188,7 +188,7 @@ impl Agent {
         let config = route::configure(options, &self.world, Some(deadline)).await?;
         let arn = config.roles[0].role_arn.literal();
         let (world, settings) = (&self.world, &self.settings);
-        let deliveries = Deliveries::open(&config.delivery, config.region(), arn, world, settings, &self.board)?;
+        let deliveries = Deliveries::open(&config.delivery, &config.region(), arn, world, settings, &self.board)?;
         process::leave_directory();
         Ok((config, Rc::new(deliveries)))
     }
@@ -204,7 +204,7 @@ impl Agent {
         }
         let choice = delivery_choice::delivery(options, &self.world)?;
         let region = config::region(options, &self.world);
-        let deliveries = Rc::new(Deliveries::open(&choice, region, None, &self.world, &self.settings, &self.board)?);
+        let deliveries = Rc::new(Deliveries::open(&choice, &region, None, &self.world, &self.settings, &self.board)?);
         self.word.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
         let mut failures = 0;
         loop {

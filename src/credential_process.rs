@@ -48,7 +48,7 @@ pub fn cache(config: &Config, role: &RoleChoice, place: impl FnOnce(&str) -> Res
         (Some(path), None) => path.clone(),
         _ => place(&format!("cache-{:016x}.json", hash.finish()))?,
     };
-    Ok(Cache::new(path, request))
+    Ok(Cache::new(path, request, config.delivery.mode))
 }
 
 /// What stands behind `credential_process` in the profile of `role`: a shell line, which some SDKs read by shell-like

@@ -35,13 +35,16 @@ const SHADOWS: &[&str] = &[
     "AWS_PROFILE",
 ];
 
+const REGION_VARIABLES: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
+
 /// All places that one role's credentials go to.
 pub struct Deliveries {
     places: Vec<Box<dyn Delivery>>,
     file: Option<CredentialsFile>,
     /// Beside which all other files stand.
     credentials_file: PathBuf,
-    region: Option<String>,
+    /// Variables with the region, where the command has none.
+    regions: Vec<(&'static str, String)>,
     patience: Duration,
 }
 
@@ -52,13 +55,14 @@ impl Deliveries {
     /// Why one of them cannot stand.
     pub fn open(
         choice: &DeliveryChoice,
-        region: String,
+        region: &str,
         role_arn: Option<String>,
         world: &Rc<World>,
         settings: &Settings,
         board: &Rc<Board>,
     ) -> Result<Self> {
         let log = settings.log;
+        board.set_mode(choice.mode);
         let patience = LOCK_PATIENCE.min(settings.timeout);
         let warn = {
             let world = world.clone();
@@ -95,14 +99,18 @@ impl Deliveries {
             path: chosen.file.clone(),
             mode: choice.mode,
             keys_section: choice.keys_section.clone(),
-            profiles: bare.map(|name| Profile { name: name.clone(), set: vec![("region", region.clone())] }).collect(),
+            profiles: bare
+                .map(|name| Profile { name: name.clone(), set: vec![("region", region.to_owned())] })
+                .collect(),
             profile: choice.profile.clone(),
             patience,
         };
         let file = Some(CredentialsFile::new(plan, warn));
-        let has_region = world.variable("AWS_REGION").is_some();
-        let region = (!has_region).then_some(region);
-        Ok(Self { places, file, credentials_file: chosen.file, region, patience })
+        // Without a profile that says it, botocore knows no region but by the older variable.
+        let variables = if choice.profile.is_none() { REGION_VARIABLES } else { &REGION_VARIABLES[..1] };
+        let missing = variables.iter().filter(|name| world.variable(name).is_none());
+        let regions = missing.map(|name| (*name, region.to_owned())).collect();
+        Ok(Self { places, file, credentials_file: chosen.file, regions, patience })
     }
 
     /// Adds what needs to know the roles: caches, and the profiles that are answered from them. Returns the places of
@@ -133,7 +141,7 @@ impl Deliveries {
                 places: vec![add(role, role.profile.as_deref().unwrap_or_default())?],
                 file: None,
                 credentials_file: self.credentials_file.clone(),
-                region: None,
+                regions: Vec::new(),
                 patience: self.patience,
             });
         }
@@ -184,8 +192,8 @@ impl Deliveries {
         for name in SHADOWS {
             environment.unset(name);
         }
-        if let Some(region) = &self.region {
-            environment.set("AWS_REGION", region);
+        for (name, region) in &self.regions {
+            environment.set(name, region);
         }
         for place in self.all() {
             environment.merge(place.environment());

@@ -19,6 +19,8 @@ use crate::world::World;
 
 /// How much of the boot's time is kept, half of it for the wait and half for the try, at its end.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a try may take at least.
+const SHORTEST_TRY: Duration = Duration::from_secs(1);
 /// How often it is looked whether others have removed what was delivered; the wall clock is read then anyway.
 const CHECK: Duration = Duration::from_secs(60);
 
@@ -66,7 +68,8 @@ impl Keeper {
         let mut boot = self.word.is_some().then_some(deadline);
         let mut last: Option<Error> = None;
         loop {
-            let wait = match (self.issue_and_deliver(&route, boot).await, boot) {
+            let deadline = boot.or_else(|| self.patience().map(|patience| self.world.monotonic() + patience));
+            let wait = match (self.issue_and_deliver(&route, deadline).await, boot) {
                 (Ok(issued), _) => {
                     boot = None;
                     let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
@@ -124,6 +127,12 @@ impl Keeper {
                 Err(error)
             }
         }
+    }
+
+    /// How long one try may take while clients have something: a service that hangs must leave time for others.
+    fn patience(&self) -> Option<Duration> {
+        let left = self.current.as_ref()?.credentials.expiration.duration_since(self.world.now()).ok()?;
+        Some((left / 4).max(SHORTEST_TRY))
     }
 
     /// Waits for `duration`, and meanwhile puts back what others have removed.

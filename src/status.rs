@@ -1,7 +1,7 @@
 //! How things stand with each role: kept by the agent, in a file beside the credentials file and at `GET /status` of the
 //! endpoint, and read by `fedboot status`. There is no secret in it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -52,6 +52,7 @@ pub struct Board {
     states: RefCell<Vec<State>>,
     file: RefCell<Option<(PathBuf, Arc<Mutex<place::Held>>)>>,
     writer: place::Writer,
+    mode: Cell<Option<u32>>,
 }
 
 impl Drop for Board {
@@ -63,6 +64,11 @@ impl Drop for Board {
 }
 
 impl Board {
+    /// The permissions of the file, 0600 otherwise.
+    pub fn set_mode(&self, mode: u32) {
+        self.mode.set(Some(mode));
+    }
+
     /// Says whose state number `role` is; the next one is added.
     pub fn name(&self, role: usize, profile: Option<String>, role_arn: String) {
         let mut states = self.states.borrow_mut();
@@ -82,9 +88,10 @@ impl Board {
         let text = self.json(world.now());
         let file = self.file.borrow().clone().filter(|(path, _)| path.exists());
         let Some((_, file)) = file else {
+            let mode = self.mode.get().unwrap_or(0o600);
             // Where there is no place for it there is still the endpoint.
-            let made = place::create_held(credentials_file, place::STATUS_SUFFIX, 0o600, text.as_bytes(), world);
-            self.file.replace(made.ok().map(|(path, held)| (path, Arc::new(Mutex::new(held)))));
+            let created = place::create_held(credentials_file, place::STATUS_SUFFIX, mode, text.as_bytes(), world);
+            self.file.replace(created.ok().map(|(path, held)| (path, Arc::new(Mutex::new(held)))));
             return;
         };
         let _ = self

@@ -21,6 +21,7 @@ use crate::world;
 pub struct Cache {
     path: PathBuf,
     request: String,
+    mode: u32,
 }
 
 /// What stands in it.
@@ -33,9 +34,10 @@ pub struct Record {
 }
 
 impl Cache {
-    /// The cache at `path`, an absolute one, for `request`: any text that no other request has.
-    pub fn new(path: PathBuf, request: String) -> Self {
-        Self { path, request }
+    /// The cache at `path`, an absolute one, for `request`: any text that no other request has. It is written with the
+    /// permissions `mode`.
+    pub fn new(path: PathBuf, request: String, mode: u32) -> Self {
+        Self { path, request, mode }
     }
 
     /// Where it is.
@@ -97,7 +99,7 @@ impl Cache {
             json["Error"] = trouble.error.as_str().into();
         }
         let text = json.to_string();
-        place::update(&self.path, 0o600, patience, &|_| Ok(text.clone().into())).map(drop).map_err(|error| Error {
+        place::update(&self.path, self.mode, patience, &|_| Ok(text.clone().into())).map(drop).map_err(|error| Error {
             step: "write the cache".into(),
             advice: "name another --cache-file, or mend what keeps this one from being written".into(),
             ..error

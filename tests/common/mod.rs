@@ -12,7 +12,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -152,6 +152,13 @@ impl Stage {
     }
 }
 
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
 impl Outcome {
     pub fn code(&self) -> Option<i32> {
         self.status.code()
@@ -196,7 +203,14 @@ pub struct Event(BTreeMap<String, String>);
 
 impl Event {
     fn parse(line: &str) -> Option<Self> {
-        serde_json::from_str(line).ok().map(Self)
+        serde_json::from_str(line).ok().map(Self).or_else(|| Self::parse_text(line))
+    }
+
+    /// `fedboot: TIME SEVERITY MESSAGE`, without the fields, which have no end that could be told from a message.
+    fn parse_text(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("fedboot: ")?.splitn(3, ' ');
+        let fields = ["time", "severity", "message"].map(|name| Some((name.to_owned(), words.next()?.to_owned())));
+        fields.into_iter().collect::<Option<_>>().map(Self)
     }
 
     pub fn field(&self, name: &str) -> &str {

@@ -1,0 +1,233 @@
+//! Trouble that comes while the command runs: nobody is ever without live credentials, or sees half of something.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use fedboot_sandbox::{Fault, Sandbox, Service};
+
+use crate::common::launch::{Held, kill};
+use crate::common::{Stage, eventually, write};
+use crate::{ASSUME_ROLE, arn, asked, aws, hold, in_section, live, mode, names_in, newest, newest_key, once};
+use crate::{process_line, run_line, short_lived, wait_for, with_roles};
+
+/// The key in the file, if it is live.
+fn filed(stage: &Stage) -> Option<String> {
+    let text = fs::read_to_string(stage.credentials_file()).ok()?;
+    let key = |name: &str| in_section(&text, "default", name);
+    let (id, secret, token) = (key("aws_access_key_id")?, key("aws_secret_access_key")?, key("aws_session_token")?);
+    stage.sandbox.is_valid(id, secret, token).then(|| id.into())
+}
+
+/// Until `over`, each of the commands and the file have live credentials, and so has the line of a profile.
+#[track_caller]
+fn live_until(stage: &Stage, held: &[&Held], line: Option<&str>, over: impl Fn() -> bool) {
+    while !over() {
+        let found = held.iter().map(|held| live(stage, held)).chain([filed(stage)]);
+        assert!(found.into_iter().all(|key| key.is_some()), "none after {} sessions", stage.sandbox.issued().len());
+        if let Some(line) = line {
+            run_line(line, &vec![]).assert_succeeded();
+        }
+        // Each round costs ports.
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn two_agents_with_one_file() {
+    let stage = short_lived(8, Sandbox::builder());
+    let issued = || stage.sandbox.issued().len();
+    let (one, two) = (hold(&stage, ""), hold(&stage, ""));
+    live_until(&stage, &[&one, &two], None, || issued() >= 6);
+    one.release(&stage).assert_succeeded();
+    let before = issued();
+    live_until(&stage, &[&two], None, || issued() >= before + 2);
+    let text = stage.credentials_text();
+    assert_eq!((text.matches("[default]").count(), text.matches("[fedboot]").count()), (1, 1), "{text}");
+    two.release(&stage).assert_succeeded();
+    // With one cache as well.
+    let (one, two) = (hold(&stage, "--delivery process,file"), hold(&stage, "--delivery process,file"));
+    let (line, before) = (process_line(&stage, "fedboot"), issued());
+    live_until(&stage, &[], Some(&line), || issued() >= before + 3);
+    one.release(&stage).assert_succeeded();
+    let before = issued();
+    live_until(&stage, &[], Some(&line), || issued() >= before + 2);
+    two.release(&stage).assert_succeeded();
+}
+
+/// `get` believes no half of an answer.
+#[test]
+fn the_agent_is_killed_while_clients_fetch() {
+    let stage = Stage::new();
+    let held = hold(&stage, "");
+    let (answers, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                while refusals.load(Ordering::Relaxed) < 500 {
+                    let count = if live(&stage, &held).is_some() { &answers } else { &refusals };
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        eventually("all are at it", || answers.load(Ordering::Relaxed) > 500);
+        assert_eq!(refusals.load(Ordering::Relaxed), 0);
+        kill(held.agent(), libc::SIGKILL);
+    });
+    // What it leaves behind is no danger to the next one.
+    let next = hold(&stage, "");
+    assert!(live(&stage, &next).is_some() && filed(&stage).is_some());
+    next.release(&stage).assert_succeeded();
+    held.release(&stage).assert_succeeded();
+    assert_eq!(names_in(aws(&stage)), ["credentials"]);
+}
+
+/// What others do to the files; what they must mend themselves is mended after a while.
+const DAMAGES: [&str; 9] = [
+    "removed",
+    "emptied",
+    "replaced",
+    "read-only",
+    "its directory removed",
+    "a link elsewhere",
+    "a directory in its place",
+    "nonsense",
+    "a file in its directory's place",
+];
+
+fn damage(stage: &Stage, name: &str) {
+    let file = stage.credentials_file();
+    let done = match name {
+        "removed" => fs::remove_file(file),
+        "emptied" => fs::write(file, ""),
+        "replaced" => fs::write(file, "# theirs\n[other]\nregion = x\n"),
+        "read-only" => fs::set_permissions(file, fs::Permissions::from_mode(0o400)),
+        "its directory removed" => fs::remove_dir_all(aws(stage)),
+        "a link elsewhere" => {
+            let target = stage.home().join("elsewhere");
+            fs::rename(&file, &target).and_then(|()| symlink(target, file))
+        }
+        "a directory in its place" => fs::remove_file(&file).and_then(|()| fs::create_dir(file)),
+        "nonsense" => fs::write(file, "[default\nx"),
+        _ => fs::remove_dir_all(aws(stage)).and_then(|()| fs::write(aws(stage), "")),
+    };
+    done.expect(name);
+}
+
+fn mend(stage: &Stage, name: &str) {
+    let file = stage.credentials_file();
+    match name {
+        "a link elsewhere" => assert!(fs::symlink_metadata(file).expect("a link").is_symlink()),
+        "a directory in its place" => fs::remove_dir(file).expect("still theirs"),
+        "nonsense" => {
+            assert_eq!(stage.credentials_text(), "[default\nx");
+            write(&file, "");
+        }
+        "a file in its directory's place" => fs::remove_file(aws(stage)).expect("still theirs"),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_was_delivered_is_put_back() {
+    let check = |name: &str| {
+        let stage = short_lived(8, Sandbox::builder());
+        let held = hold(&stage, "");
+        let token_file = PathBuf::from(held.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"));
+        let token = fs::read(&token_file).expect("a token");
+        damage(&stage, name);
+        wait_for(&stage, asked(&stage, ASSUME_ROLE) + 1, ASSUME_ROLE);
+        mend(&stage, name);
+        eventually(name, || {
+            assert!(live(&stage, &held).is_some(), "{name}: no live credentials");
+            filed(&stage) == Some(newest_key(&stage)) && fs::read(&token_file).is_ok_and(|now| now == token)
+        });
+        let text = stage.credentials_text();
+        assert!(text.contains("[fedboot]\nregion = us-east-1"), "{name}: {text}");
+        assert!(name != "replaced" || text.starts_with("# theirs\n[other]\nregion = x\n"), "{name}: {text}");
+        assert_eq!(mode(stage.credentials_file()), 0o600, "{name}");
+        eventually(name, || stage.run(["status"]).code() == Some(0));
+        held.release(&stage).assert_succeeded();
+        assert_eq!(names_in(aws(&stage)), ["credentials"], "{name}");
+    };
+    thread::scope(|scope| DAMAGES.iter().for_each(|name| drop(scope.spawn(|| check(name)))));
+}
+
+#[test]
+#[ignore = "waits for the check that comes once a minute"]
+fn what_was_delivered_is_put_back_before_a_refresh() {
+    let stage = Stage::new();
+    let held = hold(&stage, "");
+    fs::remove_dir_all(aws(&stage)).expect("gone");
+    let start = SystemTime::now();
+    while filed(&stage).is_none() {
+        assert!(start.elapsed().expect("later") < Duration::from_secs(90), "it is not put back");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(asked(&stage, ASSUME_ROLE), 1);
+    let outcome = held.release(&stage);
+    assert!(outcome.events().iter().any(|event| event.message().contains("it is put back")), "{}", outcome.stderr);
+}
+
+/// At half of whatever lifetime it is, give or take a tenth.
+#[test]
+fn long_and_short_sessions() {
+    let stage = Stage::new();
+    for (duration, seconds) in [("15m", 900), ("1h", 3600), ("12h", 43_200)] {
+        for delivery in ["file,endpoint", "process", "file"] {
+            let outcome = once(&stage, &format!("--duration {duration} --delivery {delivery}"));
+            assert_eq!((newest(&stage).duration_seconds, outcome.stderr.lines().count()), (seconds, 1));
+            let event = &outcome.events()[0];
+            let time = |name: &str| humantime::parse_rfc3339(event.field(name)).expect("a time");
+            let wait = time("next_refresh").duration_since(time("time")).expect("later").as_secs();
+            assert!((seconds * 45 / 100 - 2..=seconds * 55 / 100 + 2).contains(&wait), "{duration}: {wait} s");
+        }
+    }
+}
+
+/// A command with the endpoint, the file, and a further role's line.
+fn with_all_deliveries(lifetime: u64) -> (Stage, Held, String) {
+    let stage = short_lived(lifetime, with_roles(&["fedboot-demo", "other"]));
+    let roles = format!("--role-arn {} --role-arn other={} --require other", arn("fedboot-demo"), arn("other"));
+    let held = hold(&stage, &roles);
+    let line = process_line(&stage, "other");
+    (stage, held, line)
+}
+
+#[test]
+fn every_second_refresh_fails() {
+    let (stage, held, line) = with_all_deliveries(8);
+    stage.sandbox.fault(Service::Sts, Fault::status(503, "").every(2).on(ASSUME_ROLE));
+    live_until(&stage, &[&held], Some(&line), || stage.sandbox.issued().len() >= 10);
+    let failed = stage.sandbox.requests_to(Service::Sts).iter().filter(|request| request.status == Some(503)).count();
+    assert!(failed >= 3, "{failed}");
+    held.release(&stage).assert_succeeded();
+}
+
+/// From just before they are due until just before they end.
+#[test]
+fn sts_is_down_for_two_fifths_of_a_lifetime() {
+    let check = |fault: Fault| {
+        let lifetime = Duration::from_secs(20);
+        let (stage, held, line) = with_all_deliveries(20);
+        let begin = newest(&stage).issued_at + lifetime * 44 / 100;
+        let count = stage.sandbox.issued().len();
+        live_until(&stage, &[&held], None, || SystemTime::now() >= begin);
+        stage.sandbox.fault(Service::Sts, fault.always());
+        live_until(&stage, &[&held], Some(&line), || SystemTime::now() >= begin + lifetime * 2 / 5);
+        assert_eq!(stage.sandbox.issued().len(), count);
+        stage.sandbox.clear_faults();
+        live_until(&stage, &[&held], Some(&line), || stage.sandbox.issued().len() >= count + 4);
+        let outcome = held.release(&stage);
+        outcome.assert_succeeded();
+        assert!(outcome.events().iter().any(|event| !event.field("next_try").is_empty()), "{}", outcome.stderr);
+    };
+    thread::scope(|scope| {
+        for fault in [Fault::close(), Fault::status(503, "")] {
+            scope.spawn(|| check(fault));
+        }
+    });
+}
