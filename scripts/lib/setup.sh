@@ -232,3 +232,55 @@ target_directory() {
     cargo metadata --format-version 1 --no-deps --offline |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }
+
+# made NAME DIRECTORY FUNCTION [WORD…]: prints the place in the cache that `FUNCTION DIRECTORY TEMPORARY WORD…` filled from
+# that directory: another one whenever a file in there or a word is another.
+made() {
+    local name=$1 directory=$2 function=$3 identity place temporary
+    shift 3
+    identity=$({ printf '%s\n' "$@" && find "$directory" -type f -print0 | sort -z | xargs -0 cat; } | hash_of) || return 1
+    place=$FEDBOOT_CACHE/$name-$identity
+    if [[ ! -d $place ]]; then
+        temporary=$(temporary_in_cache) || return 1
+        note "making $name (up to two minutes, once a machine)"
+        if ! { "$function" "$directory" "$temporary" "$@" >&2 && keep "$temporary" "$place"; }; then
+            rm -rf "$temporary"
+            return 1
+        fi
+    fi
+    printf '%s\n' "$place"
+}
+
+# need_node_program DIRECTORY: prints the directory with that npm package and all that its package-lock.json names.
+need_node_program() {
+    made "node-${1##*/}" "$1" npm_install "$(node --version)"
+}
+
+npm_install() {
+    cp -r "$1/." "$2" && npm ci --prefix "$2" --ignore-scripts --no-audit --no-fund --loglevel=error
+}
+
+# need_java_program DIRECTORY PROGRAM [MAVEN_OPTION…]: prints the directory with the classes and the jars of PROGRAM: the
+# Java files in DIRECTORY and DIRECTORY/PROGRAM, with what DIRECTORY/PROGRAM/pom.xml names.
+need_java_program() {
+    made "java-$2" "$1" maven_and_javac "${@:2}"
+}
+
+maven_and_javac() {
+    local directory=$1 temporary=$2 program=$3
+    mvn --batch-mode --quiet --file "$directory/$program/pom.xml" "${@:4}" \
+        org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory="$temporary" &&
+        javac --release 11 -classpath "$temporary/*" -d "$temporary" "$directory"/*.java "$directory/$program"/*.java
+}
+
+# need_cargo_program DIRECTORY: prints the path of the program made of the Cargo package in there, called `client`.
+need_cargo_program() {
+    local place
+    place=$(made "cargo-${1##*/}" "$1" cargo_build "$(rustc --version)") || return 1
+    printf '%s\n' "$place/client"
+}
+
+cargo_build() {
+    build --manifest-path "$1/Cargo.toml" --target-dir "$2/target" &&
+        mv "$2/target/debug/client" "$2" && rm -rf "$2/target"
+}

@@ -1,0 +1,54 @@
+import java.time.Duration;
+import java.time.Instant;
+
+/** What all the Java clients of the conformance suite have in common: the rounds, and the lines on stdout. */
+final class Rounds {
+    interface Request {
+        void make() throws Exception;
+    }
+
+    static final String S3 = System.getenv("CONFORMANCE_S3");
+    static final String STS = System.getenv("CONFORMANCE_STS");
+    static final String BUCKET = System.getenv("CONFORMANCE_BUCKET");
+    static final String KEY = System.getenv("CONFORMANCE_KEY");
+
+    static void begin(String client, String version) {
+        // Java takes it from /etc/passwd, which in a container says the same as HOME; here HOME is new for each run.
+        System.setProperty("user.home", System.getenv("HOME"));
+        System.out.printf("{\"client\": %s, \"version\": %s}%n", quoted(client), quoted(version));
+    }
+
+    /** Makes each request once a round; `sts` is null where the library has no such client. */
+    static void run(Request s3, Request sts) throws InterruptedException {
+        long interval = nanoseconds("CONFORMANCE_INTERVAL");
+        long begin = System.nanoTime();
+        long end = begin + nanoseconds("CONFORMANCE_SECONDS");
+        for (long start = begin; start < end; start = System.nanoTime()) {
+            attempt("s3", s3);
+            if (sts != null) {
+                attempt("sts", sts);
+            }
+            Thread.sleep(Duration.ofNanos(Math.max(0, start + interval - System.nanoTime())).toMillis());
+        }
+    }
+
+    private static void attempt(String operation, Request request) {
+        double at = Instant.now().toEpochMilli() / 1000.0;
+        String error = "null";
+        try {
+            request.make();
+        } catch (Exception | LinkageError caught) {
+            error = quoted(caught.toString());
+        }
+        System.out.printf("{\"at\": %.3f, \"operation\": \"%s\", \"error\": %s}%n", at, operation, error);
+        System.out.flush();
+    }
+
+    private static long nanoseconds(String variable) {
+        return (long) (Double.parseDouble(System.getenv(variable)) * 1e9);
+    }
+
+    private static String quoted(String text) {
+        return '"' + text.replaceAll("[\\p{Cntrl}\"\\\\]+", " ") + '"';
+    }
+}

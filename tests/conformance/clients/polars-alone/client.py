@@ -1,0 +1,1 @@
+../polars/client.py
