@@ -547,7 +547,7 @@ fn held_connections_lock_nobody_out() {
     let stage = Stage::new();
     let held = stage.hold(&[]);
     let endpoint = Endpoint::of(&held);
-    let count = allow_descriptors(3000);
+    let count = allow_descriptors(5000);
     let mut streams = Vec::new();
     let mut slowest = Duration::ZERO;
     for index in 0..count {
