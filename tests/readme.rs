@@ -1,8 +1,9 @@
-//! The README's option table says what `--help` knows.
+//! The README's option table says what `--help` knows, and the examples are up to date with it.
 
+use std::ffi::OsString;
 use std::fs;
 
-use fedboot::cli::OPTIONS;
+use fedboot::cli::{OPTIONS, Options, parse_options};
 
 #[test]
 fn options_are_those_of_the_program() {
@@ -19,5 +20,18 @@ fn options_are_those_of_the_program() {
         assert_eq!(row[1], format!("{}`{mark}", name.trim_end()));
         let variables: Vec<_> = option.variables.iter().map(|variable| format!("`{variable}`")).collect();
         assert_eq!(row[2], variables.join(", "), "{name}");
+    }
+}
+
+#[test]
+fn the_examples_use_options_that_there_are() {
+    let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes.yaml")).expect("it");
+    let items = example.split(|c: char| c.is_whitespace() || "[],{}".contains(c));
+    let flags: Vec<OsString> = items.filter(|word| word.starts_with("--") && *word != "---").map(Into::into).collect();
+    assert!(flags.len() > 10, "{flags:?}");
+    for flag in flags {
+        // Each by itself, as several containers use the same.
+        let parsed = parse_options(std::slice::from_ref(&flag), false, &mut Options::default());
+        assert!(parsed.is_ok(), "{}: {}", flag.display(), parsed.expect_err("an error"));
     }
 }
