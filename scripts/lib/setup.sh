@@ -157,23 +157,18 @@ need_go_boot() {
 
 # need_go_program DIRECTORY: prints the path of the static program made of the Go module in there.
 need_go_program() {
-    local name=${1##*/} identity place temporary reason
-    identity=$(find "$1" -type f -print0 | sort -z | xargs -0 cat | hash_of) || return 1
-    place=$FEDBOOT_CACHE/go-$name-$identity
-    if [[ ! -x $place/$name ]]; then
-        if ! reason=$(have_go_for_beam); then
-            note "$reason"
-            return 1
-        fi
-        temporary=$(temporary_in_cache) || return 1
-        note "the Go program $name (up to two minutes, once a machine)"
-        if ! { CGO_ENABLED=0 go build -C "$1" -mod=readonly -ldflags="-s -w" -o "$temporary/$name" . >&2 &&
-            keep "$temporary" "$place"; }; then
-            rm -rf "$temporary"
-            return 1
-        fi
-    fi
+    local name=${1##*/} place
+    place=$(made "go-$name" "$1" go_build "$name") || return 1
     printf '%s\n' "$place/$name"
+}
+
+go_build() {
+    local reason
+    if ! reason=$(have_go_for_beam); then
+        note "$reason"
+        return 1
+    fi
+    CGO_ENABLED=0 go build -C "$1" -mod=readonly -ldflags="-s -w" -o "$2/$3" .
 }
 
 hash_of() {

@@ -22,6 +22,11 @@ use tempfile::TempDir;
 /// Longer than anything here takes on a loaded machine; a test that reaches it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where nobody listens.
+pub const NOBODY: &str = "127.0.0.1:1";
+/// The action that the exchange is.
+pub const ASSUME_ROLE: &str = "AssumeRoleWithWebIdentity";
+
 /// The binary to try.
 pub fn binary() -> PathBuf {
     std::env::var_os("FEDBOOT_BIN").map_or_else(|| env!("CARGO_BIN_EXE_fedboot").into(), PathBuf::from)
@@ -224,6 +229,11 @@ impl Event {
     pub fn message(&self) -> &str {
         self.field("message")
     }
+}
+
+/// How many requests with this action arrived.
+pub fn asked(stage: &Stage, action: &str) -> usize {
+    stage.sandbox.requests().iter().filter(|request| request.action == action).count()
 }
 
 /// Tries until it holds; a test that waits for something that happens by itself waits here.

@@ -25,13 +25,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::launch::Held;
-use common::{Outcome, PATIENCE, Stage};
+use common::{ASSUME_ROLE, NOBODY, Outcome, PATIENCE, Stage, asked};
 use fedboot_sandbox::{Builder, Issued, Role, Sandbox};
 use serde_json::Value;
 
-const ASSUME_ROLE: &str = "AssumeRoleWithWebIdentity";
-/// Where nobody listens.
-const NOBODY: &str = "127.0.0.1:1";
 const URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 
@@ -50,11 +47,6 @@ fn with_roles(names: &[&str]) -> Builder {
 fn short_lived(seconds: u64, builder: Builder) -> Stage {
     let builder = builder.settings(|settings| settings.dialect.nanoseconds = true);
     Stage::with(builder.credential_lifetime(Duration::from_secs(seconds)))
-}
-
-/// How many requests with this action arrived.
-fn asked(stage: &Stage, action: &str) -> usize {
-    stage.sandbox.requests().iter().filter(|request| request.action == action).count()
 }
 
 /// Waits until so many requests with this action have been answered.

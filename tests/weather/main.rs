@@ -19,13 +19,10 @@ mod sts;
 use std::fs;
 use std::thread;
 
-use common::{Event, Outcome, Stage};
+use common::{ASSUME_ROLE, Event, NOBODY, Outcome, Stage, asked};
 
 /// What a user's own credentials file held before.
 const OTHERS: &str = "# mine\n[other]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = other\n";
-/// Where nobody listens.
-const NOBODY: &str = "127.0.0.1:1";
-const ASSUME_ROLE: &str = "AssumeRoleWithWebIdentity";
 const IDENTITY: &str = "identity";
 
 /// fedboot with `options` fails with exit code 125 before its command starts, and its one error says each of `parts`.
@@ -78,9 +75,4 @@ fn variable<'a>(outcome: &'a Outcome, name: &str) -> Option<&'a str> {
 fn side_by_side<Row: Send>(rows: impl IntoIterator<Item = Row>, check: impl Fn(Row) + Sync) {
     let check = &check;
     thread::scope(|scope| rows.into_iter().for_each(|row| drop(scope.spawn(move || check(row)))));
-}
-
-/// How many requests with this action arrived.
-fn asked(stage: &Stage, action: &str) -> usize {
-    stage.sandbox.requests().iter().filter(|request| request.action == action).count()
 }
