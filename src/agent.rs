@@ -21,7 +21,7 @@ use crate::process::{self, Followed, Parent};
 use crate::report::Report;
 use crate::route::{self, Route};
 use crate::schedule;
-use crate::status::Board;
+use crate::status::{Board, State};
 use crate::template::placeholder;
 use crate::world::{self, World};
 
@@ -35,7 +35,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     else {
         return 125;
     };
-    let world = World::real();
+    let world = Rc::new(World::real());
     let mut options = Options::default();
     let settings =
         match cli::parse_options(flags, true, &mut options).and_then(|()| Settings::resolve(&options, &world)) {
@@ -52,7 +52,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
 }
 
 /// The agent of no command: until it is told to end, or a process that it was told to follow ends.
-pub fn alone(world: World, options: &Options, settings: Settings, listener: Listener) -> u8 {
+pub fn alone(world: Rc<World>, options: &Options, settings: Settings, listener: Listener) -> u8 {
     let log_file = options.value(&world, "log-file").map(|file| world.absolute(file));
     let followed = options.value(&world, "follow-pid");
     let prepared =
@@ -87,7 +87,13 @@ pub fn alone(world: World, options: &Options, settings: Settings, listener: List
     serve(world, options, settings, listener, end)
 }
 
-fn serve(world: World, options: &Options, settings: Settings, listener: Listener, end: impl Future<Output = ()>) -> u8 {
+fn serve(
+    world: Rc<World>,
+    options: &Options,
+    settings: Settings,
+    listener: Listener,
+    end: impl Future<Output = ()>,
+) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // The thread that wrote the file is not needed again for half an hour.
@@ -96,13 +102,7 @@ fn serve(world: World, options: &Options, settings: Settings, listener: Listener
     let Ok(runtime) = runtime else { return 125 };
     let started = world.monotonic();
     let first_word = Rc::new(FirstWord::of(listener));
-    let agent = Agent {
-        world: Rc::new(world),
-        settings: Rc::new(settings),
-        board: Rc::default(),
-        word: first_word.clone(),
-        started,
-    };
+    let agent = Agent { world, settings: Rc::new(settings), board: Rc::default(), word: first_word.clone(), started };
     let agent = pin!(agent);
     tokio::task::LocalSet::new().block_on(&runtime, async {
         tokio::select! {
@@ -218,7 +218,7 @@ impl Agent {
             };
             let more = [("next_try", timestamp(now + wait)), ("failures", failures.to_string())];
             self.settings.log.error(self.world.now(), Severity::Error, &error, &more);
-            let change = |state: &mut crate::status::State| {
+            let change = |state: &mut State| {
                 state.failures = failures;
                 state.last_error = error.to_string();
             };

@@ -2,6 +2,7 @@
 //! or one of the subcommands.
 
 use std::ffi::OsString;
+use std::rc::Rc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -30,7 +31,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     if arguments.first().is_some_and(|first| first == process::AGENT) {
         return agent::run(&arguments[1..]);
     }
-    let world = World::real();
+    let world = Rc::new(World::real());
     let mut options = Options::default();
     let (typed, outcome) = match cli::split(arguments) {
         Ok((typed, flags)) => {
@@ -71,7 +72,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
 }
 
 /// Returns what is to be printed, and the exit code; nothing where this process becomes the command.
-fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &World) -> Result<(String, u8)> {
+fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &Rc<World>) -> Result<(String, u8)> {
     match typed {
         Typed::Help => Ok((cli::help(), 0)),
         Typed::Version => Ok((concat!("fedboot ", env!("CARGO_PKG_VERSION"), "\n").into(), 0)),
@@ -94,7 +95,7 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &World) ->
                 }
                 process::ignore_broken_pipes();
                 process::keep_files_private();
-                return Ok((String::new(), agent::alone(World::real(), options, settings, Listener::Stdout)));
+                return Ok((String::new(), agent::alone(world.clone(), options, settings, Listener::Stdout)));
             }
             process::let_signals_end_pid_1();
             Ok((first_word(flags, &settings, false)?.exports(), 0))
@@ -103,7 +104,7 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &World) ->
             options.refuse(OF_THE_AGENT)?;
             process::ignore_broken_pipes();
             process::keep_files_private();
-            let answer = credential_process::answer(options, World::real())?;
+            let answer = credential_process::answer(options, world)?;
             process::write_stdout(answer.expose_secret());
             Ok((String::new(), 0))
         }

@@ -86,9 +86,8 @@ fn quoted(word: &str) -> Result<String> {
 ///
 /// # Errors
 /// Why there is none.
-pub fn answer(options: &Options, world: World) -> Result<SecretString> {
-    let settings = Settings::resolve(options, &world)?;
-    let world = Rc::new(world);
+pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
+    let settings = Settings::resolve(options, world)?;
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -96,16 +95,16 @@ pub fn answer(options: &Options, world: World) -> Result<SecretString> {
             .map_err(|error| Error::new(Kind::Fatal, "start", "", error.to_string()))
     };
     let deadline = world.monotonic() + settings.timeout;
-    let named = config::names_a_role(options, &world);
+    let named = config::names_a_role(options, world);
     let config = if named {
-        Config::resolve(options, &world, &std::collections::HashMap::new())?
+        Config::resolve(options, world, &std::collections::HashMap::new())?
     } else {
-        runtime()?.block_on(route::configure(options, &world, Some(deadline)))?
+        runtime()?.block_on(route::configure(options, world, Some(deadline)))?
     };
     let [role] = &config.roles[..] else {
         return Err(Error::usage("credential-process answers for one --role-arn"));
     };
-    let cache = cache(&config, role, |name| Ok(place::cache_directory(&world)?.join(name)))?;
+    let cache = cache(&config, role, |name| Ok(place::cache_directory(world)?.join(name)))?;
     let started = world.now();
     loop {
         let record = cache.read();
@@ -128,7 +127,7 @@ pub fn answer(options: &Options, world: World) -> Result<SecretString> {
             // While the last ones are good, a client does not wait for long.
             let give_up = if live(&record, now).is_some() { deadline.min(world.monotonic() + HURRY) } else { deadline };
             let issued = runtime()?.block_on(route.issue_by(give_up));
-            return refresh(&cache, record, issued, &world, &settings);
+            return refresh(&cache, record, issued, world, &settings);
         }
         // An agent is at it, or another process.
         if let Some(answer) = live(&record, now) {

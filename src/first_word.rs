@@ -33,7 +33,7 @@ pub struct FirstWord {
 }
 
 impl Listener {
-    /// Tells it.
+    /// Tells the listener, once.
     pub fn tell(self, report: Report, world: &World, settings: &Settings) {
         match (self, report) {
             (Self::Parent(mut parent), report) => parent.report(&report.encode()),
@@ -108,8 +108,7 @@ impl FirstWord {
         if deliveries.deliver(None).await.is_err() && std::ptr::eq(first, deliveries) {
             self.lost.set(true);
         }
-        let more = [("consequence", "the command starts without credentials".to_owned())];
-        settings.log.error(world.now(), Severity::Error, &error, &more);
+        starts_without(&error, world, settings);
         self.one_is_ready(first, world, settings);
     }
 
@@ -121,10 +120,14 @@ impl FirstWord {
                 self.say(Report::Failed(Box::new(error)), world, settings);
             }
             OnFailure::Run => {
-                let more = [("consequence", "the command starts without credentials".to_owned())];
-                settings.log.error(world.now(), Severity::Error, &error, &more);
+                starts_without(&error, world, settings);
                 self.say(Report::Ready(Environment::default()), world, settings);
             }
         }
     }
+}
+
+fn starts_without(error: &Error, world: &World, settings: &Settings) {
+    let more = [("consequence", "the command starts without credentials".to_owned())];
+    settings.log.error(world.now(), Severity::Error, error, &more);
 }

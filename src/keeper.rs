@@ -14,15 +14,13 @@ use crate::log::{Severity, timestamp};
 use crate::retry;
 use crate::route::Route;
 use crate::schedule;
-use crate::status::Board;
+use crate::status::{Board, State};
 use crate::world::World;
 
 /// How much of the boot's time is kept, half of it for the wait and half for the try, at its end.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a try may take at least.
 const SHORTEST_TRY: Duration = Duration::from_secs(1);
-/// How often it is looked whether others have removed what was delivered; the wall clock is read then anyway.
-const CHECK: Duration = Duration::from_secs(60);
 
 /// Keeps one role's credentials fresh.
 pub struct Keeper {
@@ -110,7 +108,7 @@ impl Keeper {
                     self.complain(&error).await
                 }
             };
-            self.wait(wait).await;
+            self.world.wait_and(wait, async || self.put_back().await).await;
         }
     }
 
@@ -135,25 +133,16 @@ impl Keeper {
         Some((left / 4).max(SHORTEST_TRY))
     }
 
-    /// Waits for `duration`, and meanwhile puts back what others have removed.
-    async fn wait(&self, duration: Duration) {
-        // By whichever clock comes first, as the world itself waits.
-        let (wall, monotonic) = (self.world.now() + duration, self.world.monotonic() + duration);
-        loop {
-            let left = wall.duration_since(self.world.now()).unwrap_or_default();
-            let left = left.min(monotonic.duration_since(self.world.monotonic()));
-            self.world.wait(left.min(CHECK)).await;
-            if left <= CHECK {
-                return;
-            }
-            if let Some(Issued { credentials, .. }) = self.current.as_ref().filter(|_| !self.deliveries.are_intact()) {
-                let message = "what was delivered has been removed or replaced: it is put back";
-                self.settings.log.event(self.world.now(), Severity::Warning, message, &[]);
-                // That it fails is told when there is something new to deliver.
-                let _ = self.deliveries.deliver(Some(credentials)).await;
-                self.board.change(self.number, &self.world, self.first.credentials_file(), |_| {}).await;
-            }
-        }
+    /// Puts back what others have removed.
+    async fn put_back(&self) {
+        let Some(Issued { credentials, .. }) = self.current.as_ref().filter(|_| !self.deliveries.are_intact()) else {
+            return;
+        };
+        let message = "what was delivered has been removed or replaced: it is put back";
+        self.settings.log.event(self.world.now(), Severity::Warning, message, &[]);
+        // That it fails is told when there is something new to deliver.
+        let _ = self.deliveries.deliver(Some(credentials)).await;
+        self.board.change(self.number, &self.world, self.first.credentials_file(), |_| {}).await;
     }
 
     fn schedule(&self, credentials: Credentials) -> Issued {
@@ -197,7 +186,7 @@ impl Keeper {
             self.settings.log.event(now, Severity::Warning, message, &fields);
         }
         self.failures = 0;
-        let change = |state: &mut crate::status::State| {
+        let change = |state: &mut State| {
             state.role_arn.clone_from(&credentials.role_arn);
             state.role_session_name.clone_from(&credentials.role_session_name);
             state.access_key_id = key_id;
@@ -245,7 +234,7 @@ impl Keeper {
         let now = self.world.now();
         let trouble = Trouble { at: now, next_try: now + wait, failures: self.failures, error: error.to_string() };
         self.deliveries.fail(&trouble).await;
-        let change = |state: &mut crate::status::State| {
+        let change = |state: &mut State| {
             state.failures = self.failures;
             state.next_refresh = Some(trouble.next_try);
             state.last_error = trouble.error;

@@ -423,23 +423,18 @@ impl Termination {
     }
 }
 
-/// Waits for the end of the process `pid`, or of the one whose pid comes to stand in `file`.
+/// Waits for the end of the process that is `followed`.
 pub async fn follow(followed: Followed) {
-    let mut watch = match &followed {
-        Followed::Pid(pid) => Watch::of(*pid),
-        Followed::File(_) => None,
-    };
-    if let Followed::File(file) = &followed {
-        let pid = loop {
-            let text = fs::read_to_string(file).unwrap_or_default();
-            if let Ok(pid) = text.trim().parse() {
+    let pid = match followed {
+        Followed::Pid(pid) => pid,
+        Followed::File(file) => loop {
+            if let Ok(pid) = fs::read_to_string(&file).unwrap_or_default().trim().parse() {
                 break Pid::from_raw(pid);
             }
             tokio::time::sleep(WATCH_INTERVAL).await;
-        };
-        watch = Watch::of(pid);
-    }
-    if let Some(watch) = watch {
+        },
+    };
+    if let Some(watch) = Watch::of(pid) {
         watch.ended().await;
     }
 }

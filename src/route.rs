@@ -1,6 +1,6 @@
 //! Config → identity and exchange. The one file that names both clouds.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -46,6 +46,8 @@ pub struct Route {
     proof: RefCell<Option<Proof>>,
     /// The templates filled in: they are once for all.
     names: RefCell<Option<Names>>,
+    /// Whether STS has let the proof assume the role, where only clients do so later.
+    accepted: Cell<bool>,
 }
 
 #[derive(Clone)]
@@ -144,6 +146,7 @@ impl Route {
             world,
             proof: RefCell::default(),
             names: RefCell::default(),
+            accepted: Cell::default(),
         })
     }
 
@@ -204,9 +207,9 @@ impl Route {
         let connection = async { Ok(self.exchange.prepare(http).await) };
         let (proof, connection) = tokio::try_join!(biased; proof, connection)?;
         let known = self.names.borrow().clone();
-        let (names, first_time) = match known {
-            Some(names) => (names, false),
-            None => (self.fill_in(http, &proof.claims).await?, true),
+        let names = match known {
+            Some(names) => names,
+            None => self.fill_in(http, &proof.claims).await?,
         };
         let mut session = Session {
             role_arn: names.role_arn.clone(),
@@ -214,11 +217,14 @@ impl Route {
             duration: if self.then.is_some() { self.duration.min(FIRST_OF_CHAIN) } else { self.duration },
         };
         // Before the command runs, the exchange that clients will do is tried once: a role that refuses is named now.
-        let issued = if self.token_only && !first_time {
+        let issued = if self.accepted.get() {
             Ok(self.token(&proof, session))
         } else {
             match self.exchange.exchange(http, connection, &proof, &session).await {
-                Ok(_) if self.token_only => Ok(self.token(&proof, session)),
+                Ok(_) if self.token_only => {
+                    self.accepted.set(true);
+                    Ok(self.token(&proof, session))
+                }
                 Ok(first) => {
                     session.duration = self.duration;
                     self.go_on(http, first, &names, session).await
@@ -226,9 +232,7 @@ impl Route {
                 refused => refused,
             }
         };
-        if !self.token_only || issued.is_ok() {
-            self.names.replace(Some(names));
-        }
+        self.names.replace(Some(names));
         if issued.as_ref().is_err_and(Error::is_retryable) {
             self.proof.replace(Some(proof));
         }

@@ -100,8 +100,17 @@ impl World {
     /// Waits by whichever clock comes first: the wall clock may be set, and goes on through a suspend; the other one
     /// cannot be set back. The wall clock is read at least once a minute.
     pub async fn wait(&self, duration: Duration) {
+        self.wait_and(duration, async || {}).await;
+    }
+
+    /// The same, and does `meanwhile` each time that the clock was read and there is more to wait.
+    pub async fn wait_and(&self, duration: Duration, meanwhile: impl AsyncFn()) {
         let (wall, monotonic) = (self.now() + duration, self.monotonic() + duration);
+        let mut first = true;
         while self.now() < wall && self.monotonic() < monotonic {
+            if !std::mem::take(&mut first) {
+                meanwhile().await;
+            }
             let left = monotonic.duration_since(self.monotonic()).min(CLOCK_CHECK);
             (self.pause)(self.now(), left).await;
         }
