@@ -3,36 +3,52 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use fedboot_sandbox::{Builder, Fault, Port, Role, Sandbox, ServiceAccount};
+use fedboot_sandbox::{AwsPlace, Builder, Fault, Port, Role, Sandbox, ServiceAccount};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
 const HELP: &str = "\
-Two clouds on loopback: a Google metadata server and IAM Credentials, and an AWS STS that verifies what they signed.
+Two clouds on loopback that verify what they are sent: a Google metadata server, STS and IAM Credentials; an AWS STS,
+IMDS, and the endpoints of ECS and EKS Pod Identity.
 
 fedboot-sandbox [OPTIONS] -- COMMAND [ARG…]   run COMMAND between them, end as it ends
 fedboot-sandbox [OPTIONS]                     print `export` lines and stay in the foreground
 
   --service-account EMAIL        default service account of the instance
   --no-service-account           an instance without one
-  --impersonable EMAIL           an account for which it may mint ID tokens; repeatable
+  --impersonable EMAIL           an account for which it may mint tokens; repeatable
   --role ARN                     a role that trusts these accounts for sts.amazonaws.com; repeatable
   --trust-policy FILE            the trust policy (JSON) of the --role before it
   --trusted-role ARN             the --role before it trusts this role instead: AssumeRole, for role chaining
   --external-id ID               what the --trusted-role before it must say
+  --aws SOURCE                   COMMAND runs on AWS and asks Google; its credentials are in the environment, in a
+                                 profile, or come from web-identity (IRSA), ecs, pod-identity or imds
+  --real-addresses               ecs, pod-identity, imds: on 169.254.… and port 80, as on AWS; for a network namespace
+                                 in which lo has these addresses
+  --hop-limit N                  IMDS's answer to PUT gets that far; with 1 it never arrives, as in a container (2)
+  --imdsv1                       IMDS answers without a token, too
+  --no-outbound-federation       AWS STS refuses GetWebIdentityToken
+  --provider-account ID          the AWS account that Google's provider takes (123456789012)
+  --attribute-condition CEL      what the providers insist on: \"attribute.aws_role == '…'\"
+  --signed-target-resource       x-goog-cloud-target-resource must be signed, which Google does not insist on
+  --workload-identity-user WHO   principal://… or principalSet://… that may speak for the service account, instead of
+                                 the role; repeatable
+  --access-token-cap SECONDS     what Google's access tokens live at most, whatever was asked for
+  --lifetime-extension           12 hours may be asked for instead of one
   --attribute NAME=VALUE         instance metadata attribute; repeatable
   --project-attribute NAME=VALUE project metadata attribute; repeatable
   --region REGION                AWS_REGION for COMMAND
   --credential-lifetime SECONDS  what AWS sessions last, whatever was asked for
   --min-duration SECONDS         the shortest DurationSeconds that STS accepts (900)
   --round-trip MS                puts STS that far away
-  --fault SERVICE:EFFECT…        metadata|jwks|iam_credentials|sts, with one of pass, delay=MS, status=N, error=CODE,
-                                 cut_body, close, hang, redirect=URL, garbage, captive, drip=MS, clock_skew=SECONDS,
-                                 wrong_certificate; then ,times=N ,always ,every=N ,delay=MS ,on=ACTION;
-                                 every=2 hits every second request; repeatable
+  --fault SERVICE:EFFECT…        metadata|jwks|iam_credentials|sts|imds|container|google_sts, with one of pass,
+                                 delay=MS, status=N, error=CODE, cut_body, close, hang, redirect=URL, garbage,
+                                 captive, drip=MS, clock_skew=SECONDS, wrong_certificate; then ,times=N ,always
+                                 ,every=N ,delay=MS ,on=ACTION; every=2 hits every second request; repeatable
   --refuse-first SERVICE=SECONDS refuses connections at first
   --request-log FILE             each request as a line of JSON
-  --port NAME=NUMBER             fixed port: metadata, google, google-tls, sts, sts-tls, control
+  --port NAME=NUMBER             fixed port: metadata, google, google-tls, google-sts, google-sts-tls, sts, sts-tls,
+                                 imds, container, control
   --quiet                        says nothing
   --help, --version
 ";
@@ -47,6 +63,7 @@ enum Trust {
 pub struct Options {
     pub builder: Builder,
     pub command: Vec<OsString>,
+    pub aws: Option<AwsPlace>,
     pub round_trip: Option<Duration>,
     pub quiet: bool,
 }
@@ -75,6 +92,7 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Stri
     let (mut account, mut impersonable) = (None, Vec::new());
     let mut roles: Vec<(String, Trust)> = Vec::new();
     let (mut round_trip, mut quiet) = (None, false);
+    let (mut aws, mut real_addresses) = (None, false);
     while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
         let name = match argument {
             Long(name) => name.to_string(),
@@ -128,6 +146,28 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Stri
                 *external_id = Some(text()?);
                 builder
             }
+            "aws" => {
+                let place: AwsPlace = text()?.parse()?;
+                aws = Some(place);
+                builder.aws(place)
+            }
+            "real-addresses" => {
+                real_addresses = true;
+                builder.real_addresses()
+            }
+            "imdsv1" => builder.settings(|settings| settings.imdsv1 = true),
+            "hop-limit" => {
+                let limit = text()?;
+                let limit = limit.parse().map_err(|_| format!("--hop-limit wants a number, not \"{limit}\""))?;
+                builder.settings(|settings| settings.imds_hop_limit = limit)
+            }
+            "no-outbound-federation" => builder.settings(|settings| settings.outbound_federation = false),
+            "provider-account" => builder.provider_account(&text()?),
+            "attribute-condition" => builder.attribute_condition(&text()?),
+            "signed-target-resource" => builder.settings(|settings| settings.signed_target_resource = true),
+            "workload-identity-user" => builder.workload_identity_user(text()?),
+            "access-token-cap" => builder.access_token_cap(seconds(&name, &text()?, 1.0)?),
+            "lifetime-extension" => builder.settings(|settings| settings.lifetime_extension = true),
             "attribute" => {
                 let (key, value) = pair(&name, &text()?)?;
                 builder.attribute(key, value)
@@ -167,16 +207,20 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Stri
             _ => return Err(format!("no option --{name}; see --help")),
         };
     }
+    if real_addresses && aws.is_none() {
+        return Err("--real-addresses belongs to --aws".into());
+    }
     let mut trusted = impersonable;
     trusted.extend(account.or(fedboot_sandbox::Settings::default().service_account));
     for (arn, trust) in roles {
         builder = builder.role(match trust {
+            Trust::Accounts if aws.is_some() => Role::for_workload(arn, "system:serviceaccount:default:app"),
             Trust::Accounts => Role::trusting(arn, &trusted, "sts.amazonaws.com"),
             Trust::Policy(policy) => Role::new(arn, &policy),
             Trust::Role { arn: other, external_id } => Role::trusting_role(arn, &other, external_id.as_deref()),
         });
     }
-    Ok(Asked::Start(Box::new(Options { builder, command, round_trip, quiet })))
+    Ok(Asked::Start(Box::new(Options { builder, command, aws, round_trip, quiet })))
 }
 
 /// The trust of the role named last, which so far has the usual one.
@@ -201,13 +245,5 @@ fn seconds(option: &str, text: &str, unit: f64) -> Result<Duration, String> {
 }
 
 fn port(name: &str) -> Result<Port, String> {
-    match name {
-        "metadata" => Ok(Port::Metadata),
-        "google" => Ok(Port::Google),
-        "google-tls" => Ok(Port::GoogleTls),
-        "sts" => Ok(Port::Sts),
-        "sts-tls" => Ok(Port::StsTls),
-        "control" => Ok(Port::Control),
-        _ => Err(format!("--port: no port is named \"{name}\"")),
-    }
+    Port::ALL.into_iter().find(|port| port.name() == name).ok_or_else(|| format!("--port: no port is named \"{name}\""))
 }

@@ -11,15 +11,17 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::aws::place::{self, AwsPlace};
 use crate::connect_proxy::ConnectProxy;
 use crate::delay_proxy::DelayProxy;
 use crate::fault::Service;
+use crate::issuers;
 use crate::jwt;
 use crate::server::{Port, Refuse};
 use crate::state::State;
 
 /// Variables that would lead a child past the sandbox.
-const UNSET: [&str; 22] = [
+pub(crate) const UNSET: [&str; 22] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -47,6 +49,8 @@ const UNSET: [&str; 22] = [
 pub(crate) struct Clouds {
     pub state: State,
     pub directory: TempDir,
+    /// Where on AWS the command is, if it is there.
+    pub place: Option<AwsPlace>,
     pub runtime: Handle,
     pub tls: Arc<ServerConfig>,
     pub wrong_tls: Arc<ServerConfig>,
@@ -63,18 +67,23 @@ impl Clouds {
     }
 
     pub(crate) fn url(&self, port: Port) -> String {
-        let scheme = match port {
-            Port::GoogleTls | Port::StsTls => "https",
-            _ => "http",
-        };
-        format!("{scheme}://{}", self.address(port))
+        let scheme = if port.tls() { "https" } else { "http" };
+        let address = self.address(port);
+        match address.port() {
+            80 => format!("{scheme}://{}", address.ip()),
+            _ => format!("{scheme}://{address}"),
+        }
     }
 
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
+    /// The environment of the place on AWS, or of an instance on Google Cloud.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
+        if let Some(place) = self.place {
+            return place::env(self, place);
+        }
         let settings = self.state.settings();
         let metadata = self.address(Port::Metadata).to_string();
         let mut env = vec![
@@ -95,8 +104,12 @@ impl Clouds {
         env.into_iter().map(owned).collect()
     }
 
-    pub(crate) fn env_remove() -> &'static [&'static str] {
-        &UNSET
+    /// What would lead past what [`Self::env`] sets.
+    pub(crate) fn env_remove(&self) -> Vec<&'static str> {
+        match self.place {
+            Some(place) => place::env_remove(self, place),
+            None => UNSET.to_vec(),
+        }
     }
 
     /// Refuses connections to a service for a while, from the moment this returns.
@@ -125,15 +138,17 @@ impl Clouds {
             .clone()
             .or_else(|| settings.impersonable.first().cloned())
             .unwrap_or_else(|| "nobody@demo-project.iam.gserviceaccount.com".into());
-        let mut claims = crate::metadata::claims(&settings, &account, audience, true, 0);
-        for (name, value) in changes.as_object().into_iter().flatten() {
-            if value.is_null() {
-                claims.as_object_mut().map(|claims| claims.remove(name));
-            } else {
-                claims[name] = value.clone();
-            }
-        }
+        let mut claims = crate::google::metadata::claims(&settings, &account, audience, true, 0);
+        changed(&mut claims, changes);
         if forged { jwt::forger().sign_as(jwt::published().kid(), &claims) } else { jwt::published().sign(&claims) }
+    }
+
+    /// The same for a token that the cluster might have projected into the pod.
+    pub(crate) fn mint_for_pod(&self, audience: &str, changes: &Value, forged: bool) -> String {
+        let mut claims = self.state.pod.claims(&self.state.settings(), audience);
+        changed(&mut claims, changes);
+        let key = issuers::eks();
+        if forged { jwt::forger().sign_as(key.kid(), &claims) } else { key.sign(&claims) }
     }
 
     pub(crate) fn delay_proxy(&self, target: &str, round_trip: Duration) -> Result<DelayProxy, String> {
@@ -147,9 +162,11 @@ impl Clouds {
     ) -> Result<ConnectProxy, String> {
         let hosts = resolve_here.then(|| {
             vec![
+                ("sts.googleapis.".to_string(), self.address(Port::GoogleStsTls)),
                 ("sts.".to_string(), self.address(Port::StsTls)),
                 ("iamcredentials.".to_string(), self.address(Port::GoogleTls)),
                 ("www.googleapis.".to_string(), self.address(Port::GoogleTls)),
+                ("oauth2.googleapis.".to_string(), self.address(Port::GoogleTls)),
                 ("metadata.google.internal".to_string(), self.address(Port::Metadata)),
                 (String::new(), self.address(Port::StsTls)),
             ]
@@ -163,5 +180,15 @@ impl Clouds {
 
     pub(crate) fn keep_connect(&self, proxy: ConnectProxy) {
         self.connect_proxies.lock().unwrap_or_else(PoisonError::into_inner).push(proxy);
+    }
+}
+
+fn changed(claims: &mut Value, changes: &Value) {
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        if value.is_null() {
+            claims.as_object_mut().map(|claims| claims.remove(name));
+        } else {
+            claims[name] = value.clone();
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | request | what it does |
 //! |---|---|
-//! | `GET /` | where everything is: `urls`, `ca_file`, `env`, `env_remove` |
+//! | `GET /` | where everything is: `urls`, `ca_file`, `env`, `env_remove`, `external_account`, `external_account_of_pod` |
 //! | `GET /requests[?service=S][&action=A]` | the request log, oldest first |
 //! | `DELETE /requests` | empties it |
 //! | `GET /wait?action=A[&count=N][&timeout_ms=T]` | waits for N answered requests, then lists them; 408 if they do not come |
@@ -13,7 +13,8 @@
 //! | `GET /settings`, `POST /settings` | all settings; replaces the fields that are given |
 //! | `GET /issued` | AWS credentials given out, with `live` |
 //! | `POST /valid` | `{"access_key_id", "secret_access_key", "session_token"}` → `{"valid"}` |
-//! | `POST /tokens` | `{"audience", "claims", "forged"}` → `{"token"}`: an ID token with claims of one's own |
+//! | `POST /tokens` | `{"audience", "claims", "forged", "pod"}` → `{"token"}`: an ID token, or a pod's token, with claims of one's own |
+//! | `POST /pod-tokens` | replaces the pod's tokens in their files, which it names; Pod Identity refuses the old one |
 //! | `POST /proxies` | `{"kind": "delay", "target", "round_trip_ms"}` or `{"kind": "connect", "user", "password", "resolve"}` → `{"url", "address"}` |
 //! | `GET /proxies` | the CONNECT proxies with their requests |
 
@@ -24,6 +25,7 @@ use hyper::{Method, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::aws::place;
 use crate::clouds::Clouds;
 use crate::fault::{Fault, Service};
 use crate::reply::Reply;
@@ -65,6 +67,8 @@ struct TokenForm {
     claims: Value,
     #[serde(default)]
     forged: bool,
+    #[serde(default)]
+    pod: bool,
 }
 
 fn usual_audience() -> String {
@@ -182,7 +186,16 @@ async fn act(clouds: &Clouds, method: &str, path: &str, query: &BTreeMap<String,
         }
         ("POST", "/tokens") => {
             let form: TokenForm = form(body)?;
-            Ok(json!({"token": clouds.mint(&form.audience, &form.claims, form.forged)}))
+            let mint = if form.pod { Clouds::mint_for_pod } else { Clouds::mint };
+            Ok(json!({"token": mint(clouds, &form.audience, &form.claims, form.forged)}))
+        }
+        ("POST", "/pod-tokens") => {
+            state.pod.rotate(&state.settings()).map_err(bad)?;
+            Ok(json!({
+                "sts": state.pod.sts_token_file(),
+                "pod_identity": state.pod.identity_token_file(),
+                "google": state.pod.google_token_file(),
+            }))
         }
         ("POST", "/proxies") => proxy(clouds, form(body)?),
         ("GET", "/proxies") => {
@@ -222,12 +235,18 @@ fn overview(clouds: &Clouds) -> Value {
             "sts_http": clouds.url(Port::Sts),
             "iam_credentials": clouds.url(Port::GoogleTls),
             "iam_credentials_http": clouds.url(Port::Google),
-            "jwks": format!("{}{}", clouds.url(Port::Google), crate::google::JWKS_PATH),
+            "jwks": format!("{}{}", clouds.url(Port::Google), crate::google::keys::JWKS_PATH),
+            "google_sts": clouds.url(Port::GoogleStsTls),
+            "google_sts_http": clouds.url(Port::GoogleSts),
+            "imds": clouds.url(Port::Imds),
+            "container": clouds.url(Port::Container),
             "control": clouds.url(Port::Control),
         },
         "ca_file": clouds.ca_file(),
         "env": clouds.env().into_iter().collect::<BTreeMap<_, _>>(),
-        "env_remove": Clouds::env_remove(),
+        "env_remove": clouds.env_remove(),
+        "external_account": place::external_account(clouds),
+        "external_account_of_pod": place::external_account_of_pod(clouds),
     })
 }
 

@@ -20,11 +20,18 @@ pub enum Service {
     IamCredentials,
     /// AWS's Security Token Service.
     Sts,
+    /// The metadata service of an EC2 instance.
+    Imds,
+    /// The endpoints that give keys to ECS tasks and to pods.
+    Container,
+    /// Google's Security Token Service.
+    GoogleSts,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Metadata, Self::Jwks, Self::IamCredentials, Self::Sts];
+    pub const ALL: [Self; 7] =
+        [Self::Metadata, Self::Jwks, Self::IamCredentials, Self::Sts, Self::Imds, Self::Container, Self::GoogleSts];
 
     /// The name in JSON and on the command line.
     pub fn name(self) -> &'static str {
@@ -33,6 +40,9 @@ impl Service {
             Self::Jwks => "jwks",
             Self::IamCredentials => "iam_credentials",
             Self::Sts => "sts",
+            Self::Imds => "imds",
+            Self::Container => "container",
+            Self::GoogleSts => "google_sts",
         }
     }
 }
@@ -44,7 +54,7 @@ impl FromStr for Service {
         Self::ALL
             .into_iter()
             .find(|service| service.name() == text.replace('-', "_"))
-            .ok_or_else(|| format!("no service \"{text}\": metadata, jwks, iam_credentials or sts"))
+            .ok_or_else(|| format!("no service \"{text}\": {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -65,13 +75,13 @@ pub enum Effect {
         #[serde(default)]
         headers: BTreeMap<String, String>,
     },
-    /// An AWS error in AWS's XML.
+    /// An error as the service writes it: AWS's XML, Google's JSON, a page.
     Error {
-        /// AWS's code.
+        /// The service's name for it, as in `Throttling`, `PERMISSION_DENIED`, `invalid_grant`.
         code: String,
-        /// The message, else AWS's usual one for that code.
+        /// The message, else the usual one for that code.
         message: Option<String>,
-        /// HTTP status, else AWS's usual one for that code.
+        /// HTTP status, else the usual one for that code.
         status: Option<u16>,
     },
     /// The right answer with its full length announced, of which half arrives.
@@ -94,8 +104,8 @@ pub enum Effect {
         /// Milliseconds between two bytes.
         interval_ms: u64,
     },
-    /// The clock of the service is wrong: at the metadata server and IAM Credentials `iat` and `exp` are shifted,
-    /// at STS the `Expiration` in the reply (not the real end of the credentials).
+    /// The clock of the service is wrong. What it says of times is shifted, in tokens and replies (not the real end
+    /// of credentials), and so is its idea of whether a signature or a foreign token is of now.
     ClockSkew {
         /// How far it is ahead.
         seconds: i64,
@@ -154,7 +164,7 @@ impl Fault {
         Effect::Status { status, body: body.into(), headers: BTreeMap::new() }.into()
     }
 
-    /// An AWS error with its usual status and message.
+    /// An error of the service's with its usual status and message.
     pub fn error(code: impl Into<String>) -> Self {
         Effect::Error { code: code.into(), message: None, status: None }.into()
     }

@@ -20,6 +20,8 @@ pub struct Request {
     /// Who was asked.
     pub service: Service,
     /// `AssumeRoleWithWebIdentity`, `generateIdToken`, or the last word of the metadata path: `identity`, `token`.
+    /// Google STS: `exchange`. IMDS: `imds-token`, `imds-role`, `imds-credentials`, or the last word of the path. The
+    /// containers' endpoints: `task-credentials`, `pod-credentials`.
     pub action: String,
     /// Over TLS.
     pub tls: bool,
@@ -55,6 +57,29 @@ pub struct Request {
 }
 
 impl Request {
+    /// An empty request to a service.
+    pub(crate) fn new(service: Service) -> Self {
+        Self {
+            seq: 0,
+            service,
+            action: String::new(),
+            tls: false,
+            method: String::new(),
+            path: String::new(),
+            query: String::new(),
+            headers: Vec::new(),
+            params: BTreeMap::new(),
+            body: String::new(),
+            connection: 0,
+            at: SystemTime::UNIX_EPOCH,
+            since_start: Duration::ZERO,
+            took: Duration::ZERO,
+            status: None,
+            verdict: String::new(),
+            fault: None,
+        }
+    }
+
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use fedboot_sandbox::Sandbox;
+use fedboot_sandbox::{AwsPlace, Sandbox};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,9 +31,10 @@ fn run() -> Result<u8, String> {
     };
     let sandbox = options.builder.start().map_err(|e| e.to_string())?;
     let mut variables = sandbox.env();
-    let mut removed: Vec<&str> = sandbox.env_remove().to_vec();
+    let mut removed: Vec<&str> = sandbox.env_remove();
     let mut set = |name: &'static str, value: String| {
         removed.retain(|removed| *removed != name);
+        variables.retain(|(other, _)| other != name);
         variables.push((name.to_string(), value));
     };
     // What is written in here must not end up among the caller's real profiles.
@@ -54,7 +55,7 @@ fn run() -> Result<u8, String> {
             Some(proxy)
         }
     };
-    announce(&sandbox, options.quiet);
+    announce(&sandbox, options.aws, options.quiet);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let code = match options.command.split_first() {
@@ -78,7 +79,7 @@ fn run() -> Result<u8, String> {
     code
 }
 
-fn announce(sandbox: &Sandbox, quiet: bool) {
+fn announce(sandbox: &Sandbox, place: Option<AwsPlace>, quiet: bool) {
     if quiet {
         return;
     }
@@ -86,7 +87,15 @@ fn announce(sandbox: &Sandbox, quiet: bool) {
     let account = settings.service_account.map_or("none".into(), |a| a.email);
     let roles: Vec<String> = settings.roles.into_iter().map(|role| role.arn).collect();
     eprintln!("fedboot-sandbox: two clouds on loopback, no account needed");
-    eprintln!("  metadata server  http://{}  ({account})", sandbox.metadata_host());
+    if let Some(place) = place {
+        eprintln!("  place on AWS     {}  ({})", place.name(), settings.workload_role);
+        eprintln!("  external account {}", sandbox.external_account_file().display());
+        eprintln!("  IMDS             {}", sandbox.imds_url());
+        eprintln!("  Google STS       {}", sandbox.google_sts_url());
+    } else {
+        eprintln!("  metadata server  http://{}", sandbox.metadata_host());
+    }
+    eprintln!("  service account  {account}");
     eprintln!("  AWS STS          {}  ({})", sandbox.sts_url(), roles.join(", "));
     eprintln!("  IAM Credentials  {}", sandbox.iam_credentials_url());
     eprintln!("  control          {}  (requests so far: GET /requests)", sandbox.control_url());

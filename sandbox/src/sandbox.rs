@@ -1,26 +1,24 @@
-//! The handle: starts everything, asks, changes, stops everything. Blocking, for plain tests.
+//! The handle: asks, changes, stops everything. Blocking, for plain tests.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::unbounded_channel;
 
-use crate::certs::Authority;
+use crate::aws::place::{self, AwsPlace};
+use crate::builder::Builder;
 use crate::clouds::Clouds;
 use crate::connect_proxy::ConnectProxy;
 use crate::delay_proxy::DelayProxy;
 use crate::fault::{Fault, Service};
-use crate::google::JWKS_PATH;
-use crate::jwt;
-use crate::log::{Connection, Log, Request};
-use crate::server::{self, Opening, Port};
-use crate::settings::{Role, ServiceAccount, Settings};
-use crate::state::{Issued, State};
+use crate::google::keys::JWKS_PATH;
+use crate::log::{Connection, Request};
+use crate::server::Port;
+use crate::settings::Settings;
+use crate::state::Issued;
 
 /// Why the sandbox cannot do something, in one line.
 #[derive(Debug)]
@@ -40,179 +38,6 @@ impl From<String> for Error {
     }
 }
 
-/// What a sandbox starts with. See [`Sandbox::builder`].
-#[derive(Debug, Default)]
-pub struct Builder {
-    settings: Settings,
-    roles: Vec<Role>,
-    faults: Vec<(Service, Fault)>,
-    late: Vec<(Service, Duration)>,
-    ports: Vec<(Port, u16)>,
-    request_log: Option<PathBuf>,
-}
-
-impl Builder {
-    /// The default service account of the instance.
-    pub fn service_account(mut self, account: impl Into<ServiceAccount>) -> Self {
-        self.settings.service_account = Some(account.into());
-        self
-    }
-
-    /// An instance without a service account: the metadata server answers 404 for it.
-    pub fn no_service_account(mut self) -> Self {
-        self.settings.service_account = None;
-        self
-    }
-
-    /// An account for which the default one may mint ID tokens.
-    pub fn impersonable(mut self, account: impl Into<ServiceAccount>) -> Self {
-        self.settings.impersonable.push(account.into());
-        self
-    }
-
-    /// A role. Without any there is the default role, which trusts the service account and those it may impersonate.
-    pub fn role(mut self, role: Role) -> Self {
-        self.roles.push(role);
-        self
-    }
-
-    /// An attribute of the instance.
-    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.settings.attributes.insert(name.into(), value.into());
-        self
-    }
-
-    /// An attribute of the project.
-    pub fn project_attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let attributes = &mut self.settings.project_attributes;
-        attributes.insert(name.into(), value.into());
-        self
-    }
-
-    /// What every session lasts, whatever `DurationSeconds` asks for.
-    pub fn credential_lifetime(mut self, lifetime: Duration) -> Self {
-        self.settings.credential_lifetime = Some(lifetime);
-        self
-    }
-
-    /// The shortest `DurationSeconds` that STS accepts, 900 seconds otherwise.
-    pub fn min_duration(mut self, duration: Duration) -> Self {
-        self.settings.min_duration = duration;
-        self
-    }
-
-    /// Any of the settings.
-    pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(&mut self.settings);
-        self
-    }
-
-    /// A fault that is there from the first request on.
-    pub fn fault(mut self, service: Service, fault: Fault) -> Self {
-        self.faults.push((service, fault));
-        self
-    }
-
-    /// A service that refuses connections at first.
-    pub fn refuse_first(mut self, service: Service, duration: Duration) -> Self {
-        let service = match service {
-            // They share their ports.
-            Service::Jwks => Service::IamCredentials,
-            other => other,
-        };
-        self.late.push((service, duration));
-        self
-    }
-
-    /// A fixed port instead of a free one.
-    pub fn port(mut self, port: Port, number: u16) -> Self {
-        self.ports.push((port, number));
-        self
-    }
-
-    /// Writes each request as a line of JSON to the end of this file.
-    pub fn request_log(mut self, file: impl Into<PathBuf>) -> Self {
-        self.request_log = Some(file.into());
-        self
-    }
-
-    /// Starts all services; they answer when this returns.
-    pub fn start(mut self) -> Result<Sandbox, Error> {
-        if !self.roles.is_empty() {
-            self.settings.roles = self.roles;
-        } else if self.settings.roles == Settings::default().roles {
-            // The default role trusts whoever is there.
-            let here = self.settings.service_account.iter();
-            let accounts: Vec<_> = here.chain(&self.settings.impersonable).collect();
-            if !accounts.is_empty() {
-                let arn = self.settings.roles[0].arn.clone();
-                self.settings.roles = vec![Role::trusting(arn, accounts, "sts.amazonaws.com")];
-            }
-        }
-        self.settings.check()?;
-        // The key takes tenths of a second: made now, so that no request waits for it and no benchmark sees it.
-        let key = std::thread::spawn(jwt::published);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("sandbox")
-            .enable_all()
-            .build()
-            .map_err(|e| format!("runtime: {e}"))?;
-        let log = Log::new(self.request_log.as_deref())?;
-        let (directory, right, wrong) = authorities()?;
-
-        let guard = runtime.enter();
-        let (mut addresses, mut orders, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
-        for port in Port::ALL {
-            let number = self.ports.iter().find(|(p, _)| *p == port).map_or(0, |p| p.1);
-            let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, number));
-            let failed = |e| format!("{port:?} on {wanted}: {e}");
-            let socket = server::reserve(wanted).map_err(failed)?;
-            addresses.push((port, socket.local_addr().map_err(failed)?));
-            let (sender, receiver) = unbounded_channel();
-            orders.push((port, sender));
-            sockets.push((port, socket, receiver));
-        }
-        let clouds = Arc::new(Clouds {
-            state: State::new(self.settings, log),
-            directory,
-            runtime: runtime.handle().clone(),
-            tls: right.server_config(),
-            wrong_tls: wrong.server_config(),
-            addresses,
-            orders,
-            delay_proxies: Mutex::default(),
-            connect_proxies: Mutex::default(),
-        });
-        for (service, fault) in self.faults {
-            clouds.state.faults.add(service, fault);
-        }
-        key.join().map_err(|_| "the signing key could not be made".to_string())?;
-        for (port, socket, receiver) in sockets {
-            let late = self.late.iter().find(|(s, _)| Some(*s) == port.service());
-            let opening = match late {
-                Some((_, duration)) => Opening::Late(socket, Instant::now() + *duration),
-                None => {
-                    let failed = |e| format!("{port:?}: {e}");
-                    Opening::Open(socket.listen(server::BACKLOG).map_err(failed)?)
-                }
-            };
-            tokio::spawn(server::run(clouds.clone(), port, opening, receiver));
-        }
-        drop(guard);
-        Ok(Sandbox { clouds, runtime: Some(runtime) })
-    }
-}
-
-fn authorities() -> Result<(tempfile::TempDir, Arc<Authority>, Arc<Authority>), String> {
-    let failed = |e: &dyn fmt::Display| format!("certificates: {e}");
-    let right = Authority::new("fedboot sandbox").map_err(|e| failed(&e))?;
-    let wrong = Authority::new("another authority").map_err(|e| failed(&e))?;
-    let directory = tempfile::Builder::new().prefix("fedboot-sandbox-").tempdir().map_err(|e| failed(&e))?;
-    std::fs::write(directory.path().join("ca.pem"), right.pem()).map_err(|e| failed(&e))?;
-    Ok((directory, Arc::new(right), Arc::new(wrong)))
-}
-
 /// Two clouds on loopback. When it is dropped they stop and their ports are free.
 pub struct Sandbox {
     clouds: Arc<Clouds>,
@@ -229,6 +54,10 @@ impl Sandbox {
     /// The same, to be changed before it starts.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    pub(crate) fn running(clouds: Arc<Clouds>, runtime: Runtime) -> Self {
+        Self { clouds, runtime: Some(runtime) }
     }
 
     /// `HOST:PORT` of the metadata server, for `GCE_METADATA_HOST`.
@@ -256,6 +85,26 @@ impl Sandbox {
         self.clouds.url(Port::Google)
     }
 
+    /// Google STS over HTTPS.
+    pub fn google_sts_url(&self) -> String {
+        self.clouds.url(Port::GoogleStsTls)
+    }
+
+    /// The same Google STS over HTTP.
+    pub fn google_sts_http_url(&self) -> String {
+        self.clouds.url(Port::GoogleSts)
+    }
+
+    /// The metadata service of an EC2 instance.
+    pub fn imds_url(&self) -> String {
+        self.clouds.url(Port::Imds)
+    }
+
+    /// The endpoints that give keys to tasks and pods.
+    pub fn container_url(&self) -> String {
+        self.clouds.url(Port::Container)
+    }
+
     /// Google's published keys, over HTTP.
     pub fn jwks_url(&self) -> String {
         format!("{}{JWKS_PATH}", self.clouds.url(Port::Google))
@@ -276,14 +125,53 @@ impl Sandbox {
         self.clouds.directory.path()
     }
 
-    /// What leads a child to the sandbox: metadata server, STS, CA, region and role.
+    /// What leads a child to the sandbox: metadata server, STS, CA, region and role, or what is there at the place of
+    /// [`Builder::aws`].
     pub fn env(&self) -> Vec<(String, String)> {
         self.clouds.env()
     }
 
     /// What would lead a child past the sandbox, to be removed from its environment.
-    pub fn env_remove(&self) -> &'static [&'static str] {
-        Clouds::env_remove()
+    pub fn env_remove(&self) -> Vec<&'static str> {
+        self.clouds.env_remove()
+    }
+
+    /// The environment of a program on AWS that asks Google, at the place of [`Builder::aws`]; if there is none, with
+    /// keys in the environment.
+    pub fn aws_env(&self) -> Vec<(String, String)> {
+        place::env(&self.clouds, self.clouds.place.unwrap_or(AwsPlace::Environment))
+    }
+
+    /// What must not be in the environment beside [`Self::aws_env`].
+    pub fn aws_env_remove(&self) -> Vec<&'static str> {
+        place::env_remove(&self.clouds, self.clouds.place.unwrap_or(AwsPlace::Environment))
+    }
+
+    /// The external account that gcloud would write for AWS, to be changed by a test: it leads Google's part to the
+    /// sandbox, and AWS's to AWS.
+    pub fn external_account(&self) -> Value {
+        place::external_account(&self.clouds)
+    }
+
+    /// The same for a pod whose projected token Google takes itself, without AWS.
+    pub fn external_account_of_pod(&self) -> Value {
+        place::external_account_of_pod(&self.clouds)
+    }
+
+    /// The file with [`Self::external_account`] as it was at the start.
+    pub fn external_account_file(&self) -> PathBuf {
+        place::external_account_file(&self.clouds)
+    }
+
+    /// Replaces the pod's tokens in their files; Pod Identity refuses the old one from now on.
+    pub fn rotate_pod_tokens(&self) -> Result<(), Error> {
+        let state = &self.clouds.state;
+        Ok(state.pod.rotate(&state.settings())?)
+    }
+
+    /// A token of the pod, with these claims in place of the usual ones; `null` takes one away.
+    pub fn pod_token_with(&self, audience: &str, claims: &Value) -> String {
+        self.clouds.mint_for_pod(audience, claims, false)
     }
 
     /// All requests so far, in the order of arrival.
@@ -392,8 +280,8 @@ impl Sandbox {
         Ok(self.clouds.connect_proxy(credentials, false)?)
     }
 
-    /// A forward proxy that leads `sts.*` to the sandbox's STS, `iamcredentials.*` to its IAM Credentials, and any
-    /// other name to STS.
+    /// A forward proxy that leads `sts.*` to the sandbox's STS, `sts.googleapis.com` and `iamcredentials.*` to its
+    /// Google STS and IAM Credentials, and any other name to STS.
     pub fn resolving_proxy(&self, credentials: Option<(&str, &str)>) -> Result<ConnectProxy, Error> {
         Ok(self.clouds.connect_proxy(credentials, true)?)
     }

@@ -1,17 +1,15 @@
 //! Listeners on loopback: accepts, logs, lets faults happen, hands the rest to the services.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, mpsc as std_mpsc};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Frame, Incoming};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Response, http};
 use hyper_util::rt::TokioIo;
@@ -19,15 +17,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 
+use crate::aws::{container, imds, sts};
 use crate::clock::{random_bytes, sleep_until};
 use crate::clouds::Clouds;
+use crate::control;
 use crate::fault::{Effect, Service};
+use crate::google::{self, iam_credentials, keys, metadata};
 use crate::log::{Log, Request};
 use crate::reply::Reply;
-use crate::{control, google, metadata, sts};
+use crate::sending::{Manner, sent};
 
 /// Connections that may wait to be accepted.
 pub(crate) const BACKLOG: u32 = 1024;
@@ -46,13 +46,48 @@ pub enum Port {
     Sts,
     /// STS over HTTPS.
     StsTls,
+    /// Google STS over HTTP.
+    GoogleSts,
+    /// Google STS over HTTPS.
+    GoogleStsTls,
+    /// The metadata service of an EC2 instance.
+    Imds,
+    /// The endpoints for ECS tasks and pods.
+    Container,
     /// Control API.
     Control,
 }
 
 impl Port {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Metadata, Self::Google, Self::GoogleTls, Self::Sts, Self::StsTls, Self::Control];
+    pub const ALL: [Self; 10] = [
+        Self::Metadata,
+        Self::Google,
+        Self::GoogleTls,
+        Self::Sts,
+        Self::StsTls,
+        Self::GoogleSts,
+        Self::GoogleStsTls,
+        Self::Imds,
+        Self::Container,
+        Self::Control,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Google => "google",
+            Self::GoogleTls => "google-tls",
+            Self::Sts => "sts",
+            Self::StsTls => "sts-tls",
+            Self::GoogleSts => "google-sts",
+            Self::GoogleStsTls => "google-sts-tls",
+            Self::Imds => "imds",
+            Self::Container => "container",
+            Self::Control => "control",
+        }
+    }
 
     /// The service behind it; IAM Credentials for the port that JWKS shares with it.
     pub(crate) fn service(self) -> Option<Service> {
@@ -60,12 +95,15 @@ impl Port {
             Self::Metadata => Some(Service::Metadata),
             Self::Google | Self::GoogleTls => Some(Service::IamCredentials),
             Self::Sts | Self::StsTls => Some(Service::Sts),
+            Self::GoogleSts | Self::GoogleStsTls => Some(Service::GoogleSts),
+            Self::Imds => Some(Service::Imds),
+            Self::Container => Some(Service::Container),
             Self::Control => None,
         }
     }
 
-    fn tls(self) -> bool {
-        matches!(self, Self::GoogleTls | Self::StsTls)
+    pub(crate) fn tls(self) -> bool {
+        matches!(self, Self::GoogleTls | Self::StsTls | Self::GoogleStsTls)
     }
 }
 
@@ -221,8 +259,16 @@ async fn respond(
         }
         Effect::Error { code, message, status } => {
             let reply = match service {
-                Service::IamCredentials => google::error(&code, message, status),
-                _ => sts::error(&clouds.state.settings().dialect, &code, message, status),
+                Service::IamCredentials => google::error::error(&code, message, status),
+                Service::GoogleSts => {
+                    let description = message.as_deref().unwrap_or("This fault was asked for.");
+                    google::error::oauth(&code, description, status)
+                }
+                Service::Imds => imds::error(&code, status),
+                Service::Container => container::error(&code, message, status),
+                Service::Sts | Service::Metadata | Service::Jwks => {
+                    sts::error(&clouds.state.settings().dialect, &code, message, status)
+                }
             };
             (reply, Manner::Whole)
         }
@@ -248,6 +294,12 @@ async fn respond(
         Effect::Drip { interval_ms } => {
             let interval = Duration::from_millis(interval_ms);
             (answer(clouds, &request, 0), Manner::Drip(interval))
+        }
+        Effect::Pass | Effect::ClockSkew { .. } | Effect::WrongCertificate
+            if service == Service::Imds && imds::is_out_of_reach(&clouds.state.settings(), &request) =>
+        {
+            entry.close(None, "the answer ended on its way: the hop limit is 1");
+            return std::future::pending().await;
         }
         Effect::Pass | Effect::ClockSkew { .. } | Effect::WrongCertificate => {
             (answer(clouds, &request, skew), Manner::Whole)
@@ -283,9 +335,12 @@ impl Drop for Entry<'_> {
 fn answer(clouds: &Clouds, request: &Request, skew: i64) -> Reply {
     match request.service {
         Service::Metadata => metadata::answer(&clouds.state, request, skew),
-        Service::Jwks => google::keys(request),
-        Service::IamCredentials => google::iam_credentials(&clouds.state, request, skew),
+        Service::Jwks => keys::answer(request),
+        Service::IamCredentials => iam_credentials::answer(&clouds.state, request, skew),
         Service::Sts => sts::answer(&clouds.state, request, skew),
+        Service::Imds => imds::answer(&clouds.state, request, skew),
+        Service::Container => container::answer(&clouds.state, request, skew),
+        Service::GoogleSts => google::sts::answer(clouds, request, skew),
     }
 }
 
@@ -319,7 +374,7 @@ fn read(port: Port, connection: u64, parts: &http::request::Parts, body: &[u8]) 
         }));
     }
     let service = match port.service() {
-        Some(Service::IamCredentials) => google::service_of(path),
+        Some(Service::IamCredentials) => keys::service_of(path),
         Some(service) => service,
         None => unreachable!("the control port is not logged"),
     };
@@ -328,11 +383,12 @@ fn read(port: Port, connection: u64, parts: &http::request::Parts, body: &[u8]) 
         Service::Sts => params.get("Action").cloned().unwrap_or_default(),
         Service::Metadata => last.unwrap_or("/").to_string(),
         Service::Jwks => "jwks".to_string(),
-        Service::IamCredentials => path.rsplit(':').next().unwrap_or("").to_string(),
+        Service::IamCredentials => path.rsplit([':', '/']).next().unwrap_or("").to_string(),
+        Service::Imds => imds::action(path),
+        Service::Container => container::action(path).to_string(),
+        Service::GoogleSts => "exchange".to_string(),
     };
     Request {
-        seq: 0,
-        service,
         action,
         tls: port.tls(),
         method: parts.method.to_string(),
@@ -342,91 +398,6 @@ fn read(port: Port, connection: u64, parts: &http::request::Parts, body: &[u8]) 
         params,
         body: String::from_utf8_lossy(body).into_owned(),
         connection,
-        at: SystemTime::UNIX_EPOCH,
-        since_start: Duration::ZERO,
-        took: Duration::ZERO,
-        status: None,
-        verdict: String::new(),
-        fault: None,
-    }
-}
-
-/// How an answer travels.
-enum Manner {
-    Whole,
-    Half,
-    Drip(Duration),
-}
-
-fn sent(reply: Reply, manner: Manner) -> Response<BoxBody<Bytes, io::Error>> {
-    let length = reply.body.len();
-    let bytes = Bytes::from(reply.body);
-    let body = match manner {
-        Manner::Whole => Full::new(bytes).map_err(|never| match never {}).boxed(),
-        Manner::Half => {
-            // A pause lets the half leave before the connection is torn down.
-            let steps = [Step::Data(bytes.slice(..length / 2)), Step::Wait(Duration::from_millis(20)), Step::Fail];
-            Script::new(steps).boxed()
-        }
-        Manner::Drip(interval) => {
-            let byte = |at| [Step::Data(bytes.slice(at..at + 1)), Step::Wait(interval)];
-            Script::new((0..length).flat_map(byte)).boxed()
-        }
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() =
-        http::StatusCode::from_u16(reply.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_LENGTH, length.into());
-    for (name, value) in reply.headers {
-        // A fault's headers come from the user; one that HTTP cannot carry is left out.
-        if let (Ok(name), Ok(value)) =
-            (http::HeaderName::from_bytes(name.as_bytes()), http::HeaderValue::from_str(&value))
-        {
-            headers.append(name, value);
-        }
-    }
-    response
-}
-
-enum Step {
-    Data(Bytes),
-    Wait(Duration),
-    Fail,
-}
-
-/// A body that follows a script.
-struct Script {
-    steps: VecDeque<Step>,
-    waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl Script {
-    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: steps.into_iter().collect(), waiting: None }
-    }
-}
-
-impl Body for Script {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        loop {
-            if let Some(waiting) = &mut self.waiting {
-                if waiting.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                self.waiting = None;
-            }
-            match self.steps.pop_front() {
-                Some(Step::Data(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                Some(Step::Wait(pause)) => self.waiting = Some(Box::pin(tokio::time::sleep(pause))),
-                Some(Step::Fail) => {
-                    return Poll::Ready(Some(Err(io::Error::other("this fault was asked for"))));
-                }
-                None => return Poll::Ready(None),
-            }
-        }
+        ..Request::new(service)
     }
 }

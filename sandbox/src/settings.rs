@@ -3,154 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::trust;
-use crate::xml::Dialect;
-
-/// A Google service account.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "AccountForm")]
-pub struct ServiceAccount {
-    /// Its address.
-    pub email: String,
-    /// Its numeric unique id: `sub` and `azp` of its tokens.
-    pub unique_id: String,
-}
-
-/// An account is written in full or as its address alone.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum AccountForm {
-    Email(String),
-    Full { email: String, unique_id: String },
-}
-
-impl From<AccountForm> for ServiceAccount {
-    fn from(form: AccountForm) -> Self {
-        match form {
-            AccountForm::Email(email) => Self::new(email),
-            AccountForm::Full { email, unique_id } => Self { email, unique_id },
-        }
-    }
-}
-
-impl ServiceAccount {
-    /// An account whose unique id follows from its address, always the same.
-    pub fn new(email: impl Into<String>) -> Self {
-        let email = email.into();
-        let hash = digest(&SHA256, email.as_bytes());
-        let digits = hash.as_ref().iter().take(20).map(|byte| (b'0' + byte % 10) as char);
-        let unique_id = std::iter::once('1').chain(digits).collect();
-        Self { email, unique_id }
-    }
-}
-
-impl From<&str> for ServiceAccount {
-    fn from(email: &str) -> Self {
-        Self::new(email)
-    }
-}
-
-/// An IAM role with its trust policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Role {
-    /// Its ARN.
-    pub arn: String,
-    /// Its trust policy; see [`Role::new`].
-    pub trust_policy: Value,
-    /// The longest session.
-    #[serde(default = "twelve_hours", with = "seconds", rename = "max_duration_seconds")]
-    pub max_duration: Duration,
-}
-
-impl Role {
-    /// A role with the trust policy in JSON. [`crate::Builder::start`] refuses a policy with elements that are not
-    /// evaluated here.
-    pub fn new(arn: impl Into<String>, trust_policy: &str) -> Self {
-        Self {
-            arn: arn.into(),
-            // What is no JSON stays as a string, which the check refuses.
-            trust_policy: serde_json::from_str(trust_policy).unwrap_or_else(|_| Value::String(trust_policy.into())),
-            max_duration: twelve_hours(),
-        }
-    }
-
-    /// A role that trusts these accounts, for one audience.
-    pub fn trusting<'a>(
-        arn: impl Into<String>,
-        accounts: impl IntoIterator<Item = &'a ServiceAccount>,
-        audience: &str,
-    ) -> Self {
-        let subjects: Vec<&str> = accounts.into_iter().map(|account| account.unique_id.as_str()).collect();
-        let policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Principal": {"Federated": trust::PROVIDER},
-                "Action": "sts:AssumeRoleWithWebIdentity",
-                "Condition": {"StringEquals": {
-                    "accounts.google.com:sub": subjects,
-                    "accounts.google.com:oaud": audience,
-                }},
-            }],
-        });
-        Self::new(arn, &policy.to_string())
-    }
-
-    /// A role that a session of the trusted role may assume, tag, and give a source identity: the second one of a
-    /// chain. In place of a role's ARN may stand whatever a policy's `AWS` principal may be.
-    pub fn trusting_role(arn: impl Into<String>, trusted_role_arn: &str, external_id: Option<&str>) -> Self {
-        let mut policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Principal": {"AWS": trusted_role_arn},
-                "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
-            }],
-        });
-        if let Some(id) = external_id {
-            policy["Statement"][0]["Condition"] = json!({"StringEquals": {"sts:ExternalId": id}});
-        }
-        Self::new(arn, &policy.to_string())
-    }
-
-    /// Sets the longest session, twelve hours otherwise.
-    pub fn max_duration(mut self, max_duration: Duration) -> Self {
-        self.max_duration = max_duration;
-        self
-    }
-
-    /// The account number in its ARN.
-    pub(crate) fn account(&self) -> &str {
-        self.arn.split(':').nth(4).unwrap_or("")
-    }
-
-    pub(crate) fn partition(&self) -> &str {
-        self.arn.split(':').nth(1).unwrap_or("aws")
-    }
-
-    /// Its name without the path.
-    pub(crate) fn name(&self) -> &str {
-        self.arn.rsplit('/').next().unwrap_or("")
-    }
-
-    /// `AROA…`, which follows from the ARN.
-    pub(crate) fn id(&self) -> String {
-        let hash = digest(&SHA256, self.arn.as_bytes());
-        let letters = hash.as_ref().iter().take(17).map(|byte| {
-            let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-            alphabet[usize::from(byte % 32)] as char
-        });
-        "AROA".chars().chain(letters).collect()
-    }
-}
-
-fn twelve_hours() -> Duration {
-    Duration::from_secs(43_200)
-}
+use crate::aws::pod::{self, STS_AUDIENCE};
+use crate::aws::role::Role;
+use crate::aws::trust;
+use crate::aws::xml::Dialect;
+use crate::google::account::ServiceAccount;
+use crate::google::attributes;
+use crate::google::provider::Provider;
 
 /// Everything that may be changed at run time, with [`crate::Sandbox::change`] or `POST /settings`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,17 +54,53 @@ pub struct Settings {
     pub min_duration: Duration,
     /// How STS writes XML.
     pub dialect: Dialect,
+    /// The role of tasks and pods, and of the keys in an environment or a profile.
+    pub workload_role: String,
+    /// The role of the EC2 instance; without one IMDS answers 404.
+    pub instance_role: Option<String>,
+    /// IMDS answers without a token, too.
+    pub imdsv1: bool,
+    /// How many hops IMDS's answer to a PUT lives. At 1 it never arrives, as in a container.
+    pub imds_hop_limit: u32,
+    /// AWS STS signs tokens for services elsewhere.
+    pub outbound_federation: bool,
+    /// Namespace of the pod.
+    pub kubernetes_namespace: String,
+    /// Service account of the pod.
+    pub kubernetes_service_account: String,
+    /// Lifetime of the pod's projected tokens, from the next rotation on.
+    #[serde(with = "seconds", rename = "pod_token_lifetime_seconds")]
+    pub pod_token_lifetime: Duration,
+    /// The providers of Google's workload identity pool; the first for AWS is in the external account.
+    pub providers: Vec<Provider>,
+    /// Members (`principal://…`, `principalSet://…`) with `roles/iam.workloadIdentityUser`, by service account. If
+    /// there are none when the sandbox starts, the workload role may speak for the default service account.
+    pub workload_identity_users: BTreeMap<String, Vec<String>>,
+    /// Google STS insists that `x-goog-cloud-target-resource` is signed. Google itself takes it unsigned, as
+    /// google-auth for Python and Node sends it.
+    pub signed_target_resource: bool,
+    /// The longest that the access tokens of Google STS and IAM Credentials live, whatever was asked for.
+    #[serde(with = "optional_seconds", rename = "access_token_cap_seconds")]
+    pub access_token_cap: Option<Duration>,
+    /// Access tokens for 12 hours may be asked for, not only for one.
+    pub lifetime_extension: bool,
 }
+
+/// What is not said otherwise.
+pub(crate) const WORKLOAD_ROLE: &str = "arn:aws:iam::123456789012:role/fedboot-demo";
+/// The role of the node below a task or a pod, which must not be taken for theirs.
+pub(crate) const NODE_ROLE: &str = "arn:aws:iam::123456789012:role/fedboot-node";
+const PROJECT_NUMBER: u64 = 739_419_398_126;
 
 impl Default for Settings {
     fn default() -> Self {
         let account = ServiceAccount::new("worker@demo-project.iam.gserviceaccount.com");
-        let role = Role::trusting("arn:aws:iam::123456789012:role/fedboot-demo", [&account], "sts.amazonaws.com");
+        let role = Role::trusting(WORKLOAD_ROLE, [&account], STS_AUDIENCE);
         Self {
             service_account: Some(account),
             impersonable: Vec::new(),
             project_id: "demo-project".into(),
-            project_number: 739_419_398_126,
+            project_number: PROJECT_NUMBER,
             instance_name: "demo-worker-0".into(),
             instance_id: 1_529_866_622_329_384_490,
             zone: "europe-west1-b".into(),
@@ -215,6 +113,19 @@ impl Default for Settings {
             credential_lifetime: None,
             min_duration: Duration::from_secs(900),
             dialect: Dialect::aws(),
+            workload_role: WORKLOAD_ROLE.into(),
+            instance_role: Some(NODE_ROLE.into()),
+            imdsv1: false,
+            imds_hop_limit: 2,
+            outbound_federation: true,
+            kubernetes_namespace: "default".into(),
+            kubernetes_service_account: "app".into(),
+            pod_token_lifetime: Duration::from_secs(86_400),
+            providers: Provider::all(PROJECT_NUMBER, "123456789012"),
+            workload_identity_users: BTreeMap::new(),
+            signed_target_resource: false,
+            access_token_cap: None,
+            lifetime_extension: false,
         }
     }
 }
@@ -225,7 +136,22 @@ impl Settings {
         for role in &self.roles {
             trust::check(&role.trust_policy).map_err(|why| format!("trust policy of {}: {why}", role.arn))?;
         }
+        for provider in &self.providers {
+            attributes::check(provider).map_err(|why| format!("provider {}: {why}", provider.name))?;
+        }
         Ok(())
+    }
+
+    /// The members that stand for the workload, however it proves who it is.
+    pub(crate) fn usual_members(&self) -> Vec<String> {
+        let role = Role::new(self.workload_role.as_str(), "{}");
+        let pool = self.providers.first().map(Provider::pool).unwrap_or_default();
+        let assumed = format!("arn:{}:sts::{}:assumed-role/{}", role.partition(), role.account(), role.name());
+        vec![
+            format!("principalSet://iam.googleapis.com/{pool}/attribute.aws_role/{assumed}"),
+            format!("principal://iam.googleapis.com/{pool}/subject/{}", pod::subject(self)),
+            format!("principal://iam.googleapis.com/{pool}/subject/{}", role.arn),
+        ]
     }
 
     /// These settings with the top-level fields of `changes` in place of their own.
@@ -241,15 +167,15 @@ impl Settings {
     }
 }
 
-mod seconds {
+pub(crate) mod seconds {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::time::Duration;
 
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_f64(duration.as_secs_f64())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         Duration::try_from_secs_f64(f64::deserialize(from)?).map_err(serde::de::Error::custom)
     }
 }
@@ -258,11 +184,11 @@ mod optional_seconds {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use std::time::Duration;
 
-    pub(super) fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         duration.map(|d| d.as_secs_f64()).serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
         Option::<f64>::deserialize(from)?
             .map(|s| Duration::try_from_secs_f64(s).map_err(serde::de::Error::custom))
             .transpose()
@@ -272,6 +198,7 @@ mod optional_seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn merges_changes_and_refuses_unknown_ones() {
@@ -292,14 +219,5 @@ mod tests {
         assert!(settings.merged(&json!({"regoin": "x"})).is_err());
         assert!(settings.merged(&json!({"credential_lifetime_seconds": -1})).is_err());
         assert!(settings.merged(&json!({"roles": [{"arn": "a", "trust_policy": {}}]})).is_err());
-    }
-
-    #[test]
-    fn ids_are_stable_and_well_formed() {
-        let account = ServiceAccount::new("a@b");
-        assert_eq!(account, ServiceAccount::new("a@b"));
-        assert_eq!(account.unique_id.len(), 21);
-        let role = Role::new("arn:aws:iam::123456789012:role/path/name", "{}");
-        assert_eq!((role.account(), role.name(), role.id().len()), ("123456789012", "name", 21));
     }
 }

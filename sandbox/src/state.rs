@@ -6,11 +6,14 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::aws::pod::Pod;
+use crate::clock::uuid;
 use crate::fault::Faults;
+use crate::google::tokens::AccessToken;
 use crate::log::{Log, as_rfc3339};
 use crate::settings::Settings;
 
-/// AWS credentials that STS gave out.
+/// AWS credentials that were given out, by STS or at a place where programs run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Issued {
     /// `ASIA…`
@@ -62,30 +65,30 @@ impl Issued {
     }
 }
 
-/// A Google access token's meaning.
-#[derive(Clone)]
-pub(crate) struct AccessToken {
-    pub email: String,
-    pub scopes: Vec<String>,
-    pub expires_at: SystemTime,
-}
-
 pub(crate) struct State {
     pub faults: Faults,
     pub log: Log,
+    /// The pod that the sandbox is on EKS.
+    pub pod: Pod,
+    /// The task that it is on ECS; who knows its id gets its keys.
+    pub task_id: String,
     settings: RwLock<Settings>,
     issued: Mutex<Vec<Issued>>,
     access_tokens: Mutex<HashMap<String, AccessToken>>,
+    imds_tokens: Mutex<HashMap<String, SystemTime>>,
 }
 
 impl State {
-    pub(crate) fn new(settings: Settings, log: Log) -> Self {
+    pub(crate) fn new(settings: Settings, log: Log, pod: Pod) -> Self {
         Self {
             faults: Faults::default(),
             log,
+            pod,
+            task_id: uuid(),
             settings: RwLock::new(settings),
             issued: Mutex::default(),
             access_tokens: Mutex::default(),
+            imds_tokens: Mutex::default(),
         }
     }
 
@@ -104,6 +107,17 @@ impl State {
         self.vault().push(credentials);
     }
 
+    /// The newest credentials that are as wanted, or new ones.
+    pub(crate) fn issued_or(&self, wanted: impl Fn(&Issued) -> bool, make: impl FnOnce() -> Issued) -> Issued {
+        let mut vault = self.vault();
+        if let Some(known) = vault.iter().rev().find(|known| wanted(known)) {
+            return known.clone();
+        }
+        let made = make();
+        vault.push(made.clone());
+        made
+    }
+
     pub(crate) fn issued(&self) -> Vec<Issued> {
         self.vault().clone()
     }
@@ -119,6 +133,16 @@ impl State {
 
     pub(crate) fn find_token(&self, token: &str) -> Option<AccessToken> {
         self.tokens().get(token).cloned()
+    }
+
+    pub(crate) fn remember_imds_token(&self, token: String, until: SystemTime) {
+        self.imds_tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(token, until);
+    }
+
+    /// Whether IMDS gave this token out and it has not ended.
+    pub(crate) fn is_imds_token(&self, token: &str) -> bool {
+        let tokens = self.imds_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.get(token).is_some_and(|until| SystemTime::now() < *until)
     }
 
     fn vault(&self) -> MutexGuard<'_, Vec<Issued>> {

@@ -63,9 +63,27 @@ fn another_language_can_do_it_all() {
     good("POST", "/proxies", json!({"kind": "connect", "user": "u", "password": "p", "resolve": true}));
     assert_eq!(good("GET", "/proxies", Value::Null)[0]["requests"], json!([]));
 
+    good("POST", "/faults", json!({"service": "google_sts", "effect": "error", "code": "invalid_grant"}));
+    let exchange = format!("{}/v1/token", sandbox.google_sts_http_url());
+    assert_eq!(request(&exchange, "POST", &[], "", None).unwrap().json()["error"], "invalid_grant");
+    let change = json!({"imds_hop_limit": 1, "instance_role": null, "providers": [{
+        "name": "projects/7/locations/global/workloadIdentityPools/p/providers/q",
+        "aws": {"account_id": "210987654321"},
+    }]});
+    let settings = good("POST", "/settings", change);
+    assert_eq!(settings["imds_hop_limit"], 1);
+    let provider = &settings["providers"][0];
+    assert_eq!(provider["attribute_mapping"]["google.subject"], "assertion.arn");
+    let account = good("GET", "/", Value::Null)["external_account"].take();
+    assert_eq!(account["audience"], format!("//iam.googleapis.com/{}", provider["name"].as_str().unwrap()));
+    let token = good("POST", "/tokens", json!({"pod": true, "claims": {"sub": "7"}}));
+    assert_eq!(token["token"].as_str().unwrap().split('.').count(), 3);
+    assert!(good("POST", "/pod-tokens", Value::Null)["sts"].is_string());
+
     for (method, path, body, status) in [
         ("POST", "/faults", json!({"service": "s3", "effect": "hang"}), 400),
         ("POST", "/settings", json!({"unknown": 1}), 400),
+        ("POST", "/settings", json!({"providers": [{"name": "a", "aws": {}}]}), 400),
         ("POST", "/refuse", json!({"service": "sts", "seconds": -1}), 400),
         ("GET", "/requests?service=s3", Value::Null, 400),
         ("GET", "/nothing", Value::Null, 404),

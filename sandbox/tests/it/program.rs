@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 
 use crate::client::get;
 
@@ -39,6 +40,54 @@ fn the_command_runs_between_the_clouds() {
 }
 
 #[test]
+fn the_command_runs_on_aws() {
+    let script = "test -r \"$GOOGLE_APPLICATION_CREDENTIALS\" && echo $AWS_REGION ${GCE_METADATA_HOST-unset} \
+                  ${FEDBOOT_ROLE_ARN-unset} ${AWS_PROFILE-unset} $AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    let output = program(&["--quiet", "--aws", "ecs", "--hop-limit", "1", "--", "sh", "-c", script])
+        .env("GCE_METADATA_HOST", "leaked")
+        .env("FEDBOOT_ROLE_ARN", "leaked")
+        .env("AWS_PROFILE", "leaked")
+        .output()
+        .unwrap();
+    let text = said(&output.stdout);
+    assert!(text.starts_with("eu-west-1 unset unset unset http://127.0.0.1:"), "{text}");
+    assert_eq!((output.status.code(), said(&output.stderr).as_str()), (Some(0), ""));
+    let loud = said(&program(&["--aws", "imds", "--", "true"]).output().unwrap().stderr);
+    assert!(loud.contains("place on AWS     imds"), "{loud}");
+}
+
+#[test]
+fn settings_for_aws_are_options() {
+    let member = "principalSet://iam.googleapis.com/p/*";
+    let mut child = program(&["--aws", "imds", "--imdsv1", "--no-outbound-federation", "--signed-target-resource"])
+        .args(["--provider-account", "210987654321", "--attribute-condition", "true", "--lifetime-extension"])
+        .args(["--workload-identity-user", member, "--access-token-cap", "2.5", "--hop-limit", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let control = lines.find_map(|line| line.strip_prefix("export FEDBOOT_SANDBOX=").map(str::to_string));
+    let settings = get(&format!("{}/settings", control.expect("its address").trim_matches('\''))).json();
+    for (name, value) in [
+        ("imdsv1", json!(true)),
+        ("imds_hop_limit", json!(1)),
+        ("outbound_federation", json!(false)),
+        ("signed_target_resource", json!(true)),
+        ("lifetime_extension", json!(true)),
+        ("access_token_cap_seconds", json!(2.5)),
+    ] {
+        assert_eq!(settings[name], value, "{name}");
+    }
+    assert_eq!(settings["providers"][0]["aws"]["account_id"], "210987654321");
+    assert_eq!(settings["providers"][1]["attribute_condition"], "true");
+    let users = settings["workload_identity_users"].as_object().unwrap();
+    assert!(users.values().all(|members| *members == json!([member])), "{users:?}");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn it_ends_as_the_command_does() {
     for (arguments, code) in [
         (&["--", "sh", "-c", "exit 7"][..], 7),
@@ -67,6 +116,11 @@ fn bad_arguments_are_one_line() {
         &["--port", "sts=x"],
         &["--credential-lifetime", "-1"],
         &["--attribute", "x"],
+        &["--aws", "lambda"],
+        &["--real-addresses", "--", "true"],
+        &["--hop-limit", "x"],
+        &["--access-token-cap", "-1"],
+        &["--attribute-condition", "a ==", "--", "true"],
         &["--request-log", "/nonexistent/a"],
         &["--role", "arn:aws:iam::123456789012:role/r", "--trust-policy", "/dev/null", "--", "true"],
     ] {

@@ -23,7 +23,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn stamp(at: SystemTime) -> String {
+pub fn stamp(at: SystemTime) -> String {
     let at = time::OffsetDateTime::from(at);
     format!(
         "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
@@ -58,37 +58,47 @@ impl Signed {
 
     pub fn send(&self, sandbox: &Sandbox) -> Answer {
         let host = sandbox.sts_url().replace("https://", "");
-        let sha256 = |text: &str| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
         let headers = [
             ("content-type", FORM.1),
             ("host", host.as_str()),
             ("x-amz-date", &self.date),
             ("x-amz-security-token", &self.token),
         ];
-        let signed: String = headers
-            .iter()
-            .filter(|(name, _)| self.signed_headers.split(';').any(|signed| signed == *name))
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect();
-        let canonical = format!("POST\n/\n\n{signed}\n{}\n{}", self.signed_headers, sha256(&self.body_signed));
-        let day = &self.date[..8];
-        let scope = format!("{day}/eu-west-1/{}/aws4_request", self.service);
-        let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", self.date, sha256(&canonical));
-        let mut key = format!("AWS4{}", self.secret).into_bytes();
-        for part in [day, "eu-west-1", self.service, "aws4_request", &text] {
-            let step = hmac::Key::new(hmac::HMAC_SHA256, &key);
-            key = hmac::sign(&step, part.as_bytes()).as_ref().to_vec();
-        }
-        let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={}, Signature={}",
-            self.key,
-            self.signed_headers,
-            hex(&key)
-        );
+        let signed = headers.iter().filter(|(name, _)| self.signed_headers.split(';').any(|signed| signed == *name));
+        let keys = (self.key.as_str(), self.secret.as_str());
+        let signed: Vec<_> = signed.copied().collect();
+        let authorization = authorization(keys, &self.date, self.service, "", &signed, &self.body_signed);
         let mut headers = headers.to_vec();
         headers.push(("authorization", &authorization));
         request(&sandbox.sts_url(), "POST", &headers, &self.body_sent, Some(&sandbox.ca_file())).unwrap()
     }
+}
+
+/// The header of a POST to `/` that is signed with an id and a secret; the headers are all those that are signed, in
+/// order.
+pub fn authorization(
+    (id, secret): (&str, &str),
+    date: &str,
+    service: &str,
+    query: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> String {
+    let sha256 = |text: &str| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+    let names = names.join(";");
+    let signed: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let canonical = format!("POST\n/\n{query}\n{signed}\n{names}\n{}", sha256(body));
+    let day = &date[..8];
+    let scope = format!("{day}/eu-west-1/{service}/aws4_request");
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256(&canonical));
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in [day, "eu-west-1", service, "aws4_request", &text] {
+        let step = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        key = hmac::sign(&step, part.as_bytes()).as_ref().to_vec();
+    }
+    let signature = hex(&key);
+    format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}")
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A role's trust policy, as far as web identity from Google and role chaining need it:
+//! A role's trust policy, as far as web identity from Google or a cluster and role chaining need it:
 //! [policy elements](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html),
 //! [condition operators](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html),
 //! [keys for web identity](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif),
@@ -11,10 +11,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::aws::role::Role;
+use crate::issuers::{self, GOOGLE};
 use crate::state::Issued;
-
-/// The provider's name in policies, replies and `iss`.
-pub(crate) const PROVIDER: &str = "accounts.google.com";
 
 /// What the conditions are compared with; keys in lower case.
 pub(crate) type Context = BTreeMap<String, String>;
@@ -28,7 +27,17 @@ pub(crate) struct Principal {
 impl Principal {
     /// Whoever Google vouches for.
     pub(crate) fn google() -> Self {
-        Self { kind: "Federated", names: vec![PROVIDER.into()] }
+        Self { kind: "Federated", names: vec![GOOGLE.into()] }
+    }
+
+    /// Whoever an OIDC provider in the role's account vouches for.
+    pub(crate) fn of_issuer(issuer: &str, role: &Role) -> Self {
+        Self { kind: "Federated", names: vec![provider_arn(issuer, role.partition(), role.account())] }
+    }
+
+    /// What AWS calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.names[0]
     }
 
     /// A session of a role: the session, the role, or their whole account.
@@ -45,20 +54,21 @@ impl Principal {
     }
 }
 
-/// What the policy keys say of a token and a request.
-pub(crate) fn context(claims: &Value, session_name: &str) -> Context {
+/// The ARN of an issuer's OIDC provider in an account.
+pub(crate) fn provider_arn(issuer: &str, partition: &str, account: &str) -> String {
+    format!("arn:{partition}:iam::{account}:oidc-provider/{issuer}")
+}
+
+/// What the policy keys say of a request with an issuer's token; the keys begin with the issuer's name.
+pub(crate) fn context(issuer: &str, claims: &Value, session_name: &str) -> Context {
     let claim = |name: &str| claims[name].as_str().map(str::to_string);
-    let (aud, azp) = (claim("aud"), claim("azp"));
-    [
-        ("accounts.google.com:aud", azp.or_else(|| aud.clone())),
-        ("accounts.google.com:oaud", aud),
-        ("accounts.google.com:sub", claim("sub")),
-        ("accounts.google.com:email", claim("email")),
-        ("sts:rolesessionname", Some(session_name.to_string())),
-    ]
-    .into_iter()
-    .filter_map(|(key, value)| Some((key.to_string(), value?)))
-    .collect()
+    let (aud, azp) = (issuers::audience(claims).map(str::to_string), claim("azp"));
+    [("aud", azp.or_else(|| aud.clone())), ("oaud", aud), ("sub", claim("sub")), ("email", claim("email"))]
+        .into_iter()
+        .map(|(key, value)| (format!("{}:{key}", issuer.to_ascii_lowercase()), value))
+        .chain([("sts:rolesessionname".to_string(), Some(session_name.to_string()))])
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
 }
 
 /// What the policy keys say of a session and of what it asks for.
@@ -258,7 +268,7 @@ mod tests {
         check(policy).unwrap();
         let claims = json!({"aud": "sts.amazonaws.com", "azp": "1234", "sub": "1234", "email": "w@p.iam"});
         let action = "sts:AssumeRoleWithWebIdentity";
-        admits(policy, &Principal::google(), action, &context(&claims, "worker-1")).is_ok()
+        admits(policy, &Principal::google(), action, &context(GOOGLE, &claims, "worker-1")).is_ok()
     }
 
     #[test]
@@ -294,7 +304,7 @@ mod tests {
     #[test]
     fn without_azp_aud_is_aud() {
         let claims = json!({"aud": "sts.amazonaws.com", "sub": "1"});
-        let context = context(&claims, "ab");
+        let context = context(GOOGLE, &claims, "ab");
         assert_eq!(context["accounts.google.com:aud"], "sts.amazonaws.com");
         assert_eq!(context["accounts.google.com:oaud"], "sts.amazonaws.com");
     }
@@ -321,7 +331,7 @@ mod tests {
     #[test]
     fn says_which_condition_failed() {
         let policy = policy(json!({"StringEquals": {"accounts.google.com:sub": "9"}}));
-        let (action, context) = ("sts:AssumeRoleWithWebIdentity", context(&json!({"sub": "1"}), "ab"));
+        let (action, context) = ("sts:AssumeRoleWithWebIdentity", context(GOOGLE, &json!({"sub": "1"}), "ab"));
         let why = admits(&policy, &Principal::google(), action, &context).unwrap_err();
         assert_eq!(why, r#"StringEquals accounts.google.com:sub wants ["9"], the token has "1""#);
     }

@@ -10,14 +10,15 @@ use std::time::{Duration, SystemTime};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use crate::clock::{random_text, shifted, unix};
+use crate::clock::{shifted, unix};
+use crate::google::account::ServiceAccount;
+use crate::google::tokens::{self, CLOUD_PLATFORM, Holder};
 use crate::jwt;
 use crate::log::Request;
 use crate::reply::Reply;
-use crate::settings::{ServiceAccount, Settings};
-use crate::state::{AccessToken, State};
+use crate::settings::Settings;
+use crate::state::State;
 
-const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const ISSUER: &str = "https://accounts.google.com";
 
 pub(crate) fn answer(state: &State, request: &Request, skew: i64) -> Reply {
@@ -122,14 +123,11 @@ pub(crate) fn claims(
 fn token(state: &State, settings: &Settings, account: &ServiceAccount, request: &Request) -> Reply {
     let scopes: Vec<String> = match request.param("scopes").filter(|s| !s.is_empty()) {
         Some(scopes) => scopes.split(',').map(str::to_string).collect(),
-        None => vec![SCOPE.into()],
+        None => vec![CLOUD_PLATFORM.into()],
     };
-    let value =
-        format!("ya29.c.{}", random_text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", 160));
     let lifetime = settings.access_token_lifetime;
-    let meaning = AccessToken { email: account.email.clone(), scopes, expires_at: SystemTime::now() + lifetime };
-    let verdict = format!("access token for {}", meaning.scopes.join(" "));
-    state.remember_token(value.clone(), meaning);
+    let verdict = format!("access token for {}", scopes.join(" "));
+    let value = tokens::mint(state, "ya29.c.", Holder::Account(account.clone()), scopes, lifetime);
     let seconds = lifetime.saturating_sub(Duration::from_secs(1)).as_secs();
     let body = json!({"access_token": value, "expires_in": seconds, "token_type": "Bearer"});
     Reply::new(200, "application/json", body.to_string(), verdict)
@@ -141,7 +139,7 @@ fn tree(settings: &Settings) -> Value {
     let account = settings.service_account.as_ref();
     let mut accounts = Map::new();
     if let Some(account) = account {
-        let entry = json!({"aliases": ["default"], "email": account.email, "scopes": [SCOPE]});
+        let entry = json!({"aliases": ["default"], "email": account.email, "scopes": [CLOUD_PLATFORM]});
         accounts.insert("default".into(), entry.clone());
         accounts.insert(account.email.clone(), entry);
     }
