@@ -15,14 +15,19 @@ use crate::delivery::place;
 use crate::delivery_choice;
 use crate::error::{Error, Result};
 use crate::first_word::{FirstWord, Listener};
+use crate::flow::{Principal, Wanted};
+use crate::google_config::GoogleConfig;
 use crate::keeper::Keeper;
 use crate::log::{Severity, timestamp};
 use crate::process::{self, Followed, Parent};
 use crate::report::Report;
-use crate::route::{self, Route};
+use crate::route::{self, Way};
 use crate::schedule;
 use crate::status::{Board, State};
 use crate::template::placeholder;
+use crate::to_aws::ToAws;
+use crate::to_google::ToGoogle;
+use crate::tokens::Tokens;
 use crate::world::{self, World};
 
 /// How long a write that is under way may outlast the command.
@@ -128,18 +133,23 @@ struct Agent {
 impl Agent {
     async fn work(&self, options: &Options) {
         let deadline = self.started + self.settings.timeout;
-        self.board.name(0, None, String::new());
-        let prepared = match self.prepare(options, deadline).await {
-            Ok(prepared) => Ok(prepared),
-            Err(error) => self.prepare_later(options, error).await,
+        let worked = match route::way(options, &self.world) {
+            Ok(Way::ToAws) => self.to_aws(options, deadline).await,
+            Ok(Way::ToGoogle) => self.to_google(options, deadline).await,
+            Err(error) => Err(error),
         };
-        let (config, mut deliveries) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return self.word.give_up(error, &self.world, &self.settings),
-        };
-        if let Err(error) = self.keep_all(&config, &mut deliveries, deadline).await {
+        if let Err(error) = worked {
             self.word.give_up(error, &self.world, &self.settings);
         }
+    }
+
+    async fn to_aws(&self, options: &Options, deadline: Instant) -> Result<()> {
+        self.board.name(0, None, role_to_be(String::new()));
+        let (config, mut deliveries) = match self.prepare(options, deadline).await {
+            Ok(prepared) => prepared,
+            Err(error) => self.prepare_later(options, error).await?,
+        };
+        self.keep_all(&config, &mut deliveries, deadline).await
     }
 
     /// Keeps each role's credentials in a task of its own, until there is nothing more to do.
@@ -153,39 +163,74 @@ impl Agent {
         let mut keepers = JoinSet::new();
         let all = std::iter::once(deliveries.clone()).chain(further.into_iter().map(Rc::new));
         for (number, (role, own)) in config.roles.iter().zip(all).enumerate() {
-            self.board.name(number, role.profile.clone(), role.role_arn.expand(placeholder));
+            self.board.name(number, role.profile.clone(), role_to_be(role.role_arn.expand(placeholder)));
             let keeper = Keeper {
-                world: self.world.clone(),
-                settings: self.settings.clone(),
-                board: self.board.clone(),
                 number,
                 profile: role.profile.clone(),
                 word: (role.required && !reported).then(|| self.word.clone()),
-                first: deliveries.clone(),
                 deliveries: own,
-                started: self.started,
                 refresh: config.refresh && !config.delivery.is_only("env"),
-                failures: 0,
-                current: None,
-                undelivered: None,
+                ..self.keeper(deliveries)
             };
-            let route = Route::new(config, role, self.world.clone(), &self.settings.log)?;
-            keepers.spawn_local(keeper.keep(route, deadline));
+            let way = ToAws::new(config, role, self.world.clone(), &self.settings.log)?;
+            keepers.spawn_local(keeper.keep(Rc::new(way), deadline));
         }
+        self.stay(keepers, config.delivery.has("endpoint")).await;
+        Ok(())
+    }
+
+    /// Keeps the usual access token, and what is made for clients that ask.
+    async fn to_google(&self, options: &Options, deadline: Instant) -> Result<()> {
+        let config = GoogleConfig::resolve(options, &self.world, false)?;
+        let wanted = Wanted::AccessToken(config.asked.scopes.clone());
+        self.board.name(0, None, Principal::Google(config.asked.principal()));
+        let serves = config.delivery.metadata_port.is_some();
+        let mint = ToGoogle::new(config.asked.clone(), self.world.clone(), self.settings.log);
+        let tokens = Rc::new(Tokens::new(self.world.clone(), self.settings.log, Rc::new(mint), wanted));
+        let deliveries =
+            Rc::new(Deliveries::for_google(&config, tokens.clone(), &self.world, &self.settings, &self.board)?);
+        process::leave_directory();
+        let keeper = Keeper { word: Some(self.word.clone()), refresh: config.refresh, ..self.keeper(&deliveries) };
+        let mut keepers = JoinSet::new();
+        keepers.spawn_local(keeper.keep(tokens, deadline));
+        self.stay(keepers, serves).await;
+        Ok(())
+    }
+
+    /// The keeper of what goes to `deliveries`, for the first role.
+    fn keeper(&self, deliveries: &Rc<Deliveries>) -> Keeper {
+        Keeper {
+            world: self.world.clone(),
+            settings: self.settings.clone(),
+            board: self.board.clone(),
+            number: 0,
+            profile: None,
+            word: None,
+            first: deliveries.clone(),
+            deliveries: deliveries.clone(),
+            started: self.started,
+            refresh: true,
+            failures: 0,
+            current: None,
+            undelivered: None,
+        }
+    }
+
+    /// Comes back when the keepers have, unless a server is to answer for longer, or when the command does not start.
+    async fn stay(&self, mut keepers: JoinSet<()>, serves: bool) {
         while keepers.join_next().await.is_some() {
             if self.word.failed().is_some() {
-                return Ok(());
+                return;
             }
         }
-        if config.delivery.has("endpoint") {
+        if serves {
             std::future::pending::<()>().await;
         }
-        Ok(())
     }
 
     /// Everything that is fixed for the agent's life.
     async fn prepare(&self, options: &Options, deadline: Instant) -> Result<(Config, Rc<Deliveries>)> {
-        let config = route::configure(options, &self.world, Some(deadline)).await?;
+        let config = route::to_aws(options, &self.world, Some(deadline)).await?;
         let arn = config.roles[0].role_arn.literal();
         let (world, settings) = (&self.world, &self.settings);
         let deliveries = Deliveries::open(&config.delivery, &config.region(), arn, world, settings, &self.board)?;
@@ -212,7 +257,7 @@ impl Agent {
             let now = self.world.now();
             let wait = schedule::retry_after(failures, now, None, self.world.random());
             self.world.wait(wait).await;
-            let error = match route::configure(options, &self.world, None).await {
+            let error = match route::to_aws(options, &self.world, None).await {
                 Ok(config) => return Ok((config, deliveries)),
                 Err(error) => error,
             };
@@ -225,4 +270,9 @@ impl Agent {
             self.board.change(0, &self.world, deliveries.credentials_file(), change).await;
         }
     }
+}
+
+/// A role whose session has no name yet.
+fn role_to_be(arn: String) -> Principal {
+    Principal::Role { arn, session_name: String::new() }
 }

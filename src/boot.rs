@@ -14,8 +14,9 @@ use crate::first_word::Listener;
 use crate::flow::Environment;
 use crate::log::{Format, Log, Severity};
 use crate::report::{self, Report};
+use crate::route::{self, Way};
 use crate::world::World;
-use crate::{agent, credential_process, delivery_choice, process, status};
+use crate::{agent, credential_process, delivery_choice, process, status, token};
 
 /// The agent keeps the deadline; this much later it is taken for stuck.
 const AGENT_GRACE: Duration = Duration::from_secs(10);
@@ -36,7 +37,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let (typed, outcome) = match cli::split(arguments) {
         Ok((typed, flags)) => {
             let parsed = cli::parse_options(flags, matches!(typed, Typed::Boot(_)), &mut options);
-            if matches!(typed, Typed::CredentialProcess | Typed::Status) {
+            if matches!(typed, Typed::CredentialProcess | Typed::Token(_) | Typed::Status) {
                 // What these say is read by people, in the message of a client.
                 options.set_default(&world, "log-format", "text");
             }
@@ -63,8 +64,9 @@ pub fn run(arguments: &[OsString]) -> u8 {
                 process::write_stdout("false\n");
             }
             match typed {
-                Some(Typed::Agent | Typed::CredentialProcess) => error.exit_code_of_subcommand(),
+                Some(Typed::Agent | Typed::CredentialProcess | Typed::Token(_)) => error.exit_code_of_subcommand(),
                 Some(Typed::Status) => 2,
+                None if arguments.first().is_some_and(|word| word == "token") => error.exit_code_of_subcommand(),
                 _ => error.exit_code(),
             }
         }
@@ -89,7 +91,8 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &Rc<World>
         Typed::Agent => {
             let settings = Settings::resolve(options, world)?;
             if config::switch(options, world, "foreground")? {
-                if delivery_choice::delivery(options, world)?.has("env") {
+                let to_aws = route::way(options, world)? == Way::ToAws;
+                if to_aws && delivery_choice::delivery(options, world)?.has("env") {
                     return Err(Error::usage("--delivery env would print keys where a container's log is")
                         .advice("choose another --delivery, or leave out --foreground"));
                 }
@@ -107,6 +110,14 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &Rc<World>
             let answer = credential_process::answer(options, world)?;
             process::write_stdout(answer.expose_secret());
             Ok((String::new(), 0))
+        }
+        Typed::Token(kind) => {
+            options.refuse(&["delivery", "metadata-port", "access-token-file"])?;
+            process::ignore_broken_pipes();
+            process::keep_files_private();
+            let (answer, code) = token::answer(*kind, options, world)?;
+            process::write_stdout(answer.expose_secret());
+            Ok((String::new(), code))
         }
         Typed::Status => status::report(options, world),
     }

@@ -60,15 +60,34 @@ pub const OPTIONS: &[Opt] = &[
         ..opt("sts-endpoint", "URL", "another STS [the region's]")
     },
     opt("google-token-file", "FILE", "read the ID token from FILE [metadata server]"),
-    opt("impersonate-service-account", "EMAIL", "use this service account's ID token"),
+    opt("impersonate-service-account", "EMAIL", "be this service account [the default one, or the file's]"),
     Opt {
         variables: &["CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"],
         ..opt("iam-credentials-endpoint", "URL", "another IAM Credentials [https://iamcredentials.googleapis.com]")
     },
+    Opt {
+        variables: &["GOOGLE_APPLICATION_CREDENTIALS"],
+        ..opt("external-account", "FILE", "AWS → Google: the file that gcloud wrote for a workload identity pool")
+    },
+    opt("workload-identity-provider", "NAME", "instead of a file: projects/N/locations/global/workloadIdentityPools/…"),
+    Opt { repeatable: true, ..opt("scope", "SCOPE", "scope of the Google access token [cloud-platform]") },
+    opt("identity", "SOURCE", "environment, profile, web-identity, container or imds [the first that is configured]"),
+    opt("imdsv1", "", "accept version 1 of the instance metadata service too"),
+    opt("assume-role-arn", "ARN", "an AWS role, assumed before Google is asked"),
+    opt("proof", "KIND", "signed-request or web-identity-token (of AWS STS) [by the file]"),
+    opt("subject-token-audience", "AUDIENCE", "audience of that token [https:, then the provider]"),
+    opt("google-sts-endpoint", "URL", "another Google STS [by the file, https://sts.googleapis.com]"),
+    Opt {
+        variables: &["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"],
+        ..opt("project", "ID", "the project that clients are told [the service account's]")
+    },
+    opt("metadata-port", "PORT", "port of the metadata server [any free one]"),
+    opt("access-token-file", "FILE", "where delivery access-token-file writes [in ~/.cache/fedboot]"),
     opt(
         "delivery",
         "LIST",
-        "file,endpoint; or file, endpoint, process, token-file, env alone; or file with process or env",
+        "file,endpoint; or file, endpoint, process, token-file, env alone; or file with process or env; for Google \
+         metadata, access-token-file, or both",
     ),
     Opt {
         variables: &["AWS_SHARED_CREDENTIALS_FILE"],
@@ -77,7 +96,11 @@ pub const OPTIONS: &[Opt] = &[
     opt("web-identity-token-file", "FILE", "where delivery token-file writes [beside the credentials file]"),
     opt("cache-file", "FILE", "what credential-process answers from [by the other options, in ~/.cache/fedboot]"),
     opt("file-mode", "MODE", "who may read what is written, as in chmod [0600]"),
-    opt("aws-profile", "NAME|none", "the profile that clients use [fedboot, where the delivery needs one]"),
+    opt(
+        "aws-profile",
+        "NAME|none",
+        "the profile that clients use [fedboot, where the delivery needs one]; for Google: that is read",
+    ),
     opt("require", "PROFILE,…", "further roles that COMMAND waits for as well"),
     opt("on-failure", "exit|run", "what to do when there are no credentials in time [exit]"),
     opt("timeout", "TIME", "how long COMMAND may wait for credentials [60s]"),
@@ -87,7 +110,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("foreground", "", "agent: stay in front"),
     opt("follow-pid", "PID|FILE", "agent: end with this process, or with the one whose pid comes to stand in FILE"),
     opt("log-file", "FILE", "agent: append the log to FILE [stderr, unless that is a pipe]"),
-    opt("format", "text|json", "status: what to print [text]"),
+    opt("format", "text|token|json", "status: text or json [text]; token: token or json [token]"),
     opt("log-format", "auto|text|json", "auto: text on a terminal, else JSON [auto]"),
     opt("log-level", "LEVEL", "debug, info, warning, error or critical [info]"),
 ];
@@ -110,8 +133,21 @@ pub enum Typed {
     Agent,
     /// `fedboot credential-process [OPTIONS]`.
     CredentialProcess,
+    /// `fedboot token KIND [OPTIONS]`: which kind.
+    Token(Kind),
     /// `fedboot status [OPTIONS]`.
     Status,
+}
+
+/// Which token `fedboot token` prints.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An access token.
+    Access,
+    /// An ID token.
+    Id,
+    /// What google-auth's `executable` source asks for.
+    Subject,
 }
 
 /// Options as typed: the flags, behind which the environment stands.
@@ -145,6 +181,19 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
         Some("agent") => Typed::Agent,
         Some("credential-process") => Typed::CredentialProcess,
         Some("status") => Typed::Status,
+        Some("token") => {
+            let kind = match before.get(1).and_then(|word| word.to_str()) {
+                Some("access") => Kind::Access,
+                Some("id") => Kind::Id,
+                Some("subject") => Kind::Subject,
+                _ => {
+                    return Err(Error::usage("fedboot token prints one kind of token").advice(
+                        "write fedboot token access, fedboot token id --audience AUDIENCE or fedboot token subject",
+                    ));
+                }
+            };
+            return Ok((Typed::Token(kind), &arguments[2..]));
+        }
         _ => {
             return match command {
                 Some([]) => Err(Error::usage("no COMMAND after --").advice(USAGE)),
@@ -223,17 +272,23 @@ impl Options {
 
     /// The option's value: the flag, else its variables in `world`.
     pub fn value(&self, world: &World, name: &str) -> Option<OsString> {
+        self.own_value(world, name).or_else(|| {
+            let option = OPTIONS.iter().find(|option| option.name == name && self.variables_count(name))?;
+            option.variables.iter().find_map(|variable| world.variable(variable))
+        })
+    }
+
+    /// The same, but not from a variable that is for others too.
+    pub fn own_value(&self, world: &World, name: &str) -> Option<OsString> {
         if let Some(value) = self.flags_of(name).next() {
             return Some(value.into());
         }
+        if self.variables_count(name) { world.variable(&variable_name(name)) } else { None }
+    }
+
+    fn variables_count(&self, name: &str) -> bool {
         let is_of_others = self.of_others.contains(&name) || (self.role_is_typed && OF_A_SECOND_ROLE.contains(&name));
-        if self.flags_of(FLAGS_ONLY).next().is_some() || is_of_others {
-            return None;
-        }
-        let option = OPTIONS.iter().find(|option| option.name == name)?;
-        world
-            .variable(&variable_name(name))
-            .or_else(|| option.variables.iter().find_map(|variable| world.variable(variable)))
+        self.flags_of(FLAGS_ONLY).next().is_none() && !is_of_others
     }
 
     /// Gives `name` a value if it has none.
@@ -306,6 +361,7 @@ pub fn help() -> String {
          usage: fedboot [OPTIONS] -- COMMAND [ARG…]    credentials first, then COMMAND; they stay fresh beside it\n       \
          fedboot agent [OPTIONS]                the same without COMMAND: eval \"$(fedboot agent)\"\n       \
          fedboot credential-process [OPTIONS]   one answer, for credential_process in an AWS profile\n       \
+         fedboot token access|id [OPTIONS]      a Google token; token subject answers google-auth's executable source\n       \
          fedboot status [OPTIONS]               what the agent has; exit code 0 fresh, 1 stale, 2 none\n       \
          fedboot --help | --version\n\n\
          options (each also as FEDBOOT_NAME, then as the variables in parentheses):\n",
@@ -318,7 +374,7 @@ pub fn help() -> String {
     }
     text + "\ntemplates: {service_account} {service_account_email} {project} {hostname} {instance_name} {attribute:NAME}\n\
             exit code: COMMAND's own; 125 fedboot failed, 126 COMMAND is not executable, 127 there is no COMMAND;\n\
-            of agent and credential-process: 0, 1 no credentials, 2 called wrongly\n"
+            of agent, credential-process and token: 0, 1 no credentials, 2 called wrongly\n"
 }
 
 #[cfg(test)]

@@ -184,11 +184,7 @@ impl Config {
             }
             (Some(file), None) => Source::TokenFile(file),
             (None, Some(email)) => {
-                if !email.contains('@') || email.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
-                    return Err(Error::usage(format!(
-                        "--impersonate-service-account {email:?} is no service account's email"
-                    )));
-                }
+                check_service_account("--impersonate-service-account", &email)?;
                 let name = "iam-credentials-endpoint";
                 let url = options.text(world, name)?.unwrap_or_else(|| "https://iamcredentials.googleapis.com".into());
                 Source::Impersonate(endpoint(name, &url)?, email)
@@ -304,9 +300,25 @@ fn passed(options: &Options, world: &World) -> Result<Vec<(&'static str, String)
     Ok(passed)
 }
 
+/// Checks that `email`, which was said by `name`, can be a service account's.
+///
+/// # Errors
+/// A usage error where it is not.
+pub fn check_service_account(name: &str, email: &str) -> Result<()> {
+    if !email.contains('@') || email.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
+        return Err(Error::usage(format!("{name} {email:?} is no service account's email")));
+    }
+    Ok(())
+}
+
+/// The STS that is named, by an option or for AWS's SDKs.
+///
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` switches the SDKs' own variables off, not fedboot's.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
-fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
+///
+/// # Errors
+/// A usage error where it is not UTF-8.
+pub fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
     let url = options.text(world, "sts-endpoint")?;
     let from_sdk = || {
         ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].iter().any(|name| world.text_variable(name) == url)
@@ -321,7 +333,11 @@ pub fn region(options: &Options, world: &World) -> String {
     named.unwrap_or_else(|| sts_hosts::default_region("").into())
 }
 
-fn duration(options: &Options, world: &World, name: &str) -> Result<Option<Duration>> {
+/// The length of time that an option says.
+///
+/// # Errors
+/// A usage error where it says none.
+pub fn duration(options: &Options, world: &World, name: &str) -> Result<Option<Duration>> {
     options.text(world, name)?.map(|text| parse_duration(name, &text)).transpose()
 }
 

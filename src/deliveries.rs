@@ -1,5 +1,6 @@
 //! Config → the places that credentials go to, for each role.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,14 +10,17 @@ use crate::credential_process;
 use crate::delivery::cache::CacheFile;
 use crate::delivery::endpoint::CredentialsEndpoint;
 use crate::delivery::file::{CredentialsFile, Plan, Profile};
-use crate::delivery::place::{self, Chosen};
+use crate::delivery::metadata::MetadataServer;
+use crate::delivery::place::{self, Chosen, Writer};
 use crate::delivery::token_file::TokenFile;
 use crate::delivery::variables::Variables;
 use crate::delivery_choice::DeliveryChoice;
 use crate::error::Result;
-use crate::flow::{Credentials, Delivery, Environment, Trouble};
+use crate::flow::{Credentials, Delivery, Environment, TokenSource, Trouble};
+use crate::google_config::{GoogleConfig, GoogleDelivery};
 use crate::log::Severity;
 use crate::roles::RoleChoice;
+use crate::shared;
 use crate::status::Board;
 use crate::world::{World, random_name};
 
@@ -35,6 +39,14 @@ const SHADOWS: &[&str] = &[
     "AWS_PROFILE",
 ];
 
+/// The same for Google's clients, where they shall ask the metadata server.
+const GOOGLE_SHADOWS: &[&str] = &[
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "NO_GCE_CHECK",
+    "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE",
+    "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
+];
+
 const REGION_VARIABLES: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
 
 /// All places that one role's credentials go to.
@@ -43,8 +55,10 @@ pub struct Deliveries {
     file: Option<CredentialsFile>,
     /// Beside which all other files stand.
     credentials_file: PathBuf,
-    /// Variables with the region, where the command has none.
-    regions: Vec<(&'static str, String)>,
+    /// Variables that would be found first.
+    shadows: &'static [&'static str],
+    /// Variables beside those of the places.
+    variables: Vec<(&'static str, String)>,
     patience: Duration,
 }
 
@@ -90,7 +104,15 @@ impl Deliveries {
             let name = format!("{}{}.jwt", place::PREFIX, random_name::<6>());
             let path = choice.token_file.clone().unwrap_or_else(|| chosen.file.with_file_name(name));
             let is_ours = choice.token_file.is_none();
-            places.push(Box::new(TokenFile::new(path, is_ours, choice.mode, patience, role_arn)));
+            places.push(Box::new(TokenFile {
+                path,
+                is_ours,
+                mode: choice.mode,
+                patience,
+                variable: "AWS_WEB_IDENTITY_TOKEN_FILE",
+                writer: Writer::default(),
+                role: RefCell::new((role_arn, None)),
+            }));
         }
         // A profile without keys, from which clients go on to the endpoint.
         let bare =
@@ -110,7 +132,53 @@ impl Deliveries {
         let variables = if choice.profile.is_none() { REGION_VARIABLES } else { &REGION_VARIABLES[..1] };
         let missing = variables.iter().filter(|name| world.variable(name).is_none());
         let regions = missing.map(|name| (*name, region.to_owned())).collect();
-        Ok(Self { places, file, credentials_file: chosen.file, regions, patience })
+        Ok(Self { places, file, credentials_file: chosen.file, shadows: SHADOWS, variables: regions, patience })
+    }
+
+    /// Opens every place for Google's tokens, which `tokens` keeps.
+    ///
+    /// # Errors
+    /// Why one of them cannot stand.
+    pub fn for_google(
+        config: &GoogleConfig,
+        tokens: Rc<dyn TokenSource>,
+        world: &Rc<World>,
+        settings: &Settings,
+        board: &Board,
+    ) -> Result<Self> {
+        let GoogleDelivery { metadata_port, access_token_file, mode } = &config.delivery;
+        board.set_mode(*mode);
+        let patience = LOCK_PATIENCE.min(settings.timeout);
+        let directory = place::cache_directory(world);
+        let mut places: Vec<Box<dyn Delivery>> = Vec::new();
+        let mut variables = Vec::new();
+        if let Some(port) = metadata_port {
+            let server = MetadataServer::open(*port, config.about(world), tokens, world.clone())?;
+            board.serve(server.address(), shared::file_name(&config.asked.request()));
+            places.push(Box::new(server));
+            variables = unproxied(world);
+            let adc = gcloud_directory(world).map(|directory| directory.join("application_default_credentials.json"));
+            if let Some(adc) = adc.filter(|adc| adc.exists()) {
+                let message = format!("{} is there, and Google's clients find it first: remove it", adc.display());
+                settings.log.event(world.now(), Severity::Warning, &message, &[]);
+            }
+        }
+        if let Some(named) = access_token_file {
+            let own = || Ok(directory.clone()?.join(format!("{}{}.access-token", place::PREFIX, random_name::<6>())));
+            places.push(Box::new(TokenFile {
+                path: named.clone().map_or_else(own, Ok)?,
+                is_ours: named.is_none(),
+                mode: *mode,
+                patience,
+                variable: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
+                writer: Writer::default(),
+                role: RefCell::default(),
+            }));
+        }
+        let shadows = if metadata_port.is_some() { GOOGLE_SHADOWS } else { &[] };
+        // Only the state stands there, and without a directory there is none.
+        let neighbour = directory.map_or_else(|_| PathBuf::from("/"), |directory| directory.join("google"));
+        Ok(Self { places, file: None, credentials_file: neighbour, shadows, variables, patience })
     }
 
     /// Adds what needs to know the roles: caches, and the profiles that are answered from them. Returns the places of
@@ -141,7 +209,8 @@ impl Deliveries {
                 places: vec![add(role, role.profile.as_deref().unwrap_or_default())?],
                 file: None,
                 credentials_file: self.credentials_file.clone(),
-                regions: Vec::new(),
+                shadows: &[],
+                variables: Vec::new(),
                 patience: self.patience,
             });
         }
@@ -189,15 +258,39 @@ impl Deliveries {
     /// What the command's environment must say.
     pub fn environment(&self) -> Environment {
         let mut environment = Environment::default();
-        for name in SHADOWS {
+        for name in self.shadows {
             environment.unset(name);
         }
-        for (name, region) in &self.regions {
-            environment.set(name, region);
+        for (name, value) in &self.variables {
+            environment.set(name, value);
         }
         for place in self.all() {
             environment.merge(place.environment());
         }
         environment
     }
+}
+
+/// Clients that heed proxy variables must not ask a proxy for what is on this machine.
+fn unproxied(world: &World) -> Vec<(&'static str, String)> {
+    const LOOPBACK: &str = "127.0.0.1";
+    let has = |name: &str| world.variable(name).is_some();
+    if !["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].into_iter().any(has) {
+        return Vec::new();
+    }
+    // Where both are there, some clients read the one and some the other.
+    let both = ["NO_PROXY", "no_proxy"];
+    let any = both.iter().find_map(|name| world.text_variable(name));
+    let lists = both.map(|name| (name, world.text_variable(name).or_else(|| any.clone()).unwrap_or_default()));
+    let missing =
+        lists.into_iter().filter(|(_, list)| list.trim() != "*" && !list.split(',').any(|it| it.trim() == LOOPBACK));
+    missing
+        .map(|(name, list)| (name, if list.is_empty() { LOOPBACK.into() } else { format!("{list},{LOOPBACK}") }))
+        .collect()
+}
+
+/// Where gcloud keeps its configuration.
+fn gcloud_directory(world: &World) -> Option<PathBuf> {
+    let named = world.variable("CLOUDSDK_CONFIG").map(PathBuf::from);
+    named.or_else(|| Some(world.home.as_ref()?.join(".config/gcloud")))
 }

@@ -114,7 +114,10 @@ impl DeliveryChoice {
 }
 
 /// Octal, as in chmod. What everybody may write is nobody's secret, and fedboot must be able to read it.
-fn file_mode(options: &Options, world: &World) -> Result<u32> {
+///
+/// # Errors
+/// A usage error where it is no such mode.
+pub fn file_mode(options: &Options, world: &World) -> Result<u32> {
     let Some(text) = options.text(world, "file-mode")? else { return Ok(0o600) };
     match u32::from_str_radix(&text, 8) {
         Ok(mode) if mode & !0o664 == 0 && mode & 0o600 == 0o600 => Ok(mode),

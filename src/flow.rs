@@ -8,8 +8,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use secrecy::SecretString;
+use aws_credential_types::Credentials as AwsKeys;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::error::Result;
 use crate::http::Http;
@@ -91,17 +93,40 @@ pub struct Session {
     pub duration: Duration,
 }
 
-/// What was issued for a role, for a while.
+/// What was issued, for a while.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// What clients use.
     pub content: Content,
     /// When it is no longer accepted.
     pub expiration: SystemTime,
-    /// The role as it was asked for, the last one of a chain.
-    pub role_arn: String,
-    /// The session name as it was asked for.
-    pub role_session_name: String,
+    /// Who acts with it.
+    pub principal: Principal,
+}
+
+/// Who acts with credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// An AWS role, the last one of a chain, in a session of this name, both as they were asked for.
+    Role {
+        /// Its ARN.
+        arn: String,
+        /// The name under which CloudTrail shows what is done with it.
+        session_name: String,
+    },
+    /// A Google service account's address, or the workload identity pool where there is none.
+    Google(String),
+}
+
+impl Principal {
+    /// As logs and probes name it.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Role { arn, session_name } => vec![("role", arn.clone()), ("session", session_name.clone())],
+            Self::Google(name) if name.contains('@') => vec![("service_account", name.clone())],
+            Self::Google(name) => vec![("principal", name.clone())],
+        }
+    }
 }
 
 /// What clients use.
@@ -110,7 +135,9 @@ pub enum Content {
     /// AWS keys.
     Keys(Keys),
     /// A web identity token, which the client exchanges for keys itself.
-    Token(SecretString),
+    WebIdentityToken(SecretString),
+    /// A Google token: an access token or an ID token, or one that is exchanged for such.
+    GoogleToken(SecretString),
 }
 
 /// AWS keys of a session.
@@ -129,9 +156,97 @@ impl Credentials {
     pub fn keys(&self) -> Option<&Keys> {
         match &self.content {
             Content::Keys(keys) => Some(keys),
-            Content::Token(_) => None,
+            Content::WebIdentityToken(_) | Content::GoogleToken(_) => None,
         }
     }
+
+    /// The token, where it is not keys.
+    pub fn token(&self) -> Option<&SecretString> {
+        match &self.content {
+            Content::WebIdentityToken(token) | Content::GoogleToken(token) => Some(token),
+            Content::Keys(_) => None,
+        }
+    }
+}
+
+impl From<&Keys> for AwsKeys {
+    fn from(keys: &Keys) -> Self {
+        let (secret, token) = (keys.secret_access_key.expose_secret(), keys.session_token.expose_secret());
+        Self::new(&keys.access_key_id, secret, Some(token.into()), None, "fedboot")
+    }
+}
+
+/// What a workload on AWS has to begin with, and which roles lead from there to who it wants to be.
+pub struct AwsIdentity {
+    /// Where that was found, in the words of `--identity`.
+    pub source: &'static str,
+    /// The beginning.
+    pub start: AwsStart,
+    /// Roles to assume, one with the credentials of the one before.
+    pub roles: Vec<AwsRole>,
+}
+
+/// See [`AwsIdentity`].
+pub enum AwsStart {
+    /// Keys that sign.
+    Keys(AwsKeys),
+    /// A token that is exchanged for a role's keys.
+    WebIdentity(Box<Proof>, AwsRole),
+}
+
+/// A role to assume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsRole {
+    /// Its ARN.
+    pub arn: String,
+    /// The session name, if it was said.
+    pub session_name: Option<String>,
+    /// What its trust policy asks for.
+    pub external_id: Option<String>,
+}
+
+/// What Google's token exchange is shown.
+pub struct SubjectToken {
+    /// The token itself, or a signed request in its place.
+    pub token: SecretString,
+    /// What kind it is: a URN.
+    pub token_type: String,
+    /// What it says, where it is a JWT.
+    pub claims: Option<Claims>,
+    /// A secret of its own that stands in it.
+    pub inside: Option<SecretString>,
+}
+
+/// What a Google client may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// An access token of these scopes.
+    AccessToken(Vec<String>),
+    /// An ID token for this audience.
+    IdToken(String),
+    /// What the exchange is shown, for whoever does that itself.
+    SubjectToken,
+}
+
+/// Who makes tokens for Google.
+pub trait Mint {
+    /// Makes one.
+    fn mint<'a>(&'a self, http: &'a Http, wanted: &'a Wanted) -> BoxFuture<'a, Result<Credentials>>;
+}
+
+/// Where tokens for Google come from: made, or kept.
+pub trait TokenSource {
+    /// One that will be good for a while. Requests for the same at the same time are one exchange.
+    fn token(&self, wanted: Wanted) -> BoxFuture<'_, Result<Credentials>>;
+
+    /// The same, if it need not be waited for.
+    fn ready(&self, wanted: &Wanted) -> Option<Credentials>;
+}
+
+/// Issues what is kept fresh.
+pub trait Issuer {
+    /// One try, which asks nothing any more after `deadline`.
+    fn issue(&self, deadline: Option<Instant>) -> BoxFuture<'_, Result<Credentials>>;
 }
 
 /// Why the last try failed.

@@ -145,6 +145,11 @@ impl Http {
     /// # Errors
     /// What came back instead.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
+        // On the heap, as it is large and stands in every step's own.
+        Box::pin(self.open(endpoint)).await
+    }
+
+    async fn open(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
         let uri = endpoint.uri("/").map_err(|error| Failure::lasting(error.problem))?;
         let proxy = if endpoint.proxied { self.proxies.intercept(&uri) } else { None };
         let Some(proxy) = proxy else {
@@ -208,8 +213,32 @@ impl Http {
         headers: &[(HeaderName, &str)],
         body: String,
     ) -> Result<Response, Failure> {
-        self.within(timeout, async { self.connect(endpoint).await?.send(endpoint, method, path, headers, body).await })
-            .await
+        self.send_on(None, endpoint, timeout, method, path, headers, body).await
+    }
+
+    /// The same on a connection that was `prepared` and has been kept open.
+    ///
+    /// # Errors
+    /// What came back instead, `no answer within …` after `timeout`.
+    #[expect(clippy::too_many_arguments, reason = "a request has that many parts")]
+    pub async fn send_on(
+        &self,
+        prepared: Option<Connection>,
+        endpoint: &Endpoint,
+        timeout: Duration,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+        body: String,
+    ) -> Result<Response, Failure> {
+        let sent = Box::pin(async {
+            let connection = match prepared.filter(Connection::is_open) {
+                Some(connection) => connection,
+                None => self.connect(endpoint).await?,
+            };
+            connection.send(endpoint, method, path, headers, body).await
+        });
+        self.within(timeout, sent).await
     }
 
     async fn tls(&self, host: &str, stream: BoxStream) -> Result<BoxStream, Failure> {
@@ -388,6 +417,35 @@ impl Endpoint {
         };
         let proxied = !(scheme == Scheme::Http && near);
         Ok(Self { scheme, host, port, path: uri.path().trim_end_matches('/').into(), proxied })
+    }
+
+    /// The endpoint and the path with its query of a whole URL, by the rules of [`Endpoint::parse`].
+    ///
+    /// # Errors
+    /// A usage error that says what is wrong with the URL.
+    pub fn with_path(url: &str, allow_http: bool) -> crate::error::Result<(Self, String)> {
+        let after_scheme = url.find("://").map_or(0, |at| at + 3);
+        let split = url[after_scheme..].find(['/', '?']).map_or(url.len(), |at| after_scheme + at);
+        let path = if url[split..].starts_with('?') { format!("/{}", &url[split..]) } else { url[split..].into() };
+        Ok((Self::parse(&url[..split], allow_http)?, path))
+    }
+
+    /// The host, with brackets around an address of version 6.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether requests travel over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        match self.host.trim_matches(['[', ']']).parse() {
+            Ok(address) => IpAddr::is_loopback(&address),
+            Err(_) => self.host.eq_ignore_ascii_case("localhost"),
+        }
     }
 
     /// The same endpoint, never asked through a proxy.

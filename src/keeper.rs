@@ -9,10 +9,9 @@ use crate::config::{OnFailure, Settings};
 use crate::deliveries::Deliveries;
 use crate::error::{Error, Result};
 use crate::first_word::FirstWord;
-use crate::flow::{Credentials, Trouble};
+use crate::flow::{Content, Credentials, Issuer, Trouble};
 use crate::log::{Severity, timestamp};
 use crate::retry;
-use crate::route::Route;
 use crate::schedule;
 use crate::status::{Board, State};
 use crate::world::World;
@@ -62,12 +61,12 @@ pub struct Issued {
 impl Keeper {
     /// Comes back when there is nothing more to do: after the first time without refresh, or after a failure that
     /// keeps the command from starting.
-    pub async fn keep(mut self, route: Route, deadline: Instant) {
+    pub async fn keep(mut self, way: Rc<dyn Issuer>, deadline: Instant) {
         let mut boot = self.word.is_some().then_some(deadline);
         let mut last: Option<Error> = None;
         loop {
             let deadline = boot.or_else(|| self.patience().map(|patience| self.world.monotonic() + patience));
-            let wait = match (self.issue_and_deliver(&route, deadline).await, boot) {
+            let wait = match (self.issue_and_deliver(&*way, deadline).await, boot) {
                 (Ok(issued), _) => {
                     boot = None;
                     let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
@@ -113,10 +112,10 @@ impl Keeper {
     }
 
     /// One turn. Credentials that only could not be written are not thrown away, unless they are due anyway.
-    async fn issue_and_deliver(&mut self, route: &Route, deadline: Option<Instant>) -> Result<Issued> {
+    async fn issue_and_deliver(&mut self, way: &dyn Issuer, deadline: Option<Instant>) -> Result<Issued> {
         let issued = match self.undelivered.take().filter(|issued| self.world.now() < issued.refresh) {
             Some(issued) => issued,
-            None => self.schedule(route.issue(deadline).await?),
+            None => self.schedule(way.issue(deadline).await?),
         };
         match self.deliveries.deliver(Some(&issued.credentials)).await {
             Ok(()) => Ok(issued),
@@ -158,8 +157,7 @@ impl Keeper {
         let key_id = credentials.keys().map(|keys| keys.access_key_id.clone()).unwrap_or_default();
         let mut fields = Vec::new();
         fields.extend(self.profile.clone().map(|profile| ("profile", profile)));
-        fields.push(("role", credentials.role_arn.clone()));
-        fields.push(("session", credentials.role_session_name.clone()));
+        fields.extend(credentials.principal.fields());
         if !key_id.is_empty() {
             fields.push(("access_key_id", key_id.clone()));
         }
@@ -174,7 +172,11 @@ impl Keeper {
         if first {
             fields.push(("elapsed_ms", (self.world.monotonic() - self.started).as_millis().to_string()));
         }
-        let what = if key_id.is_empty() { "a web identity token for AWS is" } else { "AWS credentials are" };
+        let what = match &credentials.content {
+            Content::Keys(_) => "AWS credentials are",
+            Content::WebIdentityToken(_) => "a web identity token for AWS is",
+            Content::GoogleToken(_) => "Google credentials are",
+        };
         let how = match (first, self.refresh) {
             (true, true) => "ready",
             (true, false) => "ready; they are not refreshed",
@@ -182,13 +184,12 @@ impl Keeper {
         };
         self.settings.log.event(now, Severity::Info, &format!("{what} {how}"), &fields);
         if credentials.expiration <= now {
-            let message = "AWS credentials had expired when they came; is this machine's clock right?";
+            let message = "credentials had expired when they came; is this machine's clock right?";
             self.settings.log.event(now, Severity::Warning, message, &fields);
         }
         self.failures = 0;
         let change = |state: &mut State| {
-            state.role_arn.clone_from(&credentials.role_arn);
-            state.role_session_name.clone_from(&credentials.role_session_name);
+            state.principal = Some(credentials.principal.clone());
             state.access_key_id = key_id;
             state.expiration = Some(credentials.expiration);
             state.last_refresh = Some(*at);

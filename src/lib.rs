@@ -1,10 +1,10 @@
-//! fedboot stands in front of a container's command and gives it short-lived cloud credentials, without any key.
+//! fedboot stands in front of a container's real command and gives it short-lived cloud credentials, without any key.
 //!
 //! ```text
 //!                      ┌──────────── agent (a process of its own) ───────────┐
 //!  who am I here?      │ what do I get for it?        where do clients look? │
 //!  identity ───proof──▶│ exchange ─────credentials──▶ delivery ──────────────┼──▶ file · endpoint · token · cache
-//!    ▲                 │                                                     │
+//!    ▲                 │                                                     │    metadata server
 //!    └──── schedule ◀──┴───────── expiration, or an error that retries ──────┘
 //!  boot: start the agent ─▶ wait for its first word ─▶ set the environment ─▶ exec COMMAND
 //! ```
@@ -12,16 +12,22 @@
 //! The agent is this executable started again. It does the first exchange too, so first issue and refresh are one
 //! code path, no thread has to survive an exec, and the parent holds no runtime and no secret.
 //!
+//! Two ways lead through the picture, and [`route`] says which is meant. [`to_aws`]: a Google ID token is exchanged for
+//! an AWS role's session. [`to_google`]: an AWS identity signs a request, or gets a token, that is exchanged for a Google
+//! token; clients ask for many of those, which [`tokens`] keeps.
+//!
 //! In reading order:
 //!
-//! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv, [`config`] says what it means with
-//!   the environment, [`roles`] and [`delivery_choice`] are parts of that, [`template`] is for values with placeholders.
+//! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv. What it means with the environment
+//!   say [`config`], with [`roles`], [`delivery_choice`] and [`template`] as parts of it, and [`google_config`], with
+//!   [`external_account`] for the file.
 //! - [`agent`]: the process; [`keeper`]: the loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is
 //!   said to whoever waits, to a parent as a [`report`]; [`status`] is for everybody.
-//! - [`flow`]: what flows through the stages, and the trait of each; [`route`] and [`deliveries`] put them together.
+//! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
-//! - [`credential_process`]: the same for a client that asks by itself, from a cache.
-//! - [`world`] and [`http`]: the door to the outside; [`process`]: the Unix corner; [`log`], [`error`].
+//! - [`credential_process`] and [`token`]: the same for a client that asks by itself, by a cache that is [`shared`].
+//! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`process`]: the Unix corner; [`ini`], [`log`],
+//!   [`error`].
 
 pub mod agent;
 pub mod boot;
@@ -33,10 +39,14 @@ pub mod delivery;
 pub mod delivery_choice;
 pub mod error;
 pub mod exchange;
+pub mod external_account;
 pub mod first_word;
 pub mod flow;
+pub mod google_config;
 pub mod http;
+pub mod iam_credentials;
 pub mod identity;
+pub mod ini;
 pub mod keeper;
 pub mod log;
 pub mod process;
@@ -45,6 +55,11 @@ pub mod retry;
 pub mod roles;
 pub mod route;
 pub mod schedule;
+pub mod shared;
 pub mod status;
 pub mod template;
+pub mod to_aws;
+pub mod to_google;
+pub mod token;
+pub mod tokens;
 pub mod world;

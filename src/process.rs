@@ -8,11 +8,13 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
@@ -508,6 +510,24 @@ fn stop_waiting_on_stderr() {
     }
 }
 
+/// What a program prints and how it ends; it gets no standard input, and is killed after `timeout`.
+///
+/// # Errors
+/// Why it could not be run, or that it took too long.
+pub async fn output_of(words: &[String], timeout: Duration) -> io::Result<Output> {
+    let (program, arguments) = words.split_first().ok_or(io::ErrorKind::NotFound)?;
+    let mut command = Command::new(program);
+    let child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output());
+    if let Ok(output) = tokio::time::timeout(timeout, output).await {
+        return output.map_err(io::Error::other)?;
+    }
+    // It has not been waited for, so the id is still its own.
+    let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+    Err(io::Error::other(format!("it took more than {} s", timeout.as_secs())))
+}
+
 /// The file of this program, for others to run.
 pub fn own_executable() -> String {
     fs::read_link("/proc/self/exe").map_or_else(|_| "fedboot".into(), |path| path.to_string_lossy().into_owned())
@@ -523,10 +543,13 @@ pub fn keep_files_private() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
-/// How many descriptors this process may have.
-pub fn descriptor_limit() -> usize {
-    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
-        .map_or(usize::MAX, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+/// How many descriptors this process may have; it is given `wanted` of them, if that is more and it may.
+pub fn descriptor_limit(wanted: usize) -> usize {
+    const DESCRIPTORS: Resource = Resource::RLIMIT_NOFILE;
+    let Ok((soft, hard)) = getrlimit(DESCRIPTORS) else { return wanted };
+    let wanted = hard.min(wanted as u64).max(soft);
+    let given = if setrlimit(DESCRIPTORS, wanted, hard).is_ok() { wanted } else { soft };
+    usize::try_from(given).unwrap_or(usize::MAX)
 }
 
 /// Waits for `duration` from `now`, or until somebody sets the clock or the machine wakes up from a suspend. The

@@ -1,9 +1,14 @@
-//! How long to wait before the next try: exponential backoff with full jitter, a pure function.
+//! How long to wait before the next try: exponential backoff with full jitter.
 //!
 //! Full jitter because thousands of workers start in the same second:
 //! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::world::World;
 
 /// The first wait and the longest one.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +34,31 @@ impl Backoff {
         let ceiling = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.longest);
         let floor = self.first / 2;
         floor + ceiling.saturating_sub(floor).mul_f64(random)
+    }
+}
+
+/// Tries until `deadline`, as long as that can help, with the backoff of a boot.
+///
+/// # Errors
+/// The last one, with the number of tries.
+pub async fn until<T>(world: &World, deadline: Instant, attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+    let started = world.monotonic();
+    let mut failures = 0;
+    let mut last = None;
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        failures += 1;
+        let left = deadline.duration_since(world.monotonic());
+        if !error.is_retryable() || left <= LAST_TRY {
+            // A try that the deadline cut short says less than the one before it.
+            let error = last.filter(|_| left.is_zero()).unwrap_or(error);
+            return Err(Error { tries: Some((failures, world.monotonic() - started)), ..error });
+        }
+        last = Some(error);
+        world.sleep(BOOT.delay(failures, world.random()).min(left)).await;
     }
 }
 

@@ -152,3 +152,31 @@ pub fn terms(options: &Options, world: &World) -> Result<Terms> {
         tags,
     })
 }
+
+/// A session name as STS takes it: two to 64 of letters, digits and `_+=,.@-`.
+pub fn clean_session_name(name: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    let mut clean: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).take(64).collect();
+    while clean.len() < 2 {
+        clean.push('-');
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_names() {
+        for (name, clean) in [
+            ("worker-1.eu", "worker-1.eu"),
+            ("a b/ü", "a-b--"),
+            ("", "--"),
+            ("x", "x-"),
+            (&"n".repeat(70), &"n".repeat(64)),
+        ] {
+            assert_eq!(clean_session_name(name), clean);
+        }
+    }
+}

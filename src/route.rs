@@ -1,341 +1,77 @@
-//! Config → identity and exchange. The one file that names both clouds.
-
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+//! Which way: Google → AWS or AWS → Google. The one file that names both clouds.
 
 use tokio::time::Instant;
 
 use crate::cli::Options;
-use crate::config::{self, Config, Source, StsChoice};
-use crate::error::{Error, Kind, Result};
-use crate::exchange::assume_role::{self, AssumeRole};
-use crate::exchange::sts::Sts;
-use crate::exchange::sts_hosts;
-use crate::exchange::web_identity::AssumeRoleWithWebIdentity;
-use crate::flow::{Claims, Content, Credentials, Exchange, Fact, Identity, Proof, Session};
-use crate::http::Http;
-use crate::identity::{impersonation::Impersonation, metadata::MetadataServer, token_file::TokenFile};
-use crate::log::{Log, Severity};
-use crate::retry;
-use crate::roles::RoleChoice;
-use crate::template::{Template, placeholder};
+use crate::config::{self, Config};
+use crate::error::{Error, Result};
+use crate::external_account;
+use crate::google_config;
+use crate::to_aws;
 use crate::world::World;
 
-/// How long metadata attributes are asked for when no role is named: long enough for a pod's metadata server to come
-/// up, short enough for somebody on a laptop who forgot the role.
-const ATTRIBUTE_PATIENCE: Duration = Duration::from_secs(5);
-
-/// A session that is only good for assuming the next role need not live longer, and AWS lets none live shorter.
-const FIRST_OF_CHAIN: Duration = Duration::from_secs(900);
-
-/// Google → AWS for one role: who to be, what to ask for.
-pub struct Route {
-    world: Rc<World>,
-    identity: Box<dyn Identity>,
-    exchange: AssumeRoleWithWebIdentity,
-    /// The second role's exchange and ARN.
-    then: Option<(AssumeRole, Template)>,
-    /// Clients exchange the token themselves.
-    token_only: bool,
-    role_arn: Template,
-    role_session_name: Template,
-    duration: Duration,
-    /// A proof that was not the reason why the last try failed.
-    proof: RefCell<Option<Proof>>,
-    /// The templates filled in: they are once for all.
-    names: RefCell<Option<Names>>,
-    /// Whether STS has let the proof assume the role, where only clients do so later.
-    accepted: Cell<bool>,
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A Google identity becomes AWS credentials.
+    ToAws,
+    /// An AWS identity becomes Google credentials.
+    ToGoogle,
 }
 
-#[derive(Clone)]
-struct Names {
-    role_arn: String,
-    then_role_arn: Option<String>,
-    role_session_name: String,
-}
-
-/// Config from flags, variables and, only where they name no role, metadata attributes.
+/// Which way is meant: by an option of one of them, else by the file that Google's own clients would read, else to AWS.
 ///
 /// # Errors
-/// What is wrong with an option, or that no role is named.
-pub async fn configure(options: &Options, world: &World, deadline: Option<Instant>) -> Result<Config> {
-    if config::names_a_role(options, world) {
-        return Config::resolve(options, world, &HashMap::new());
-    }
-    let server = MetadataServer::new(config::metadata_endpoint(options, world)?, String::new());
-    let give_up = world.monotonic() + ATTRIBUTE_PATIENCE;
-    let give_up = deadline.map_or(give_up, |deadline| deadline.min(give_up));
-    let http = Http::new(world).with_deadline(Some(give_up));
-    let mut failures = 0;
-    loop {
-        match attributes(&server, &http).await {
-            Ok(attributes) => return Config::resolve(options, world, &attributes),
-            Err(error) if error.is_retryable() && world.monotonic() + retry::LAST_TRY < give_up => {
-                failures += 1;
-                let left = give_up.duration_since(world.monotonic());
-                world.sleep(retry::BOOT.delay(failures, world.random()).min(left / 2)).await;
-            }
-            // Without attributes the role is still missing: say that, and that they were asked.
-            Err(asked) => {
-                let kind = asked.kind;
-                return Config::resolve(options, world, &HashMap::new()).map_err(|error| Error {
-                    kind,
-                    problem: format!("{} ({asked})", error.problem),
-                    ..error
-                });
-            }
+/// A usage error where both ways are named, or an option of the other one.
+pub fn way(options: &Options, world: &World) -> Result<Way> {
+    let names = |name: &str| options.own_value(world, name).is_some();
+    let to_google = names("external-account") || names("workload-identity-provider");
+    let way = match (to_google, names("role-arn")) {
+        (true, true) => {
+            let both = "--role-arn is for AWS, --external-account and --workload-identity-provider are for Google";
+            return Err(
+                Error::usage(both).advice("name one of them; --assume-role-arn names an AWS role on the way to Google")
+            );
         }
+        (true, false) => Way::ToGoogle,
+        (false, false) if leads_to_google(options, world) => Way::ToGoogle,
+        _ => Way::ToAws,
+    };
+    match way {
+        Way::ToAws => options.refuse(google_config::OF_THIS_WAY)?,
+        Way::ToGoogle => options.refuse(google_config::OF_THE_OTHER_WAY)?,
     }
+    Ok(way)
 }
 
-/// The project's attributes, and over them the instance's.
-async fn attributes(server: &MetadataServer, http: &Http) -> Result<HashMap<String, String>> {
-    let instance = server.attributes(http, "instance").await?;
-    let mut all = server.attributes(http, "project").await?;
-    all.extend(instance);
-    Ok(all
-        .into_iter()
-        .filter_map(|(name, value)| match value {
-            serde_json::Value::String(text) => Some((name, text)),
-            _ => None,
-        })
-        .collect())
+/// Whether the variables are those of a workload on AWS that Google's clients would use.
+fn leads_to_google(options: &Options, world: &World) -> bool {
+    let Some(file) = options.value(world, "external-account") else { return false };
+    // EKS names a role for the pod's own identity beside a token file; whoever names one for fedboot names no such file.
+    let role = options.value(world, "role-arn").is_some() && world.variable("AWS_WEB_IDENTITY_TOKEN_FILE").is_none();
+    let is_to_aws = role || options.value(world, "google-token-file").is_some();
+    // On AWS another kind of file is a mistake, which is then told; elsewhere it may be somebody else's.
+    let is_on_aws = ON_AWS.iter().any(|name| world.variable(name).is_some());
+    let kind = || external_account::type_of(&world.absolute(file));
+    !is_to_aws && (is_on_aws || kind().as_deref() == Some("external_account"))
 }
 
-impl Route {
-    /// The route to the role `choice` of `config`.
-    ///
-    /// # Errors
-    /// A usage error where the STS host cannot be formed.
-    pub fn new(config: &Config, choice: &RoleChoice, world: Rc<World>, log: &Log) -> Result<Self> {
-        let metadata = || MetadataServer::new(config.metadata.clone(), config.audience.clone());
-        let identity: Box<dyn Identity> = match &config.source {
-            Source::Metadata => Box::new(metadata()),
-            Source::TokenFile(path) => Box::new(TokenFile::new(path.clone())),
-            Source::Impersonate(endpoint, email) => {
-                Box::new(Impersonation::new(metadata(), endpoint.clone(), email.clone(), config.audience.clone()))
-            }
-        };
-        let warn = |message: &str| log.event(world.now(), Severity::Warning, message, &[]);
-        let (arn, region) = (choice.role_arn.expand(placeholder), config.region());
-        if let (StsChoice::Regional { .. }, Some(other)) = (&config.sts, sts_hosts::other_partition(&arn, &region)) {
-            warn(&format!("the region {region} is in the partition {other}, {arn} is not: AWS will refuse"));
-        }
-        let sts = Sts::new(world.clone(), config.sts_endpoint()?);
-        let mut duration = config.duration;
-        let mut limits = config.limits.clone();
-        let then = choice.then_role_arn.clone().map(|arn| {
-            if duration > assume_role::LONGEST {
-                duration = assume_role::LONGEST;
-                warn("AWS lets the session of a second role last an hour at most: --duration is cut to that");
-            }
-            let limits = std::mem::take(&mut limits);
-            (AssumeRole::new(sts.clone(), region, limits, config.terms.clone()), arn)
-        });
-        Ok(Self {
-            identity,
-            exchange: AssumeRoleWithWebIdentity::new(sts, limits),
-            then,
-            token_only: config.delivery.has("token-file"),
-            role_arn: choice.role_arn.clone(),
-            role_session_name: config.role_session_name.clone(),
-            duration,
-            world,
-            proof: RefCell::default(),
-            names: RefCell::default(),
-            accepted: Cell::default(),
-        })
-    }
+/// What only AWS's own platforms set.
+const ON_AWS: &[&str] = &[
+    "AWS_EXECUTION_ENV",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+];
 
-    /// Tries until `deadline`, as long as that can help.
-    ///
-    /// # Errors
-    /// The last one, with the number of tries.
-    pub async fn issue_by(&self, deadline: Instant) -> Result<Credentials> {
-        let started = self.world.monotonic();
-        let mut failures = 0;
-        let mut last = None;
-        loop {
-            let error = match self.issue(Some(deadline)).await {
-                Ok(credentials) => return Ok(credentials),
-                Err(error) => error,
-            };
-            failures += 1;
-            let left = deadline.duration_since(self.world.monotonic());
-            if !error.is_retryable() || left <= retry::LAST_TRY {
-                // A try that the deadline cut short says less than the one before it.
-                let error = last.filter(|_| left.is_zero()).unwrap_or(error);
-                return Err(Error { tries: Some((failures, self.world.monotonic() - started)), ..error });
-            }
-            last = Some(error);
-            self.world.sleep(retry::BOOT.delay(failures, self.world.random()).min(left)).await;
-        }
-    }
-
-    /// One try, which asks nothing any more after `deadline`. A proof that is refused is worth a second one at once:
-    /// the first may have grown old on its way, or the issuer's keys may have just changed.
-    ///
-    /// # Errors
-    /// What the first failing step says.
-    pub async fn issue(&self, deadline: Option<Instant>) -> Result<Credentials> {
-        let http = Http::new(&self.world).with_deadline(deadline);
-        match self.exchange_proof(&http, self.proof.take()).await {
-            Err(error) if error.kind == Kind::RefusedProof => {
-                self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
-                let again = self.exchange_proof(&http, None).await;
-                again.map_err(|error| match error.kind {
-                    Kind::RefusedProof => Error { kind: Kind::Fatal, ..error },
-                    _ => error,
-                })
-            }
-            other => other,
-        }
-    }
-
-    /// Exchanges `proof`, or a new one. The connection for it is opened while the new one is on its way.
-    async fn exchange_proof(&self, http: &Http, proof: Option<Proof>) -> Result<Credentials> {
-        let proof = async {
-            match proof {
-                Some(proof) => Ok(proof),
-                None => self.identity.prove(http).await,
-            }
-        };
-        // The request for the proof goes first: it takes longer than to say hello.
-        let connection = async { Ok(self.exchange.prepare(http).await) };
-        let (proof, connection) = tokio::try_join!(biased; proof, connection)?;
-        let known = self.names.borrow().clone();
-        let names = match known {
-            Some(names) => names,
-            None => self.fill_in(http, &proof.claims).await?,
-        };
-        let mut session = Session {
-            role_arn: names.role_arn.clone(),
-            role_session_name: names.role_session_name.clone(),
-            duration: if self.then.is_some() { self.duration.min(FIRST_OF_CHAIN) } else { self.duration },
-        };
-        // Before the command runs, the exchange that clients will do is tried once: a role that refuses is named now.
-        let issued = if self.accepted.get() {
-            Ok(self.token(&proof, session))
-        } else {
-            match self.exchange.exchange(http, connection, &proof, &session).await {
-                Ok(_) if self.token_only => {
-                    self.accepted.set(true);
-                    Ok(self.token(&proof, session))
-                }
-                Ok(first) => {
-                    session.duration = self.duration;
-                    self.go_on(http, first, &names, session).await
-                }
-                refused => refused,
-            }
-        };
-        self.names.replace(Some(names));
-        if issued.as_ref().is_err_and(Error::is_retryable) {
-            self.proof.replace(Some(proof));
-        }
-        issued
-    }
-
-    fn token(&self, proof: &Proof, session: Session) -> Credentials {
-        let expiration = SystemTime::UNIX_EPOCH + Duration::from_secs(proof.claims.exp);
-        // A token that says nothing of its end is as good as a session.
-        let expiration = if proof.claims.exp == 0 { self.world.now() + session.duration } else { expiration };
-        Credentials {
-            content: Content::Token(proof.token.clone()),
-            expiration,
-            role_arn: session.role_arn,
-            role_session_name: session.role_session_name,
-        }
-    }
-
-    /// Assumes the second role with the `first` one's credentials, where there is one.
-    async fn go_on(&self, http: &Http, first: Credentials, names: &Names, mut session: Session) -> Result<Credentials> {
-        let (Some((exchange, _)), Some(arn), Some(keys)) = (&self.then, &names.then_role_arn, first.keys()) else {
-            return Ok(first);
-        };
-        session.role_arn.clone_from(arn);
-        exchange.exchange(http, &names.role_arn, keys, &session, self.world.now()).await
-    }
-
-    async fn fill_in(&self, http: &Http, claims: &Claims) -> Result<Names> {
-        let mut values = Vec::new();
-        let then = self.then.as_ref().map(|(_, arn)| arn);
-        for fact in [&self.role_arn, &self.role_session_name].into_iter().chain(then).flat_map(Template::facts) {
-            let value = match self.known(fact, claims) {
-                Some(value) => Some(value),
-                None => self.identity.fact(http, fact).await?.map(|value| match fact {
-                    Fact::ServiceAccount => local_part(&value),
-                    _ => value,
-                }),
-            };
-            let value = value.filter(|value| !value.is_empty()).ok_or_else(|| {
-                Error::usage(format!(
-                    "the placeholder {} of a role ARN or of --role-session-name has no value here",
-                    placeholder(fact)
-                ))
-                .advice("name another one, or set what it stands for")
-            })?;
-            values.push((fact.clone(), value));
-        }
-        let expand = |template: &Template| {
-            template.expand(|fact| {
-                values.iter().find(|(known, _)| known == fact).map(|(_, value)| value.clone()).unwrap_or_default()
-            })
-        };
-        let role_arn = expand(&self.role_arn);
-        sts_hosts::check_role_arn("role-arn", &role_arn)?;
-        let then_role_arn = then.map(expand);
-        if let Some(arn) = &then_role_arn {
-            sts_hosts::check_role_arn("then-role-arn", arn)?;
-        }
-        let role_session_name = clean_session_name(&expand(&self.role_session_name));
-        Ok(Names { role_arn, then_role_arn, role_session_name })
-    }
-
-    /// What is known without asking.
-    fn known(&self, fact: &Fact, claims: &Claims) -> Option<String> {
-        match fact {
-            Fact::Hostname => Some(self.world.hostname.clone()),
-            Fact::ServiceAccountEmail => claims.email.clone(),
-            Fact::ServiceAccount => claims.email.as_deref().map(local_part),
-            Fact::Project => claims.google.compute_engine.project_id.clone(),
-            Fact::InstanceName => claims.google.compute_engine.instance_name.clone(),
-            Fact::Attribute(_) => None,
-        }
-    }
-}
-
-fn local_part(email: &str) -> String {
-    email.split('@').next().unwrap_or_default().to_owned()
-}
-
-/// A session name as STS takes it: two to 64 of letters, digits and `_+=,.@-`.
-fn clean_session_name(name: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-    let mut clean: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).take(64).collect();
-    while clean.len() < 2 {
-        clean.push('-');
-    }
-    clean
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn session_names() {
-        for (name, clean) in [
-            ("worker-1.eu", "worker-1.eu"),
-            ("a b/ü", "a-b--"),
-            ("", "--"),
-            ("x", "x-"),
-            (&"n".repeat(70), &"n".repeat(64)),
-        ] {
-            assert_eq!(clean_session_name(name), clean);
-        }
-    }
+/// What is meant on the way to AWS.
+///
+/// # Errors
+/// What is wrong with an option, or that neither way is named.
+pub async fn to_aws(options: &Options, world: &World, deadline: Option<Instant>) -> Result<Config> {
+    to_aws::configure(options, world, deadline).await.map_err(|error| {
+        // Without a role, the way to Google may have been meant.
+        let file = options.value(world, "external-account").filter(|_| !config::names_a_role(options, world));
+        file.and_then(|file| external_account::read(&world.absolute(file)).err()).unwrap_or(error)
+    })
 }

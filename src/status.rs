@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::cli::Options;
 use crate::config::Settings;
 use crate::delivery::place;
-use crate::delivery_choice;
 use crate::error::{Error, Result};
+use crate::flow::Principal;
 use crate::log::timestamp;
 use crate::process;
 use crate::world::World;
@@ -28,10 +28,8 @@ const LATE: Duration = Duration::from_secs(90);
 pub struct State {
     /// The profile, for a further role.
     pub profile: Option<String>,
-    /// Role ARN.
-    pub role_arn: String,
-    /// Session name.
-    pub role_session_name: String,
+    /// Who acts with what is in use; where there is nothing yet, who is to.
+    pub principal: Option<Principal>,
     /// Key id of what is in use, empty for a web identity token.
     pub access_key_id: String,
     /// Its end.
@@ -53,6 +51,8 @@ pub struct Board {
     file: RefCell<Option<(PathBuf, Arc<Mutex<place::Held>>)>>,
     writer: place::Writer,
     mode: Cell<Option<u32>>,
+    /// Where tokens are handed out, and for which request.
+    metadata: RefCell<Option<(String, String)>>,
 }
 
 impl Drop for Board {
@@ -69,14 +69,19 @@ impl Board {
         self.mode.set(Some(mode));
     }
 
+    /// Says where a metadata server hands out what is asked for by `request`.
+    pub fn serve(&self, address: String, request: String) {
+        self.metadata.replace(Some((address, request)));
+    }
+
     /// Says whose state number `role` is; the next one is added.
-    pub fn name(&self, role: usize, profile: Option<String>, role_arn: String) {
+    pub fn name(&self, role: usize, profile: Option<String>, principal: Principal) {
         let mut states = self.states.borrow_mut();
         if role == states.len() {
             states.push(State::default());
         }
         if let Some(state) = states.get_mut(role) {
-            (state.profile, state.role_arn) = (profile, role_arn);
+            (state.profile, state.principal) = (profile, Some(principal));
         }
     }
 
@@ -114,21 +119,28 @@ impl Board {
             .borrow()
             .iter()
             .map(|state| {
-                json!({
+                let mut role = json!({
                     "profile": state.profile,
                     "state": Freshness::of(state.expiration, state.next_refresh, state.failures, now).name(),
-                    "role": state.role_arn,
-                    "session": state.role_session_name,
                     "access_key_id": state.access_key_id,
                     "expiration": time(state.expiration),
                     "last_refresh": time(state.last_refresh),
                     "next_refresh": time(state.next_refresh),
                     "failures": state.failures,
                     "last_error": state.last_error,
-                })
+                });
+                for (name, value) in state.principal.iter().flat_map(Principal::fields) {
+                    role[name] = value.into();
+                }
+                role
             })
             .collect();
-        json!({"agent": process::own_pid(), "roles": roles}).to_string()
+        let mut all = json!({"agent": process::own_pid(), "roles": roles});
+        if let Some((address, request)) = &*self.metadata.borrow() {
+            all["metadata"] = address.as_str().into();
+            all["request"] = request.as_str().into();
+        }
+        all.to_string()
     }
 }
 
@@ -171,15 +183,12 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
         Some("json") => true,
         Some(other) => return Err(Error::usage(format!("--format cannot be {other:?}")).advice("write text or json")),
     };
-    let choice = delivery_choice::delivery(options, world)?;
-    let usual = || world.home.as_ref().map(|home| home.join(".aws/credentials"));
-    let file = choice.credentials_file.or_else(usual).unwrap_or_else(|| PathBuf::from("/"));
+    let file = credentials_file(options, world);
     let now = world.now();
     let mut worst = Freshness::Fresh;
     let mut agents = Vec::new();
-    for directory in place::directories_of(&file, world) {
-        for (_, text) in place::held_by_others(&directory, place::STATUS_SUFFIX) {
-            let Ok(mut agent) = serde_json::from_slice::<Value>(&text) else { continue };
+    for mut agent in agents_beside(&file, world) {
+        {
             for role in agent["roles"].as_array_mut().into_iter().flatten() {
                 let time = |name: &str| role[name].as_str().and_then(|time| humantime::parse_rfc3339(time).ok());
                 let failures = role["failures"].as_u64().unwrap_or(0).try_into().unwrap_or(u32::MAX);
@@ -205,10 +214,30 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     Ok((text, worst as u8))
 }
 
+/// The credentials file that is named, or the usual one.
+pub fn credentials_file(options: &Options, world: &World) -> PathBuf {
+    let named = options.value(world, "credentials-file").map(|file| world.absolute(file));
+    let usual = || world.home.as_ref().map(|home| home.join(".aws/credentials"));
+    named.or_else(usual).unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// What every agent says whose file stands beside the credentials file or in the cache's directory.
+pub fn agents_beside(credentials_file: &Path, world: &World) -> Vec<Value> {
+    place::directories_of(credentials_file, world)
+        .iter()
+        .flat_map(|directory| place::held_by_others(directory, place::STATUS_SUFFIX))
+        .filter_map(|(_, text)| serde_json::from_slice(&text).ok())
+        .collect()
+}
+
 /// One role for people.
 fn line(role: &Value) -> String {
     let text = |name: &str| role[name].as_str().filter(|text| !text.is_empty());
-    let mut line = format!("{} {}", text("state").unwrap_or("none"), text("role").unwrap_or("(no role yet)"));
+    let mut line = format!(
+        "{} {}",
+        text("state").unwrap_or("none"),
+        ["role", "service_account", "principal"].into_iter().find_map(text).unwrap_or("(no role yet)")
+    );
     for name in ["profile", "session", "access_key_id", "expiration", "last_refresh", "next_refresh"] {
         if let Some(value) = text(name) {
             let _ = write!(line, " {name}={value}");

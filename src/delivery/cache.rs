@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::place::{self, Held, Writer};
 use crate::error::{Error, Result};
-use crate::flow::{BoxFuture, Content, Credentials, Delivery, Environment, Keys, Trouble};
+use crate::flow::{BoxFuture, Content, Credentials, Delivery, Environment, Keys, Principal, Trouble};
 use crate::world;
 
 /// A cache file and the request that it answers.
@@ -54,18 +54,19 @@ impl Cache {
         let text = |name: &str| json[name].as_str().map(str::to_owned);
         let time = |name: &str| json[name].as_str().and_then(|time| humantime::parse_rfc3339(time).ok());
         let credentials = || {
-            let keys = Keys {
-                access_key_id: text("AccessKeyId")?,
-                secret_access_key: SecretString::from(text("SecretAccessKey")?),
-                session_token: SecretString::from(text("SessionToken")?),
+            let content = match text("GoogleToken") {
+                Some(token) => Content::GoogleToken(SecretString::from(token)),
+                None => Content::Keys(Keys {
+                    access_key_id: text("AccessKeyId")?,
+                    secret_access_key: SecretString::from(text("SecretAccessKey")?),
+                    session_token: SecretString::from(text("SessionToken")?),
+                }),
             };
-            let credentials = Credentials {
-                content: Content::Keys(keys),
-                expiration: time("Expiration")?,
-                role_arn: text("RoleArn")?,
-                role_session_name: text("RoleSessionName")?,
+            let principal = match text("Principal") {
+                Some(principal) => Principal::Google(principal),
+                None => Principal::Role { arn: text("RoleArn")?, session_name: text("RoleSessionName")? },
             };
-            Some((time("Issued")?, credentials))
+            Some((time("Issued")?, Credentials { content, expiration: time("Expiration")?, principal }))
         };
         let trouble = || {
             let failures = json["Failures"].as_u64()?.try_into().ok()?;
@@ -81,15 +82,26 @@ impl Cache {
     pub fn write(&self, record: &Record, patience: Duration) -> Result<()> {
         let time = |time| humantime::format_rfc3339_nanos(time).to_string();
         let mut json = json!({"Request": self.request});
-        if let Some((issued, credentials)) = &record.credentials
-            && let Some(keys) = credentials.keys()
-        {
-            json["AccessKeyId"] = keys.access_key_id.as_str().into();
-            json["SecretAccessKey"] = keys.secret_access_key.expose_secret().into();
-            json["SessionToken"] = keys.session_token.expose_secret().into();
+        if let Some((issued, credentials)) = &record.credentials {
+            match &credentials.content {
+                Content::Keys(keys) => {
+                    json["AccessKeyId"] = keys.access_key_id.as_str().into();
+                    json["SecretAccessKey"] = keys.secret_access_key.expose_secret().into();
+                    json["SessionToken"] = keys.session_token.expose_secret().into();
+                }
+                // Of the other kind there is none in a cache: a client reads it from a file of its own.
+                Content::GoogleToken(token) | Content::WebIdentityToken(token) => {
+                    json["GoogleToken"] = token.expose_secret().into();
+                }
+            }
+            match &credentials.principal {
+                Principal::Role { arn, session_name } => {
+                    json["RoleArn"] = arn.as_str().into();
+                    json["RoleSessionName"] = session_name.as_str().into();
+                }
+                Principal::Google(principal) => json["Principal"] = principal.as_str().into(),
+            }
             json["Expiration"] = time(credentials.expiration).into();
-            json["RoleArn"] = credentials.role_arn.as_str().into();
-            json["RoleSessionName"] = credentials.role_session_name.as_str().into();
             json["Issued"] = time(*issued).into();
         }
         if let Some(trouble) = &record.trouble {

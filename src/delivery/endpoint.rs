@@ -6,56 +6,37 @@
 //!
 //! It answers the last good credentials as long as they live: an SDK whose endpoint fails fails its request at once.
 //! `GET /status` with the same token says how things stand.
-//! A browser cannot be made to ask it (DNS rebinding): another `Host` than loopback and any `Origin` are refused.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::fs;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::AbortHandle;
 
+use super::loopback::{self, Loopback, Reply, Respond};
 use super::place;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
 use crate::log::timestamp;
-use crate::process;
 use crate::world::{self, World};
 
 const PATH: &str = "/v1/credentials";
 const STATUS_PATH: &str = "/status";
-/// For one request's header, and for the pause between two requests on one connection.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-const LARGEST_HEADER: usize = 16 << 10;
-/// A burst of clients waits in line; one that finds no place tries again after a second, which some SDKs do not have.
-const LISTEN_QUEUE: u32 = 1024;
-/// Then the oldest connection gives way: clients that hold theirs open must not lock others out.
-const MOST_CONNECTIONS: usize = 512;
 
 /// The server; it stands as long as this does.
 pub struct CredentialsEndpoint {
     state: Rc<State>,
-    address: SocketAddr,
+    server: Loopback,
     token_file: PathBuf,
     /// Says that the token file is in use.
     _token_file_held: place::Held,
     mode: u32,
-    server: AbortHandle,
 }
 
 struct State {
@@ -77,26 +58,18 @@ impl CredentialsEndpoint {
     /// # Errors
     /// What could not be bound or written.
     pub fn open(world: Rc<World>, credentials_file: &Path, mode: u32, status: Box<dyn Fn() -> String>) -> Result<Self> {
-        let failed = |error: io::Error| {
-            Error::new(Kind::Fatal, "open the credentials endpoint", "127.0.0.1", world::plain(&error))
-        };
-        let socket = TcpSocket::new_v4().map_err(failed)?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(failed)?;
-        let listener = socket.listen(LISTEN_QUEUE).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
         let token = world::random_name::<32>();
         // No line end: some SDKs send the file's content as it stands.
         let (token_file, held) =
             place::create_held(credentials_file, place::TOKEN_SUFFIX, mode, token.as_bytes(), &world)?;
-        let state = Rc::new(State { world, token: token.into(), answer: RefCell::new(None), status });
-        let server = tokio::task::spawn_local(serve(listener, state.clone())).abort_handle();
-        Ok(Self { state, address, token_file, _token_file_held: held, mode, server })
+        let state = Rc::new(State { world: world.clone(), token: token.into(), answer: RefCell::new(None), status });
+        let server = Loopback::open("credentials endpoint", 0, world, state.clone())?;
+        Ok(Self { state, server, token_file, _token_file_held: held, mode })
     }
 }
 
 impl Drop for CredentialsEndpoint {
     fn drop(&mut self) {
-        self.server.abort();
         let _ = fs::remove_file(&self.token_file);
     }
 }
@@ -128,61 +101,29 @@ impl Delivery for CredentialsEndpoint {
 
     fn environment(&self) -> Environment {
         let mut environment = Environment::default();
-        environment.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{}{PATH}", self.address));
+        environment.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{}{PATH}", self.server.address));
         environment.set("AWS_CONTAINER_AUTHORIZATION_TOKEN", self.state.token.expose_secret());
         environment.set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &self.token_file);
         environment
     }
 }
 
-async fn serve(listener: TcpListener, state: Rc<State>) {
-    // The agent needs a few descriptors of its own, and what it was given may be little.
-    let most = MOST_CONNECTIONS.min(process::descriptor_limit() / 2);
-    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, most likely: the next connection that ends gives one back.
-            state.world.sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        connections.retain(|connection| !connection.is_finished());
-        if connections.len() >= most
-            && let Some(oldest) = connections.pop_front()
-        {
-            oldest.abort();
-        }
-        let state = state.clone();
-        let connection = async move {
-            let service = service_fn(|request| {
-                let response = state.respond(&request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            // A client's mistake or sudden end is its own affair.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(IDLE_TIMEOUT)
-                .max_buf_size(LARGEST_HEADER)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        };
-        connections.push_back(tokio::task::spawn_local(connection).abort_handle());
+impl Respond for State {
+    fn respond(&self, request: &Request<Incoming>) -> Reply<'_> {
+        Reply::Now(self.answer(request))
     }
 }
 
 impl State {
-    fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let headers = request.headers();
-        // The target's own host counts before the header's: <https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2>.
-        let target = request.uri().authority().is_none_or(|authority| is_loopback(authority.as_str()));
-        if !target || !is_loopback_host(headers) || headers.contains_key(ORIGIN) {
+    fn answer(&self, request: &Request<Incoming>) -> loopback::Answer {
+        if !loopback::is_local(request) {
             return refusal(StatusCode::FORBIDDEN, "Forbidden", "this server is for programs on this machine");
         }
         let path = request.uri().path();
         if request.method() != Method::GET || ![PATH, STATUS_PATH].contains(&path) {
             return refusal(StatusCode::NOT_FOUND, "NotFound", "there is only GET /v1/credentials and GET /status");
         }
-        let token = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+        let token = request.headers().get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
         if !bool::from(token.ct_eq(self.token.expose_secret().as_bytes())) {
             return refusal(StatusCode::UNAUTHORIZED, "Unauthorized", "the Authorization header is not the token");
         }
@@ -203,31 +144,13 @@ impl State {
     }
 }
 
-/// Exactly one `Host`, and one that no name server could have pointed here.
-fn is_loopback_host(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    is_loopback(host.to_str().unwrap_or_default())
-}
-
-/// Whether `host`, perhaps with a port, is this machine for everybody.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    matches!(name, "127.0.0.1" | "[::1]") || name.eq_ignore_ascii_case("localhost")
-}
-
 /// An error as the SDKs read it.
-fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes>> {
+fn refusal(status: StatusCode, code: &str, message: &str) -> loopback::Answer {
     reply(status, serde_json::json!({"code": code, "message": message}).to_string().into())
 }
 
-fn reply(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+fn reply(status: StatusCode, body: Bytes) -> loopback::Answer {
+    let mut answer = loopback::answer(status, "application/json", body);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }

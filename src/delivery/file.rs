@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::ini::{self, Malformed, Section};
 use super::place;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
+use crate::ini::{self, Malformed, Section};
 use crate::log::timestamp;
 use crate::world;
 

@@ -108,12 +108,12 @@ pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Chosen> 
     }
 }
 
-/// Every directory in which a file beside `credentials_file` may have come to stand.
+/// Every directory in which a file beside `credentials_file`, or in the cache, may have come to stand.
 pub fn directories_of(credentials_file: &Path, world: &World) -> Vec<PathBuf> {
     let target = follow(credentials_file).unwrap_or_else(|_| credentials_file.into());
     let mut all: Vec<PathBuf> = Vec::new();
     let beside = [parent(&target), parent(credentials_file)].into_iter().flatten().map(Path::to_owned);
-    for directory in beside.chain(private_directories(world)) {
+    for directory in beside.chain(cache_home(world)).chain(private_directories(world)) {
         if !all.contains(&directory) {
             all.push(directory);
         }
@@ -127,15 +127,19 @@ pub fn directories_of(credentials_file: &Path, world: &World) -> Vec<PathBuf> {
 /// # Errors
 /// What was tried where.
 pub fn cache_directory(world: &World) -> Result<PathBuf> {
-    let base = world.variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|base| base.is_absolute());
-    let base = base.or_else(|| Some(world.home.as_ref()?.join(".cache")));
-    match base.map(|base| base.join("fedboot")).filter(|directory| writable(directory, 0o600).is_ok()) {
+    match cache_home(world).filter(|directory| writable(directory, 0o600).is_ok()) {
         Some(directory) => Ok(directory),
         None => private_directory(world).map_err(|tried| {
             Error::new(Kind::Fatal, "find a place for the cache", "", format!("tried {}", tried.join(", ")))
                 .advice("name a writable --cache-file")
         }),
     }
+}
+
+fn cache_home(world: &World) -> Option<PathBuf> {
+    let base = world.variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|base| base.is_absolute());
+    let base = base.or_else(|| Some(world.home.as_ref()?.join(".cache")));
+    base.map(|base| base.join("fedboot"))
 }
 
 /// A directory in memory or in a temporary place that is this user's alone; else what was tried.

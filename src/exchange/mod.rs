@@ -2,8 +2,12 @@
 //! credentials that came before.
 
 pub mod assume_role;
+pub mod caller_identity;
+pub mod google_sts;
+pub mod signature;
 pub mod sts;
 mod sts_errors;
 pub mod sts_hosts;
 mod sts_reply;
 pub mod web_identity;
+pub mod web_identity_token;

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html>
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use form_urlencoded::Serializer;
 use hyper::Method;
@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::sts_errors::{self, Caller};
 use super::sts_reply::Reply;
 use crate::error::{Error, Kind, Result};
-use crate::flow::{Content, Credentials, Keys, Session};
+use crate::flow::{Content, Credentials, Keys, Principal, Session};
 use crate::http::{Connection, Endpoint, Failure, Http, Response, excerpt};
 use crate::world::World;
 
@@ -71,19 +71,15 @@ impl Sts {
         http.within(TIMEOUT, http.connect(&self.endpoint)).await
     }
 
-    /// Posts the form `body`. `secret` is cut out of what the user is shown of the answer.
-    #[expect(clippy::too_many_arguments, reason = "two callers, each with all of it at hand")]
-    pub(super) async fn post(
+    /// Posts the form `body`, on a connection that was `prepared`. `secret` is cut out of what the user is shown of the
+    /// answer; `advice` says what to do about an answer with a status and an error code.
+    pub(super) async fn ask(
         &self,
         http: &Http,
         prepared: std::result::Result<Connection, Failure>,
-        headers: &[(HeaderName, &str)],
-        body: String,
-        session: &Session,
-        caller: &Caller<'_>,
-        secret: &SecretString,
-    ) -> Result<Credentials> {
-        let step = format!("assume role {} as {}", session.role_arn, session.role_session_name);
+        question: Question<'_>,
+    ) -> Result<Answer> {
+        let Question { step, headers, body, secret, advice } = question;
         let failed = |failure: Failure| {
             failure
                 .in_step(&step, self.url())
@@ -101,11 +97,6 @@ impl Sts {
             .await
             .map_err(failed)?
             .without(secret);
-        self.read(&response, &step, session, caller)
-    }
-
-    fn read(&self, response: &Response, step: &str, session: &Session, caller: &Caller<'_>) -> Result<Credentials> {
-        let address = self.url();
         let reply = Reply::parse(&response.body);
         let text = |name| reply.as_ref().and_then(|reply| reply.text(name));
         let request_id = text("RequestId").map(str::to_owned).or_else(|| response.header("x-amzn-requestid"));
@@ -119,36 +110,93 @@ impl Sts {
                 let message = excerpt(text("Message").unwrap_or("without a message").as_bytes());
                 format!("answered {status} {code}: {message}")
             };
-            return Err(Error::new(sts_errors::kind(status, code), step, address, problem)
+            return Err(Error::new(sts_errors::kind(status, code), step, self.url(), problem)
                 .request_id(request_id)
-                .advice(sts_errors::advice(status, code, &session.role_arn, caller)));
+                .advice(advice(status, code)));
         }
-        // White space in one would be a line of its own in the credentials file.
-        let word = |name| text(name).filter(|text| !text.contains(|c: char| c.is_whitespace() || c.is_control()));
-        let (Some(key_id), Some(secret), Some(token)) =
-            (word("AccessKeyId"), word("SecretAccessKey"), word("SessionToken"))
-        else {
-            // Never an excerpt of this body: half of it may be a key.
-            let kind = response.header("content-type").unwrap_or_else(|| "no content type".into());
-            let problem = format!(
-                "answered 200 ({kind}, {} bytes) without credentials in it: cut short, or not AWS STS",
-                response.body.len()
-            );
-            return Err(Error::new(Kind::Transient, step, address, problem)
-                .request_id(request_id)
-                .advice("check --sts-endpoint and what stands between"));
-        };
-        // Some compatible stores leave the expiration out; they were asked for this duration.
-        let expiration = reply.as_ref().and_then(|reply| reply.time("Expiration"));
+        Ok(Answer { reply, response, request_id, step, address: self.url() })
+    }
+
+    /// Asks for credentials of `session` with the form `body`.
+    pub(super) async fn credentials(
+        &self,
+        http: &Http,
+        prepared: std::result::Result<Connection, Failure>,
+        signed: (&[(HeaderName, &str)], String),
+        session: &Session,
+        caller: &Caller<'_>,
+        secret: &SecretString,
+    ) -> Result<Credentials> {
+        let step = format!("assume role {} as {}", session.role_arn, session.role_session_name);
+        let advice = |status, code: &str| sts_errors::advice(status, code, &session.role_arn, caller);
+        let (headers, body) = signed;
+        let answer = self.ask(http, prepared, Question { step, headers, body, secret, advice: &advice }).await?;
+        let [key_id, secret, token] = answer.words(["AccessKeyId", "SecretAccessKey", "SessionToken"])?;
         Ok(Credentials {
             content: Content::Keys(Keys {
                 access_key_id: key_id.to_owned(),
                 secret_access_key: SecretString::from(secret),
                 session_token: SecretString::from(token),
             }),
-            expiration: expiration.unwrap_or_else(|| self.world.now() + session.duration),
-            role_arn: session.role_arn.clone(),
-            role_session_name: session.role_session_name.clone(),
+            // Some compatible stores leave the expiration out; they were asked for this duration.
+            expiration: answer.expiration().unwrap_or_else(|| self.world.now() + session.duration),
+            principal: Principal::Role {
+                arn: session.role_arn.clone(),
+                session_name: session.role_session_name.clone(),
+            },
         })
+    }
+}
+
+/// What is asked of STS, and what to say when it is refused.
+pub(super) struct Question<'a> {
+    /// A phrase that follows "cannot".
+    pub step: String,
+    /// Beside the content type.
+    pub headers: &'a [(HeaderName, &'a str)],
+    /// The form.
+    pub body: String,
+    /// What no message may show.
+    pub secret: &'a SecretString,
+    /// Status and error code → what to do.
+    pub advice: &'a dyn Fn(u16, &str) -> String,
+}
+
+/// An answer with status 200.
+pub(super) struct Answer {
+    reply: Option<Reply>,
+    response: Response,
+    request_id: Option<String>,
+    step: String,
+    address: String,
+}
+
+impl Answer {
+    /// The texts of elements that must be there. White space in one would be a line of its own in the credentials file.
+    pub(super) fn words<const N: usize>(&self, names: [&str; N]) -> Result<[&str; N]> {
+        let mut words = [""; N];
+        for (word, name) in words.iter_mut().zip(names) {
+            let text = self.reply.as_ref().and_then(|reply| reply.text(name));
+            let text = text.filter(|text| !text.contains(|c: char| c.is_whitespace() || c.is_control()));
+            *word = text.ok_or_else(|| self.useless())?;
+        }
+        Ok(words)
+    }
+
+    /// When what came expires.
+    pub(super) fn expiration(&self) -> Option<SystemTime> {
+        self.reply.as_ref().and_then(|reply| reply.time("Expiration"))
+    }
+
+    /// Never an excerpt of this body: half of it may be a key.
+    fn useless(&self) -> Error {
+        let kind = self.response.header("content-type").unwrap_or_else(|| "no content type".into());
+        let problem = format!(
+            "answered 200 ({kind}, {} bytes) without credentials in it: cut short, or not AWS STS",
+            self.response.body.len()
+        );
+        Error::new(Kind::Transient, self.step.clone(), self.address.clone(), problem)
+            .request_id(self.request_id.clone())
+            .advice("check --sts-endpoint and what stands between")
     }
 }

@@ -15,8 +15,8 @@ pub fn kind(status: u16, code: &str) -> Kind {
 
 /// Who asked, for the advice after a refusal.
 pub enum Caller<'a> {
-    /// A Google identity, with the claims that AWS saw.
-    Google(&'a Claims),
+    /// Whoever the token stands for whose claims AWS saw.
+    Token(&'a Claims),
     /// Another role.
     Role {
         /// Its ARN.
@@ -31,7 +31,7 @@ pub enum Caller<'a> {
 /// What the user should do after an answer with `status` and error `code`.
 pub fn advice(status: u16, code: &str, role_arn: &str, caller: &Caller<'_>) -> String {
     match caller {
-        Caller::Google(claims) => refused_token(code, role_arn, claims),
+        Caller::Token(claims) => refused_token(code, role_arn, claims),
         Caller::Role { arn, external_id, actions } => refused_role(code, role_arn, arn, *external_id, actions),
     }
     .unwrap_or_else(|| any_advice(status, code))
@@ -59,12 +59,22 @@ fn quoted(text: &str) -> String {
 }
 
 fn refused_token(code: &str, role_arn: &str, claims: &Claims) -> Option<String> {
+    let provider = provider(claims);
     Some(match code {
         "AccessDenied" => format!(
             "AWS matched {}; {role_arn} must exist and its trust policy must allow sts:AssumeRoleWithWebIdentity to \
-             {{\"Federated\":\"accounts.google.com\"}} on the condition {}",
+             {{\"Federated\":\"{}\"}} on the condition {}",
             describe(claims),
+            match provider {
+                GOOGLE => GOOGLE.into(),
+                other => format!("arn:aws:iam::{}:oidc-provider/{other}", account(role_arn)),
+            },
             condition(claims)
+        ),
+        "InvalidIdentityToken" if provider != GOOGLE => format!(
+            "AWS saw {}; account {} needs an IAM OIDC provider for {provider} with this audience",
+            describe(claims),
+            account(role_arn)
         ),
         "InvalidIdentityToken" => format!(
             "AWS matched {}; a trust policy's condition for it is {}. AWS knows accounts.google.com by itself: an IAM OIDC \
@@ -80,7 +90,8 @@ fn refused_token(code: &str, role_arn: &str, claims: &Claims) -> Option<String> 
     })
 }
 
-fn any_advice(status: u16, code: &str) -> String {
+/// What the user should do where it matters not who asked.
+pub fn any_advice(status: u16, code: &str) -> String {
     match code {
         "ValidationError" | "InvalidParameterValue" => {
             "check --role-arn, --role-session-name and --duration (15m up to the role's maximum session duration)"
@@ -119,14 +130,30 @@ fn describe(claims: &Claims) -> String {
     )
 }
 
+/// The issuer that AWS knows without an IAM OIDC provider.
+const GOOGLE: &str = "accounts.google.com";
+
+/// The issuer as IAM names its provider.
+fn provider(claims: &Claims) -> &str {
+    match claims.iss.trim_start_matches("https://") {
+        "" => GOOGLE,
+        issuer => issuer,
+    }
+}
+
+fn account(role_arn: &str) -> &str {
+    role_arn.split(':').nth(4).unwrap_or("ACCOUNT")
+}
+
 /// The trust policy's condition that admits exactly this workload, by the stable claim, and this audience.
 fn condition(claims: &Claims) -> String {
+    let provider = provider(claims);
     let mut equals = serde_json::Map::new();
-    equals.insert("accounts.google.com:sub".into(), claims.sub.as_str().into());
+    equals.insert(format!("{provider}:sub"), claims.sub.as_str().into());
     // `oaud` names the real audience only where `azp` takes the place of `aud`.
-    let audience = if claims.azp.is_some() { "accounts.google.com:oaud" } else { "accounts.google.com:aud" };
+    let audience = if provider == GOOGLE && claims.azp.is_some() { "oaud" } else { "aud" };
     if let Some(aud) = claims.aud.first() {
-        equals.insert(audience.into(), aud.as_str().into());
+        equals.insert(format!("{provider}:{audience}"), aud.as_str().into());
     }
     serde_json::json!({ "StringEquals": equals }).to_string()
 }

@@ -41,8 +41,8 @@ impl Exchange for AssumeRoleWithWebIdentity {
         Box::pin(async move {
             let mut form = form("AssumeRoleWithWebIdentity", session, &self.limits);
             form.append_pair("WebIdentityToken", proof.token.expose_secret());
-            let caller = Caller::Google(&proof.claims);
-            self.sts.post(http, prepared, &[], form.finish(), session, &caller, &proof.token).await
+            let caller = Caller::Token(&proof.claims);
+            self.sts.credentials(http, prepared, (&[], form.finish()), session, &caller, &proof.token).await
         })
     }
 }

@@ -1,7 +1,9 @@
 //! Who am I here? One file a source; each makes a [`Proof`](crate::flow::Proof).
 
+pub mod aws;
 pub mod impersonation;
 pub mod metadata;
+pub mod subject_token;
 pub mod token_file;
 
 use base64::Engine as _;

@@ -1,5 +1,5 @@
-//! Load on the credentials endpoint: `load CLIENTS REQUESTS PAUSE_US`, with the address and the token from the
-//! environment that fedboot gives its command. Each client keeps its connection and pauses between two requests, as
+//! Load on the server that fedboot gives its command, the metadata server or the credentials endpoint, by the command's
+//! environment: `load CLIENTS REQUESTS PAUSE_US`. Each client keeps its connection and pauses between two requests, as
 //! SDK clients do; with a pause of 0 they do not. Prints microseconds: median, 99th percentile, answers a second.
 
 use std::io::{Read, Write};
@@ -13,10 +13,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1).map(|argument| argument.parse::<usize>());
     let mut next = || arguments.next().ok_or("usage: load CLIENTS REQUESTS PAUSE_US");
     let (clients, requests, pause) = (next()??, next()??, Duration::from_micros(next()?? as u64));
-    let url = env::var("AWS_CONTAINER_CREDENTIALS_FULL_URI")?;
+    let (url, header) = match env::var("FEDBOOT_METADATA_HOST") {
+        Ok(host) => (
+            format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/token"),
+            "Metadata-Flavor: Google".to_owned(),
+        ),
+        Err(_) => (
+            env::var("AWS_CONTAINER_CREDENTIALS_FULL_URI")?,
+            format!("Authorization: {}", env::var("AWS_CONTAINER_AUTHORIZATION_TOKEN")?),
+        ),
+    };
     let (host, path) = url.trim_start_matches("http://").split_once('/').ok_or("no path in the URL")?;
-    let token = env::var("AWS_CONTAINER_AUTHORIZATION_TOKEN")?;
-    let request: Arc<str> = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n").into();
+    let request: Arc<str> = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\n{header}\r\n\r\n").into();
     let barrier = Arc::new(Barrier::new(clients));
     let start = Instant::now();
     let threads: Vec<_> = (0..clients)

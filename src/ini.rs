@@ -1,9 +1,11 @@
-//! Edits an AWS credentials file without touching what it does not mean: comments, order, blank lines, line endings,
-//! other sections, bytes that are not UTF-8 all stay as they are.
+//! AWS's configuration files: reads a section, and edits one without touching what is not meant: comments, order, blank
+//! lines, line endings, other sections, bytes that are not UTF-8 all stay as they are.
 //!
 //! Existing INI crates read the format but do not keep it (line endings, text behind a section's `]`, foreign bytes),
 //! hence a scan of lines. The format is what botocore (Python's configparser) and the SDKs agree on:
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>.
+
+use std::collections::HashMap;
 
 /// What a section shall say.
 pub struct Section<'a> {
@@ -113,6 +115,38 @@ pub fn has(text: &[u8], section: &str) -> bool {
     classify(&split_lines(text)).is_ok_and(|kinds| kinds.iter().any(is_it))
 }
 
+/// The values in a section, by their names in small letters; `None` where there is no such section. What is indented
+/// belongs to the value before it and is none of ours.
+///
+/// # Errors
+/// Where the file is one that no SDK would read.
+pub fn read(text: &[u8], section: &str) -> Result<Option<HashMap<String, String>>, Malformed> {
+    let lines = split_lines(text);
+    let mut values = None;
+    let mut inside = false;
+    for (kind, line) in classify(&lines)?.iter().zip(&lines) {
+        match kind {
+            Line::Header(name) => {
+                inside = *name == section.as_bytes();
+                if inside {
+                    values.get_or_insert_with(HashMap::new);
+                }
+            }
+            Line::Property(name) if inside => {
+                let line = String::from_utf8_lossy(line);
+                let value = line.split_once(['=', ':']).map(|(_, value)| value).unwrap_or_default();
+                // A comment may stand behind white space.
+                let end = [" #", " ;", "\t#", "\t;"].iter().filter_map(|start| value.find(start)).min();
+                let value = value[..end.unwrap_or(value.len())].trim().to_owned();
+                let name = String::from_utf8_lossy(name).to_lowercase();
+                values.get_or_insert_with(HashMap::new).insert(name, value);
+            }
+            _ => {}
+        }
+    }
+    Ok(values)
+}
+
 /// Pushes a line that something will follow, so it needs its end.
 fn push_whole(out: &mut Vec<u8>, line: &[u8], newline: &[u8]) {
     out.extend_from_slice(line);
@@ -215,6 +249,17 @@ mod tests {
         let text = b"\xef\xbb\xbf[default]\nname=\xff\xfe\n";
         let edited = edit(text, &keys("default")).expect("an edit");
         assert!(edited.starts_with(text));
+    }
+
+    #[test]
+    fn reads_a_section() {
+        let text = b"# [a]\n[ profile a ]\nRegion = eu-west-1 # here\ns3 =\n  endpoint = x\nkey=a=b;c\n[b]\nkey = 2\n[empty]\n";
+        let read = |section| read(text, section).expect("a file");
+        let values = read("profile a").expect("the section");
+        assert_eq!(values["region"], "eu-west-1");
+        assert_eq!((values["key"].as_str(), values["s3"].as_str(), values.len()), ("a=b;c", "", 3));
+        assert_eq!(read("empty"), Some(HashMap::new()));
+        assert_eq!(read("a"), None);
     }
 
     #[test]

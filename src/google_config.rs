@@ -1,0 +1,557 @@
+//! What was typed + environment + external-account file → what is meant for AWS → Google.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::{Options, invalid};
+use crate::config::{self, switch};
+use crate::delivery::metadata::About;
+use crate::error::{Error, Result};
+use crate::exchange::assume_role::Terms;
+use crate::exchange::sts_hosts;
+use crate::external_account::{self, CredentialSource, ExternalAccount};
+use crate::http::Endpoint;
+use crate::identity::aws::Source;
+use crate::roles::terms;
+use crate::world::World;
+
+/// What the agent needs to know, and whoever exchanges without one.
+#[derive(Debug)]
+pub struct GoogleConfig {
+    /// What is asked of Google, and with which proof.
+    pub asked: Asked,
+    /// What the metadata server says of the project.
+    pub project: Project,
+    /// Where tokens are delivered.
+    pub delivery: GoogleDelivery,
+    /// Whether to refresh.
+    pub refresh: bool,
+}
+
+/// What is asked of Google, and with which proof: whoever asks the same may have the same token.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The provider, as `//iam.googleapis.com/…`.
+    pub audience: String,
+    /// Where the proof comes from.
+    pub proof: ProofChoice,
+    /// The AWS identity behind it.
+    pub aws: AwsChoice,
+    /// Google's STS: its endpoint and path.
+    pub sts: (Endpoint, String),
+    /// By which OAuth client the pool knows its caller, and the project that is charged.
+    pub client: (Option<(String, secrecy::SecretString)>, Option<String>),
+    /// The service account to be, and where; none where the pool's own principal has the rights.
+    pub service_account: Option<(Endpoint, String)>,
+    /// Scopes of the usual access token.
+    pub scopes: Vec<String>,
+    /// How long access tokens shall live.
+    pub lifetime: Duration,
+}
+
+/// Where the proof comes from.
+#[derive(Clone, Debug)]
+pub enum ProofChoice {
+    /// A signed `GetCallerIdentity`, to this URL with `{region}` in it.
+    SignedRequest(String),
+    /// A token of AWS's `GetWebIdentityToken` for this audience.
+    WebIdentityToken(String),
+    /// Somebody else's token, of this type.
+    Token(CredentialSource, String),
+}
+
+/// Who the workload is on AWS.
+#[derive(Clone, Debug)]
+pub struct AwsChoice {
+    /// The one source that may be asked.
+    pub only: Option<Source>,
+    /// The profile, if one was named.
+    pub profile: Option<String>,
+    /// Where the instance metadata service is.
+    pub imds: Endpoint,
+    /// Whether its first version may be asked.
+    pub imdsv1: bool,
+    /// The region, if it was said.
+    pub region: Option<String>,
+    /// AWS's STS, if another than the region's was named.
+    pub sts: Option<Endpoint>,
+    /// A role to assume first.
+    pub role_arn: Option<String>,
+    /// The name of its session.
+    pub session_name: String,
+    /// On which terms.
+    pub terms: Terms,
+    /// What else tells one identity from another, for a cache.
+    variables: Vec<Option<String>>,
+}
+
+/// What the metadata server says of the project.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Its id.
+    pub id: Option<String>,
+    /// The number of the pool's project.
+    pub number: Option<u64>,
+    /// Whose Google this is.
+    pub universe: String,
+}
+
+/// Where tokens are delivered.
+#[derive(Debug)]
+pub struct GoogleDelivery {
+    /// By a metadata server, on this port, or any one for 0.
+    pub metadata_port: Option<u16>,
+    /// By a file with the access token; one of our own where it has no path.
+    pub access_token_file: Option<Option<PathBuf>>,
+    /// Permissions of what is written.
+    pub mode: u32,
+}
+
+const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+const LONGEST: Duration = Duration::from_secs(43_200);
+
+/// Options that only mean something for Google → AWS.
+pub const OF_THE_OTHER_WAY: &[&str] = &[
+    "role-arn",
+    "then-role-arn",
+    "google-token-file",
+    "session-policy",
+    "policy-arn",
+    "require",
+    "credentials-file",
+    "web-identity-token-file",
+];
+
+/// Options that only mean something for AWS → Google.
+pub const OF_THIS_WAY: &[&str] = &[
+    "external-account",
+    "workload-identity-provider",
+    "scope",
+    "identity",
+    "imdsv1",
+    "assume-role-arn",
+    "proof",
+    "subject-token-audience",
+    "google-sts-endpoint",
+    "project",
+    "metadata-port",
+    "access-token-file",
+];
+
+impl GoogleConfig {
+    /// Reads everything. `may_be_executable`: this fedboot may be the program that the file's `executable` names.
+    ///
+    /// # Errors
+    /// A usage error that names the option or the file's field, and what is wrong with it.
+    pub fn resolve(options: &Options, world: &World, may_be_executable: bool) -> Result<Self> {
+        let text = |name: &str| options.text(world, name);
+        let allow_http = switch(options, world, "allow-http")?;
+        let typed = text("workload-identity-provider")?.map(|name| provider(&name)).transpose()?;
+        // google-auth tells its executable whom the token is for.
+        let told = world.text_variable("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE").filter(|_| may_be_executable);
+        let named = typed.or(told);
+        let file = match (&named, options.value(world, "external-account")) {
+            (Some(_), _) if options.own_value(world, "external-account").is_some() => {
+                return Err(Error::usage("--workload-identity-provider and --external-account exclude each other"));
+            }
+            (Some(_), _) => None,
+            (None, Some(file)) => Some(external_account::read(&world.absolute(file))?),
+            (None, None) => {
+                return Err(Error::usage("no workload identity provider to ask").advice(
+                    "name a file with --external-account or GOOGLE_APPLICATION_CREDENTIALS, or the provider with \
+                     --workload-identity-provider",
+                ));
+            }
+        };
+        let file_says = |field: fn(&ExternalAccount) -> Option<&String>| file.as_ref().and_then(field).cloned();
+        let audience = match (named, &file) {
+            (Some(name), _) => name,
+            (None, Some(file)) => file.audience.clone(),
+            (None, None) => String::new(),
+        };
+        let universe = file_says(|file| file.universe_domain.as_ref()).unwrap_or_else(|| "googleapis.com".into());
+        let url = |option: &str, field: &str, said: Option<String>, usual: String| {
+            let typed = text(option)?;
+            let (name, url) = match (typed, said) {
+                (Some(typed), _) => (format!("--{option}"), typed),
+                (None, Some(said)) => (format!("\"{field}\""), said),
+                (None, None) => (format!("--{option}"), usual),
+            };
+            Endpoint::with_path(&url, allow_http).map_err(|error| Error::usage(format!("{name}: {error}")))
+        };
+        let (sts, path) = url(
+            "google-sts-endpoint",
+            "token_url",
+            file_says(|file| file.token_url.as_ref()),
+            format!("https://sts.{universe}"),
+        )?;
+        let path = if path.trim_matches('/').is_empty() { "/v1/token".into() } else { path };
+        let impersonation = file_says(|file| file.impersonation_url.as_ref());
+        let in_file = impersonation.as_deref().map(account_of).transpose()?;
+        let typed = text("impersonate-service-account")?;
+        let service_account = match typed.or(in_file.as_ref().map(|(email, _)| email.clone())) {
+            None => None,
+            Some(email) => {
+                config::check_service_account("--impersonate-service-account", &email)?;
+                let said = in_file.map(|(_, origin)| origin);
+                let usual = format!("https://iamcredentials.{universe}");
+                let (endpoint, rest) =
+                    url("iam-credentials-endpoint", "service_account_impersonation_url", said, usual)?;
+                if !rest.trim_matches('/').is_empty() {
+                    return Err(Error::usage("--iam-credentials-endpoint must have no path"));
+                }
+                Some((endpoint, email))
+            }
+        };
+        let aws = AwsChoice::resolve(options, world, file.as_ref(), allow_http)?;
+        let quota_project = file_says(|file| file.quota_project.as_ref());
+        let lifetime = match config::duration(options, world, "duration")? {
+            Some(lifetime) if lifetime > LONGEST => {
+                return Err(Error::usage("--duration is more than the 12 h that Google may give an access token"));
+            }
+            Some(lifetime) => lifetime,
+            None => file.as_ref().and_then(|file| file.lifetime).unwrap_or(Duration::from_secs(3600)),
+        };
+        let mut scopes = options.texts(world, "scope")?;
+        if scopes.is_empty() {
+            scopes.push(CLOUD_PLATFORM.into());
+        }
+        let email = service_account.as_ref().map(|(_, email)| email.as_str());
+        let number = audience.split("projects/").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        let id =
+            text("project")?.or(quota_project).or_else(|| project_of(email?)).or(number.map(|n: u64| n.to_string()));
+        let client = match file {
+            Some(ref file) => (file.client.clone(), file.user_project.clone()),
+            None => (None, None),
+        };
+        let proof = proof(options, world, file, &audience, may_be_executable)?;
+        Ok(Self {
+            asked: Asked {
+                proof,
+                aws,
+                sts: (sts, path),
+                client,
+                service_account,
+                scopes: normal(scopes),
+                lifetime,
+                audience,
+            },
+            project: Project { id, number, universe },
+            delivery: GoogleDelivery::resolve(options, world)?,
+            refresh: !switch(options, world, "no-refresh")?,
+        })
+    }
+}
+
+impl GoogleConfig {
+    /// What the metadata server says.
+    pub fn about(&self, world: &World) -> About {
+        About {
+            email: match &self.asked.service_account {
+                Some((_, email)) => email.clone(),
+                None => self.trust_domain(),
+            },
+            scopes: self.asked.scopes.clone(),
+            project_id: self.project.id.clone(),
+            project_number: self.project.number,
+            universe: self.project.universe.clone(),
+            hostname: world.hostname.clone(),
+        }
+    }
+
+    /// The pool as Google names it where an address is wanted:
+    /// <https://cloud.google.com/iam/docs/managed-workload-identity>.
+    fn trust_domain(&self) -> String {
+        let pool = self.asked.pool().rsplit('/').next().unwrap_or_default();
+        match self.project.number {
+            Some(number) => format!("{pool}.global.{number}.workload.id.goog"),
+            None => pool.into(),
+        }
+    }
+}
+
+impl Asked {
+    /// A text that no other question has. There is no secret in it.
+    pub fn request(&self) -> String {
+        format!("{self:?} by {:?}", self.aws.variables)
+    }
+
+    /// Who acts with the tokens: the service account, else the pool.
+    pub fn principal(&self) -> String {
+        match &self.service_account {
+            Some((_, email)) => email.clone(),
+            None => self.pool().into(),
+        }
+    }
+
+    /// The pool, from `projects/` or `locations/` on.
+    pub fn pool(&self) -> &str {
+        let name = self.audience.trim_start_matches("//iam.googleapis.com/");
+        name.split("/providers/").next().unwrap_or_default()
+    }
+}
+
+impl AwsChoice {
+    fn resolve(options: &Options, world: &World, file: Option<&ExternalAccount>, allow_http: bool) -> Result<Self> {
+        let text = |name: &str| options.text(world, name);
+        let only = match text("identity")? {
+            None => None,
+            Some(name) => {
+                let known = Source::ALL.into_iter().find(|source| source.name() == name);
+                Some(known.ok_or_else(|| invalid("identity", &name))?)
+            }
+        };
+        let region = text("region")?;
+        if let Some(region) = &region {
+            sts_hosts::check_region(region)?;
+        }
+        let role_arn = text("assume-role-arn")?;
+        if let Some(arn) = &role_arn {
+            sts_hosts::check_role_arn("assume-role-arn", arn)?;
+        }
+        let terms = terms(options, world)?;
+        if role_arn.is_none() && terms != Terms::default() {
+            return Err(Error::usage(
+                "--external-id, --source-identity and --session-tag are for a role that is assumed",
+            )
+            .advice("name it with --assume-role-arn"));
+        }
+        let sts = config::sts_url(options, world)?.map(|url| {
+            Endpoint::parse(&url, allow_http).map_err(|error| Error::usage(format!("--sts-endpoint: {error}")))
+        });
+        // AWS's own variable, else where the file says, else the address that it always has.
+        let variable = world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+        let in_file = file.and_then(|file| match &file.source {
+            CredentialSource::Aws { metadata, .. } => metadata.first().cloned(),
+            _ => None,
+        });
+        let usual = match world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE") {
+            Some(mode) if mode.eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]",
+            _ => "http://169.254.169.254",
+        };
+        let url = variable.or(in_file).unwrap_or_else(|| usual.into());
+        let (imds, _) = Endpoint::with_path(&url, true)
+            .map_err(|error| Error::usage(format!("the address of the instance metadata service: {error}")))?;
+        let session = text("role-session-name")?.unwrap_or_else(|| world.hostname.clone());
+        let told_apart = [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_PROFILE",
+            "AWS_DEFAULT_PROFILE",
+            "AWS_CONFIG_FILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "AWS_ROLE_ARN",
+            "AWS_ROLE_SESSION_NAME",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            "AWS_EC2_METADATA_DISABLED",
+        ];
+        Ok(Self {
+            only,
+            profile: text("aws-profile")?,
+            imds: imds.direct(),
+            imdsv1: switch(options, world, "imdsv1")?,
+            region,
+            sts: sts.transpose()?,
+            role_arn,
+            session_name: crate::roles::clean_session_name(&session),
+            terms,
+            variables: told_apart.iter().map(|name| world.text_variable(name)).collect(),
+        })
+    }
+}
+
+impl GoogleDelivery {
+    fn resolve(options: &Options, world: &World) -> Result<Self> {
+        let list = options.text(world, "delivery")?.unwrap_or_else(|| "metadata".into());
+        let mut delivery = Self {
+            metadata_port: None,
+            access_token_file: None,
+            mode: crate::delivery_choice::file_mode(options, world)?,
+        };
+        let file = options.value(world, "access-token-file").map(|file| world.absolute(file));
+        for place in list.split(',').map(str::trim) {
+            match place {
+                "metadata" => delivery.metadata_port = Some(0),
+                "access-token-file" => delivery.access_token_file = Some(file.clone()),
+                other => {
+                    return Err(invalid("delivery", other)
+                        .advice("for Google write metadata, access-token-file, or metadata,access-token-file"));
+                }
+            }
+        }
+        if file.is_some() && delivery.access_token_file.is_none() {
+            delivery.access_token_file = Some(file);
+        }
+        if let Some(port) = options.text(world, "metadata-port")? {
+            let number = port.parse().ok().filter(|port| *port > 0);
+            let number = number.ok_or_else(|| invalid("metadata-port", &port))?;
+            if delivery.metadata_port.is_none() {
+                return Err(Error::usage("--metadata-port is for --delivery metadata"));
+            }
+            delivery.metadata_port = Some(number);
+        }
+        Ok(delivery)
+    }
+}
+
+/// Scopes in one order, none twice: what is the same is asked for once.
+pub fn normal(mut scopes: Vec<String>) -> Vec<String> {
+    scopes.retain(|scope| !scope.is_empty());
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
+/// `projects/N/locations/global/workloadIdentityPools/P/providers/Q`, with or without the service's name before it.
+fn provider(name: &str) -> Result<String> {
+    let path = name.trim_start_matches("https:").trim_start_matches("//iam.googleapis.com/").trim_start_matches('/');
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        ["projects", number, "locations", _, "workloadIdentityPools", pool, "providers", provider]
+            if ![number, pool, provider].contains(&"") =>
+        {
+            if number.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Ok(format!("//iam.googleapis.com/{path}"));
+            }
+            Err(Error::usage(format!("--workload-identity-provider: {number:?} is no project number"))
+                .advice(format!("gcloud projects describe {number} --format 'value(projectNumber)' says it")))
+        }
+        _ => Err(invalid("workload-identity-provider", name)
+            .advice("write projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER")),
+    }
+}
+
+/// The service account, and the URL without the path, of `…/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken`.
+fn account_of(url: &str) -> Result<(String, String)> {
+    let parsed = url
+        .split_once("/v1/projects/")
+        .and_then(|(origin, rest)| Some((origin, rest.split_once("/serviceAccounts/")?.1)))
+        .and_then(|(origin, rest)| Some((rest.strip_suffix(":generateAccessToken")?.to_owned(), origin.to_owned())));
+    if let Some((email, _)) = &parsed {
+        config::check_service_account("\"service_account_impersonation_url\":", email)?;
+    }
+    parsed.ok_or_else(|| {
+        Error::usage(format!(
+            "\"service_account_impersonation_url\" must be https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/\
+             EMAIL:generateAccessToken, not {url:?}"
+        ))
+    })
+}
+
+/// The project in which a service account was made.
+fn project_of(email: &str) -> Option<String> {
+    let (_, domain) = email.split_once('@')?;
+    domain.strip_suffix(".iam.gserviceaccount.com").map(str::to_owned)
+}
+
+fn proof(
+    options: &Options,
+    world: &World,
+    file: Option<ExternalAccount>,
+    audience: &str,
+    may_be_executable: bool,
+) -> Result<ProofChoice> {
+    let token_audience = options.text(world, "subject-token-audience")?;
+    // What a provider expects where it names no audience of its own.
+    let own = || token_audience.clone().unwrap_or_else(|| format!("https:{audience}"));
+    let in_file = file.map(|file| (file.source, file.subject_token_type));
+    let proof = match (options.text(world, "proof")?.as_deref(), in_file) {
+        (Some("web-identity-token"), _) => ProofChoice::WebIdentityToken(own()),
+        // A client that exchanges by itself takes no other.
+        (None, None | Some((CredentialSource::Executable, _))) if may_be_executable => {
+            ProofChoice::WebIdentityToken(own())
+        }
+        (None | Some("signed-request"), Some((CredentialSource::Aws { verification_url, .. }, _))) => {
+            ProofChoice::SignedRequest(verification_url)
+        }
+        (Some("signed-request"), _) | (None, None) => ProofChoice::SignedRequest(
+            "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15".into(),
+        ),
+        (None, Some((CredentialSource::Executable, _))) => {
+            return Err(Error::usage("\"credential_source.executable\": fedboot runs no other program for a token")
+                .advice("with --proof web-identity-token it asks AWS itself"));
+        }
+        (None, Some((source, kind))) => ProofChoice::Token(source, kind),
+        (Some(other), _) => return Err(invalid("proof", other)),
+    };
+    let url = match &proof {
+        ProofChoice::SignedRequest(url) => {
+            Some(("regional_cred_verification_url", url.replace("{region}", "us-east-1")))
+        }
+        ProofChoice::Token(CredentialSource::Url(url, ..), _) => Some(("url", url.clone())),
+        _ => None,
+    };
+    if let Some((field, url)) = url {
+        Endpoint::with_path(&url, switch(options, world, "allow-http")?)
+            .map_err(|error| Error::usage(format!("\"credential_source.{field}\": {error}")))?;
+    }
+    if token_audience.is_some() && !matches!(proof, ProofChoice::WebIdentityToken(_)) {
+        return Err(Error::usage("--subject-token-audience is for --proof web-identity-token"));
+    }
+    Ok(proof)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(flags: &str, variables: &[(&str, &str)]) -> Result<GoogleConfig> {
+        let flags: Vec<_> = flags.split_whitespace().map(std::ffi::OsString::from).collect();
+        let mut options = Options::default();
+        crate::cli::parse_options(&flags, true, &mut options)?;
+        GoogleConfig::resolve(&options, &World::imagined(variables, || unreachable!()), false)
+    }
+
+    const PROVIDER: &str = "projects/7/locations/global/workloadIdentityPools/p/providers/q";
+
+    #[test]
+    fn options_instead_of_a_file() {
+        let flags = format!(
+            "--workload-identity-provider {PROVIDER} --impersonate-service-account sa@proj.iam.gserviceaccount.com \
+             --duration 12h --scope b --scope a"
+        );
+        let config = resolve(&flags, &[("AWS_REGION", "eu-west-1")]).expect("a config");
+        assert_eq!(config.asked.audience, format!("//iam.googleapis.com/{PROVIDER}"));
+        assert_eq!(config.asked.sts.0.url(&config.asked.sts.1), "https://sts.googleapis.com/v1/token");
+        assert_eq!(config.asked.scopes, ["a", "b"]);
+        assert_eq!((config.project.id.as_deref(), config.project.number), (Some("proj"), Some(7)));
+        assert_eq!(config.asked.pool(), "projects/7/locations/global/workloadIdentityPools/p");
+    }
+
+    #[test]
+    fn refuses() {
+        let p = format!("--workload-identity-provider {PROVIDER}");
+        for (flags, part) in [
+            ("".to_owned(), "no workload identity provider"),
+            ("--workload-identity-provider p".into(), "providers/PROVIDER"),
+            (format!("--workload-identity-provider {}", PROVIDER.replace('7', "my-project")), "no project number"),
+            (format!("{p} --external-account x"), "exclude"),
+            (format!("{p} --identity moon"), "--identity cannot be"),
+            (format!("{p} --duration 13h"), "12 h"),
+            (format!("{p} --proof moon"), "--proof cannot be"),
+            (format!("{p} --delivery file"), "for Google write"),
+            (format!("{p} --metadata-port 0"), "--metadata-port cannot be"),
+            (format!("{p} --metadata-port 1 --delivery access-token-file"), "--delivery metadata"),
+            (format!("{p} --external-id x"), "--assume-role-arn"),
+            (format!("{p} --assume-role-arn x"), "no role ARN"),
+            (format!("{p} --subject-token-audience x"), "--proof web-identity-token"),
+            (format!("{p} --impersonate-service-account x"), "no service account"),
+            (format!("{p} --google-sts-endpoint http://sts.example"), "in the clear"),
+            ("--external-account /nonexistent".into(), "cannot be read"),
+        ] {
+            let error = resolve(&flags, &[]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(part), "{flags}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn impersonation_urls() {
+        let url = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b:generateAccessToken";
+        assert_eq!(account_of(url).expect(url), ("a@b".to_owned(), "https://iamcredentials.googleapis.com".to_owned()));
+        for url in ["https://x/v1/projects/-/serviceAccounts/a@b", "https://x", "https://x/v1/projects/-/keys/a"] {
+            assert!(account_of(url).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Keys in variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, and `AWS_SESSION_TOKEN` where they are temporary.
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-static-credentials.html>
+//!
+//! They are read once, at the start: nobody can change the variables of a running process, so temporary keys end
+//! with their session.
+
+use super::{Answer, Source, of_keys};
+use crate::error::{Error, Result};
+use crate::world::World;
+use aws_credential_types::Credentials as AwsKeys;
+
+pub(super) fn ask(world: &World) -> Result<Answer> {
+    let read = |name: &str| world.text_variable(name).map(|value| value.trim().to_owned());
+    match (read("AWS_ACCESS_KEY_ID"), read("AWS_SECRET_ACCESS_KEY")) {
+        (Some(id), Some(secret)) => {
+            let keys = AwsKeys::new(id, secret, read("AWS_SESSION_TOKEN"), None, "fedboot");
+            Ok(Answer::Found(of_keys(Source::Environment, keys)))
+        }
+        (None, None) => Ok(Answer::NotHere("AWS_ACCESS_KEY_ID is not set".into())),
+        (id, _) => {
+            let (set, other) = match id {
+                Some(_) => ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+                None => ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+            };
+            Err(Error::usage(format!("{set} is set and {other} is not")).advice("set both, or none"))
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The instance metadata service of EC2, version 2: a session token first, then everything with it.
+//!
+//! - `PUT /latest/api/token` with `X-aws-ec2-metadata-token-ttl-seconds`;
+//! - `GET /latest/meta-data/iam/security-credentials/` → the role's name; `…/NAME` → `{"Code", "AccessKeyId",
+//!   "SecretAccessKey", "Token", "Expiration"}`;
+//! - `GET /latest/meta-data/placement/availability-zone` → the region and a letter.
+//!
+//! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>,
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-imds-credentials.html>. Never through a proxy.
+//!
+//! The answer to `PUT` may not travel farther than the hop limit, which is 1 unless somebody raised it: in a container with
+//! a network of its own the connection stands and nothing ever comes back. Version 1 needs no token, and is why a
+//! request that somebody else's server was talked into making could read credentials: only where it was asked for.
+
+use std::time::Duration;
+
+use hyper::Method;
+use hyper::header::HeaderName;
+use serde_json::Value;
+
+use super::{Answer, Source, keys_in, of_keys};
+use crate::error::{Error, Kind, Result};
+use crate::http::{Endpoint, Http, Response};
+use crate::world::World;
+
+/// It answers in a millisecond, or not at all.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// A region is no secret and can be done without: it is waited for less.
+const REGION_TIMEOUT: Duration = Duration::from_secs(1);
+const TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
+const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/";
+const STEP: &str = "get the instance's AWS credentials";
+
+pub(super) async fn keys(world: &World, http: &Http, endpoint: &Endpoint, v1: bool) -> Result<Answer> {
+    if is_disabled(world) {
+        return Ok(Answer::NotHere("AWS_EC2_METADATA_DISABLED is true".into()));
+    }
+    let connected = http.within(TIMEOUT, http.connect(endpoint)).await;
+    if let Err(failure) = connected {
+        return Ok(Answer::NotYet(failure.in_step("reach the instance metadata service", endpoint.url("/"))));
+    }
+    let token = token(http, endpoint, v1).await?;
+    let get = async |path: &str| {
+        let response = get(http, endpoint, token.as_deref(), path).await;
+        response.map_err(|failure| failure.in_step(STEP, endpoint.url(path)))
+    };
+    let roles = get(CREDENTIALS).await?;
+    let name = String::from_utf8_lossy(&roles.body).lines().next().unwrap_or_default().trim().to_owned();
+    if roles.status == 404 || (roles.status == 200 && name.is_empty()) {
+        return Ok(Answer::NotHere("the instance has no role".into()));
+    }
+    expect_ok(&roles, endpoint, CREDENTIALS)?;
+    let path = format!("{CREDENTIALS}{name}");
+    let response = get(&path).await?;
+    expect_ok(&response, endpoint, &path)?;
+    let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    match (json["Code"].as_str(), keys_in(&json, "Token")) {
+        (None | Some("Success"), Some(keys)) => Ok(Answer::Found(of_keys(Source::Imds, keys))),
+        (code, _) => {
+            let problem = format!("answered 200 without keys (Code {})", code.unwrap_or("missing"));
+            Err(Error::new(Kind::Transient, STEP, endpoint.url(&path), problem)
+                .advice("is the instance profile's role still there, and does it trust ec2.amazonaws.com?"))
+        }
+    }
+}
+
+/// The region, where somebody says it.
+pub(super) async fn region(world: &World, http: &Http, endpoint: &Endpoint, v1: bool) -> Option<String> {
+    if is_disabled(world) {
+        return None;
+    }
+    let asked = async {
+        let token = token(http, endpoint, v1).await.ok()?;
+        let response =
+            get(http, endpoint, token.as_deref(), "/latest/meta-data/placement/availability-zone").await.ok()?;
+        let zone = String::from_utf8_lossy(&response.body).trim().to_owned();
+        let region = zone.strip_suffix(|letter: char| letter.is_ascii_lowercase())?;
+        let sane = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        (response.status == 200 && !region.is_empty() && region.chars().all(sane)).then(|| region.to_owned())
+    };
+    http.within(REGION_TIMEOUT, async { Ok(asked.await) }).await.ok().flatten()
+}
+
+fn is_disabled(world: &World) -> bool {
+    world.text_variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// The session token; none where only version 1 is there, and allowed.
+async fn token(http: &Http, endpoint: &Endpoint, v1: bool) -> Result<Option<String>> {
+    let path = "/latest/api/token";
+    let step = "get a token of the instance metadata service";
+    // Six hours, as the SDKs ask; it is used at once.
+    let answer = http.send(endpoint, TIMEOUT, Method::PUT, path, &[(TTL, "21600")], String::new()).await;
+    let error = match answer {
+        Ok(response) if response.status == 200 => {
+            return Ok(Some(String::from_utf8_lossy(&response.body).trim().to_owned()));
+        }
+        Ok(response) => {
+            let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
+            let error = Error::new(kind, step, endpoint.url(path), response.describe());
+            match response.status.as_u16() {
+                403 => error.advice("the instance's metadata options have switched the service off, or a proxy is between"),
+                _ => error.advice("is that EC2's service? It may know version 1 only, which --imdsv1 allows"),
+            }
+        }
+        Err(failure) if failure.problem.contains("no answer within") => {
+            failure.in_step(step, endpoint.url(path)).advice(
+                "in a container its answer may not travel that far: raise the hop limit (aws ec2 \
+                 modify-instance-metadata-options --http-put-response-hop-limit 2 --instance-id ID), or better give the task or pod a \
+                 role of its own",
+            )
+        }
+        Err(failure) => failure.in_step(step, endpoint.url(path)),
+    };
+    if v1 { Ok(None) } else { Err(error) }
+}
+
+async fn get(
+    http: &Http,
+    endpoint: &Endpoint,
+    token: Option<&str>,
+    path: &str,
+) -> std::result::Result<Response, crate::http::Failure> {
+    let headers: Vec<_> = token.iter().map(|token| (TOKEN, *token)).collect();
+    http.send(endpoint, TIMEOUT, Method::GET, path, &headers, String::new()).await
+}
+
+fn expect_ok(response: &Response, endpoint: &Endpoint, path: &str) -> Result<()> {
+    if response.status == 200 {
+        return Ok(());
+    }
+    let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
+    Err(Error::new(kind, STEP, endpoint.url(path), response.describe()))
+}

@@ -1,0 +1,283 @@
+//! What the shared configuration files say of a profile: `~/.aws/credentials` (`AWS_SHARED_CREDENTIALS_FILE`) and
+//! `~/.aws/config` (`AWS_CONFIG_FILE`), for the profile of `AWS_PROFILE`, else `default`.
+//!
+//! - `role_arn` with `source_profile`, `credential_source` or `web_identity_token_file`; `external_id`,
+//!   `role_session_name`;
+//! - `aws_access_key_id`, `aws_secret_access_key`, `aws_session_token`;
+//! - `credential_process`: a command line, run without a shell.
+//!
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>,
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-assume-role-credentials.html>,
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
+//!
+//! A profile without any of them gives way to the next source. What the files hold is read anew each time.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_credential_types::Credentials as AwsKeys;
+use serde_json::Value;
+
+use super::{Source, keys_in, of_keys};
+use crate::error::{Error, Kind, Result};
+use crate::flow::{AwsIdentity, AwsRole};
+use crate::http::excerpt;
+use crate::ini;
+use crate::process;
+use crate::world::{self, World};
+
+/// How long a `credential_process` may take.
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+type Values = HashMap<String, String>;
+
+/// What the profile says.
+pub(super) enum Answer {
+    /// This is who you are.
+    Here(AwsIdentity),
+    /// Whoever this source says, and then these roles.
+    Elsewhere { source: Source, roles: Vec<AwsRole> },
+    /// There are no credentials in it.
+    NotHere(String),
+}
+
+pub(super) async fn ask(world: &World, named: Option<&str>) -> Result<Answer> {
+    let files = Files::read(world)?;
+    let named = chosen(world, named);
+    let first = named.clone().unwrap_or_else(|| "default".into());
+    let mut roles = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    let mut name = first.clone();
+    loop {
+        let Some(values) = files.profile(&name)? else {
+            if seen.is_empty() && named.is_none() {
+                return Ok(Answer::NotHere(format!("there is no profile in {}", files.names())));
+            }
+            return Err(
+                bad(&name, format!("is not in {}", files.names())).advice("check AWS_PROFILE and source_profile")
+            );
+        };
+        let text = |key: &str| values.get(key).filter(|value| !value.is_empty());
+        if let Some(arn) = text("role_arn").filter(|_| !seen.contains(&name)) {
+            if text("mfa_serial").is_some() {
+                return Err(
+                    bad(&name, "has an mfa_serial, and nobody is here to type a code").advice("use another role")
+                );
+            }
+            let role = AwsRole {
+                arn: arn.clone(),
+                session_name: text("role_session_name").cloned(),
+                external_id: text("external_id").cloned(),
+            };
+            seen.push(name.clone());
+            if let Some(file) = text("web_identity_token_file") {
+                let start = super::web_identity::start(&world.absolute(file), role)?;
+                roles.reverse();
+                return Ok(Answer::Here(AwsIdentity { source: Source::Profile.name(), start, roles }));
+            }
+            roles.push(role);
+            match (text("source_profile"), text("credential_source").map(String::as_str)) {
+                // Itself is allowed: then its own keys count.
+                (Some(next), None) if *next == name || !seen.contains(next) => {
+                    name.clone_from(next);
+                    continue;
+                }
+                (Some(next), None) => return Err(bad(&name, format!("leads back to the profile {next}"))),
+                (None, Some(source)) => {
+                    let source = match source {
+                        "Environment" => Source::Environment,
+                        "Ec2InstanceMetadata" => Source::Imds,
+                        "EcsContainer" => Source::Container,
+                        other => return Err(bad(&name, format!("has the unknown credential_source {other:?}"))),
+                    };
+                    roles.reverse();
+                    return Ok(Answer::Elsewhere { source, roles });
+                }
+                _ => {
+                    return Err(bad(
+                        &name,
+                        "has a role_arn, but not one of source_profile, credential_source, \
+                                           web_identity_token_file",
+                    ));
+                }
+            }
+        }
+        let keys = match (text("aws_access_key_id"), text("aws_secret_access_key"), text("credential_process")) {
+            (Some(id), Some(secret), _) => {
+                AwsKeys::new(id, secret, text("aws_session_token").cloned(), None, "fedboot")
+            }
+            (Some(_), None, _) => return Err(bad(&name, "has an aws_access_key_id, but no aws_secret_access_key")),
+            (None, _, Some(line)) => run(&name, line).await?,
+            (None, _, None) if text("sso_session").or(text("sso_start_url")).is_some() => {
+                return Err(bad(&name, "signs in with a browser (sso), which fedboot does not")
+                    .advice("give it a credential_process: aws configure export-credentials --profile NAME"));
+            }
+            (None, _, None) if seen.is_empty() => {
+                return Ok(Answer::NotHere(format!("the profile {name} has no credentials")));
+            }
+            (None, _, None) => return Err(bad(&name, "has no credentials, and another profile needs them")),
+        };
+        roles.reverse();
+        return Ok(Answer::Here(AwsIdentity { roles, ..of_keys(Source::Profile, keys) }));
+    }
+}
+
+/// The profile that somebody chose.
+fn chosen(world: &World, named: Option<&str>) -> Option<String> {
+    let variable = || world.text_variable("AWS_PROFILE").or_else(|| world.text_variable("AWS_DEFAULT_PROFILE"));
+    named.map(str::to_owned).or_else(variable)
+}
+
+/// The region of the profile, if it says one.
+pub fn region(world: &World, named: Option<&str>) -> Option<String> {
+    let name = chosen(world, named).unwrap_or_else(|| "default".into());
+    let mut values = Files::read(world).ok()?.profile(&name).ok()??;
+    values.remove("region").filter(|region| !region.is_empty())
+}
+
+fn bad(profile: &str, problem: impl AsRef<str>) -> Error {
+    Error::new(Kind::Fatal, "take AWS credentials from a profile", "", format!("{profile} {}", problem.as_ref()))
+}
+
+/// Both files: path and content. One that is not there counts as empty.
+struct Files {
+    credentials: (PathBuf, Vec<u8>),
+    config: (PathBuf, Vec<u8>),
+}
+
+impl Files {
+    fn read(world: &World) -> Result<Self> {
+        let file = |variable: &str, usual: &str| {
+            let usual = || world.home.as_ref().map(|home| home.join(".aws").join(usual));
+            let path = world.variable(variable).map(|file| world.absolute(file)).or_else(usual);
+            let path = path.unwrap_or_else(|| PathBuf::from("/"));
+            match world::read_file(&path) {
+                Ok(content) => Ok((path, content)),
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(Error::new(
+                    Kind::Fatal,
+                    "take AWS credentials from a profile",
+                    path.display().to_string(),
+                    "may not be read",
+                )),
+                Err(_) => Ok((path, Vec::new())),
+            }
+        };
+        Ok(Self {
+            credentials: file("AWS_SHARED_CREDENTIALS_FILE", "credentials")?,
+            config: file("AWS_CONFIG_FILE", "config")?,
+        })
+    }
+
+    fn names(&self) -> String {
+        format!("{} or {}", self.credentials.0.display(), self.config.0.display())
+    }
+
+    /// What both say of a profile; the credentials file counts first.
+    fn profile(&self, name: &str) -> Result<Option<Values>> {
+        let read = |(path, text): &(PathBuf, Vec<u8>), section: &str| {
+            ini::read(text, section).map_err(|malformed| {
+                let problem = format!("cannot be read: line {} is {}", malformed.line, malformed.problem);
+                Error::new(Kind::Fatal, "take AWS credentials from a profile", path.display().to_string(), problem)
+            })
+        };
+        let section = if name == "default" { name.to_owned() } else { format!("profile {name}") };
+        let config = read(&self.config, &section)?;
+        let credentials = read(&self.credentials, name)?;
+        Ok(match (config, credentials) {
+            (Some(mut values), Some(first)) => {
+                values.extend(first);
+                Some(values)
+            }
+            (one, other) => one.or(other),
+        })
+    }
+}
+
+/// The keys that a command prints as `{"Version": 1, "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"}`.
+async fn run(profile: &str, line: &str) -> Result<AwsKeys> {
+    let failed = |problem: String| bad(profile, format!("has a credential_process that {problem}"));
+    let words = shlex::split(line).filter(|words| !words.is_empty());
+    let words = words.ok_or_else(|| failed("is no command line: check its quotes".into()))?;
+    let output = process::output_of(&words, PROCESS_TIMEOUT)
+        .await
+        .map_err(|error| failed(format!("cannot be run: {} ({})", world::plain(&error), words[0])))?;
+    if !output.status.success() {
+        // Its own words, which are for people; what it prints on stdout may hold keys.
+        let said = excerpt(&output.stderr);
+        return Err(Error { kind: Kind::Transient, ..failed(format!("failed ({}): {said}", output.status)) });
+    }
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    if json["Version"] != 1 {
+        return Err(failed("prints no JSON with \"Version\": 1".into()));
+    }
+    keys_in(&json, "SessionToken").ok_or_else(|| failed("prints no AccessKeyId and SecretAccessKey".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::AwsStart;
+
+    /// The identity of a profile in a configuration file, in words.
+    async fn found(config: &str, profile: Option<&str>) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("config");
+        std::fs::write(&file, config).expect("a file");
+        let missing = directory.path().join("missing");
+        let variables = [
+            ("AWS_CONFIG_FILE", file.to_str().expect("text")),
+            ("AWS_SHARED_CREDENTIALS_FILE", missing.to_str().expect("text")),
+        ];
+        let world = World::imagined(&variables, || unreachable!());
+        let roles = |roles: Vec<AwsRole>| roles.into_iter().map(|role| format!(" > {}", role.arn)).collect::<String>();
+        match ask(&world, profile).await {
+            Ok(Answer::Here(identity)) => match identity.start {
+                AwsStart::Keys(keys) => format!("{}{}", keys.access_key_id(), roles(identity.roles)),
+                AwsStart::WebIdentity(..) => "token".into(),
+            },
+            Ok(Answer::Elsewhere { source, roles: more }) => format!("{}{}", source.name(), roles(more)),
+            Ok(Answer::NotHere(why)) => format!("not here: {}", why.split(" in /").next().unwrap_or_default()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn profiles() {
+        let keys = "aws_access_key_id = AK\naws_secret_access_key = s\n";
+        for (config, profile, expected) in [
+            (format!("[default]\n{keys}"), None, "AK"),
+            (format!("[profile a]\n{keys}"), Some("a"), "AK"),
+            (format!("[profile a]\nrole_arn=r1\nsource_profile=b\n[profile b]\nrole_arn=r2\nsource_profile=c\n[profile c]\n{keys}"), Some("a"), "AK > r2 > r1"),
+            (format!("[profile a]\nrole_arn=r1\nsource_profile=a\n{keys}"), Some("a"), "AK > r1"),
+            ("[default]\nrole_arn=r1\ncredential_source=EcsContainer\n".into(), None, "container > r1"),
+            ("[default]\ncredential_process = printf '{\"Version\":1,\"AccessKeyId\":\"P\",\"SecretAccessKey\":\"s\"}'\n".into(), None, "P"),
+            (String::new(), None, "not here: there is no profile"),
+            ("[default]\nregion = eu-west-1\n".into(), None, "not here: the profile default has no credentials"),
+        ] {
+            assert_eq!(found(&config, profile).await, expected, "{config}");
+        }
+        for (config, profile, part) in [
+            ("", Some("a"), "a is not in"),
+            ("[profile a]\nrole_arn=r\n", Some("a"), "source_profile"),
+            (
+                "[profile a]\nrole_arn=r\nsource_profile=b\n[profile b]\nrole_arn=q\nsource_profile=a\n",
+                Some("a"),
+                "leads back",
+            ),
+            ("[profile a]\nrole_arn=r\nsource_profile=b\n", Some("a"), "b is not in"),
+            ("[profile a]\nrole_arn=r\ncredential_source=Moon\n", Some("a"), "Moon"),
+            ("[profile a]\nrole_arn=r\nmfa_serial=m\nsource_profile=a\n", Some("a"), "mfa_serial"),
+            ("[profile a]\nsso_session=s\n", Some("a"), "sso"),
+            ("[profile a]\naws_access_key_id=x\n", Some("a"), "aws_secret_access_key"),
+            ("[profile a]\ncredential_process=/nonexistent\n", Some("a"), "cannot be run"),
+            ("[profile a]\ncredential_process=false\n", Some("a"), "failed"),
+            ("[profile a]\ncredential_process=echo 1\n", Some("a"), "Version"),
+            ("[profile a]\ncredential_process='\n", Some("a"), "quotes"),
+            ("garbage\n", None, "line 1"),
+        ] {
+            let found = found(config, profile).await;
+            assert!(found.contains(part), "{config}: {found}");
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! AWS → Google: identity, proof and exchanges put together, for whatever token is wanted.
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials as AwsKeys;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
+
+use crate::error::{Error, Kind, Result};
+use crate::exchange::assume_role::{AssumeRole, Terms};
+use crate::exchange::caller_identity::CallerIdentity;
+use crate::exchange::google_sts::GoogleSts;
+use crate::exchange::sts::{Limits, Sts};
+use crate::exchange::web_identity::AssumeRoleWithWebIdentity;
+use crate::exchange::{sts_hosts, web_identity_token};
+use crate::external_account::CredentialSource;
+use crate::flow::{
+    AwsStart, BoxFuture, Content, Credentials, Exchange, Mint, Principal, Session, SubjectToken, Wanted,
+};
+use crate::google_config::{Asked, AwsChoice, ProofChoice};
+use crate::http::{Endpoint, Http};
+use crate::iam_credentials::IamCredentials;
+use crate::identity::aws::{AwsWorkload, Source};
+use crate::identity::{self, subject_token};
+use crate::log::{Log, Severity};
+use crate::retry;
+use crate::schedule;
+use crate::world::World;
+
+/// Sessions of roles on the way are used once, at once; AWS lets none be shorter.
+const ON_THE_WAY: Duration = Duration::from_secs(900);
+/// Where AWS's STS is asked from a place whose region nobody knows: it knows all ordinary keys.
+const ANY_REGION: &str = "us-east-1";
+/// Scope of a federated token that is only shown to IAM Credentials.
+const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+/// The way to one provider and service account.
+pub struct ToGoogle {
+    world: Rc<World>,
+    log: Log,
+    asked: Asked,
+    workload: AwsWorkload,
+    sts: GoogleSts,
+    account: Option<IamCredentials>,
+    /// The region in which AWS's STS is asked.
+    region: OnceCell<String>,
+    /// The federated token, while it need not be a new one.
+    federated: Mutex<Option<Federated>>,
+    /// Whether it was said that the node's role is in use.
+    warned: Cell<bool>,
+}
+
+#[derive(Clone)]
+struct Federated {
+    token: SecretString,
+    issued: SystemTime,
+    expiration: SystemTime,
+    /// What the proof said of its subject.
+    subject: Option<String>,
+}
+
+impl ToGoogle {
+    /// The way that `asked` describes.
+    pub fn new(asked: Asked, world: Rc<World>, log: Log) -> Self {
+        let AwsChoice { only, profile, imds, imdsv1, .. } = &asked.aws;
+        let (endpoint, path) = asked.sts.clone();
+        let (client, user_project) = asked.client.clone();
+        Self {
+            workload: AwsWorkload {
+                world: world.clone(),
+                only: *only,
+                profile: profile.clone(),
+                imds: imds.clone(),
+                imdsv1: *imdsv1,
+            },
+            sts: GoogleSts { endpoint, path, audience: asked.audience.clone(), client, user_project },
+            account: asked
+                .service_account
+                .as_ref()
+                .map(|(endpoint, email)| IamCredentials::new(endpoint.clone(), email.clone())),
+            asked,
+            world,
+            log,
+            region: OnceCell::new(),
+            federated: Mutex::default(),
+            warned: Cell::default(),
+        }
+    }
+
+    /// A proof of who this workload is. What needs no identity yet is done meanwhile.
+    async fn prove(&self, http: &Http) -> Result<SubjectToken> {
+        match &self.asked.proof {
+            ProofChoice::Token(CredentialSource::File(path, format), kind) => {
+                subject_token::in_file(&self.world.absolute(path), format, kind)
+            }
+            ProofChoice::Token(CredentialSource::Url(url, headers, format), kind) => {
+                subject_token::from_url(http, url, headers, format, kind).await
+            }
+            ProofChoice::SignedRequest(url) => {
+                let (keys, region) = self.aws_keys(http).await?;
+                self.caller(url).prove(&keys, &region, self.world.now())
+            }
+            ProofChoice::WebIdentityToken(audience) => {
+                let (keys, region) = self.aws_keys(http).await?;
+                let (sts, now) = (self.aws_sts(&region)?, self.world.now());
+                web_identity_token::token(http, &sts, &region, &keys, audience, now, identity::decode).await
+            }
+            ProofChoice::Token(..) => Err(Error::usage("\"credential_source\" is not one that fedboot reads")),
+        }
+    }
+
+    fn caller(&self, verification_url: &str) -> CallerIdentity {
+        CallerIdentity { verification_url: verification_url.into(), target: self.asked.audience.clone() }
+    }
+
+    /// Keys that sign for whom this workload wants to be on AWS, and the region where it asks.
+    async fn aws_keys(&self, http: &Http) -> Result<(AwsKeys, String)> {
+        let (identity, region) = tokio::join!(self.workload.identify(http), self.region(http));
+        let identity = identity?;
+        if identity.source == Source::Imds.name() && self.is_container() && !self.warned.replace(true) {
+            let message = "this container has no role of its own and acts as its node's, as every other one there";
+            self.log.event(self.world.now(), Severity::Warning, message, &[]);
+        }
+        let AwsChoice { role_arn, session_name, terms, .. } = &self.asked.aws;
+        let session = |arn: &str, name: Option<&String>| Session {
+            role_arn: arn.into(),
+            role_session_name: name.unwrap_or(session_name).clone(),
+            duration: ON_THE_WAY,
+        };
+        let mut caller = format!("the identity of {}", identity.source);
+        let mut keys = match identity.start {
+            AwsStart::Keys(keys) => keys,
+            AwsStart::WebIdentity(proof, role) => {
+                let exchange = AssumeRoleWithWebIdentity::new(self.aws_sts(&region)?, Limits::default());
+                let prepared = exchange.prepare(http).await;
+                let session = session(&role.arn, role.session_name.as_ref());
+                let issued = exchange.exchange(http, prepared, &proof, &session).await?;
+                caller.clone_from(&role.arn);
+                of_session(&issued)?
+            }
+        };
+        let first = role_arn.iter().map(|arn| (session(arn, None), terms.clone()));
+        let in_profile = identity.roles.iter().map(|role| {
+            let terms = Terms { external_id: role.external_id.clone(), ..Terms::default() };
+            (session(&role.arn, role.session_name.as_ref()), terms)
+        });
+        for (session, terms) in in_profile.chain(first) {
+            let exchange = AssumeRole::new(self.aws_sts(&region)?, region.clone(), Limits::default(), terms);
+            let issued = exchange.exchange(http, &caller, &keys, &session, self.world.now()).await?;
+            caller = session.role_arn;
+            keys = of_session(&issued)?;
+        }
+        Ok((keys, region))
+    }
+
+    /// Whether others act with the role of this one's machine.
+    fn is_container(&self) -> bool {
+        ["ECS_CONTAINER_METADATA_URI_V4", "ECS_CONTAINER_METADATA_URI", "KUBERNETES_SERVICE_HOST"]
+            .iter()
+            .any(|name| self.world.variable(name).is_some())
+    }
+
+    fn aws_sts(&self, region: &str) -> Result<Sts> {
+        let endpoint = match &self.asked.aws.sts {
+            Some(endpoint) => endpoint.clone(),
+            None => Endpoint::parse(&sts_hosts::regional_url(region, false, false)?, false)?,
+        };
+        Ok(Sts::new(self.world.clone(), endpoint))
+    }
+
+    async fn region(&self, http: &Http) -> String {
+        if let Some(known) = self.region.get() {
+            return known.clone();
+        }
+        let named = self.asked.aws.region.clone().or_else(|| self.workload.profile_region());
+        let found = match named {
+            Some(region) => Some(region),
+            None => self.workload.instance_region(http).await,
+        };
+        match found {
+            Some(region) => self.region.get_or_init(|| region).clone(),
+            // It may be known the next time.
+            None => ANY_REGION.into(),
+        }
+    }
+
+    /// A token for Google's STS's own answer: the proof, exchanged. The connection for it is opened meanwhile.
+    async fn exchange(&self, http: &Http, scopes: &[String]) -> Result<Federated> {
+        let mut first = true;
+        loop {
+            let connection = async { Ok(self.sts.connect(http).await.ok()) };
+            let (subject, connection) = tokio::try_join!(biased; self.prove(http), connection)?;
+            match self.sts.exchange(http, connection, &subject, scopes, || self.world.now()).await {
+                Ok((token, expiration)) => {
+                    let subject = subject.claims.map(|claims| claims.sub);
+                    return Ok(Federated { token, expiration, issued: self.world.now(), subject });
+                }
+                // It may have grown old on its way, or the issuer's keys may have just changed.
+                Err(error) if error.kind == Kind::RefusedProof && first => first = false,
+                Err(error) if error.kind == Kind::RefusedProof => return Err(Error { kind: Kind::Fatal, ..error }),
+                Err(error) => return Err(error),
+            }
+            self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
+        }
+    }
+
+    /// What IAM Credentials is shown: used for as many tokens as come in the first half of its life.
+    async fn bearer(&self, http: &Http) -> Result<Federated> {
+        let mut kept = self.federated.lock().await;
+        if let Some(federated) = &*kept
+            && self.world.now()
+                < federated.issued + schedule::refresh_after(federated.issued, federated.expiration, 0.0)
+            && federated.issued <= self.world.now()
+        {
+            return Ok(federated.clone());
+        }
+        let federated = self.exchange(http, &[CLOUD_PLATFORM.into()]).await?;
+        *kept = Some(federated.clone());
+        Ok(federated)
+    }
+
+    /// A token of the service account.
+    async fn impersonate(&self, http: &Http, account: &IamCredentials, wanted: &Wanted) -> Result<Credentials> {
+        let mut first = true;
+        loop {
+            let connection = async { Ok(account.connect(http).await.ok()) };
+            let (bearer, connection) = tokio::try_join!(biased; self.bearer(http), connection)?;
+            let issued = if let Wanted::IdToken(audience) = wanted {
+                let token = account.id_token(http, connection, &bearer.token, audience).await;
+                token.and_then(|token| self.id_token(&token))
+            } else {
+                let scopes = self.scopes(wanted);
+                account.access_token(http, connection, &bearer.token, scopes, self.asked.lifetime).await
+            };
+            let error = match issued {
+                Ok((token, expiration)) => return Ok(self.google(token, expiration)),
+                Err(error) => error,
+            };
+            if error.kind == Kind::RefusedProof && first {
+                // It has been revoked, or its issuer's clock is another.
+                self.federated.lock().await.take();
+                first = false;
+                continue;
+            }
+            let error = if error.kind == Kind::RefusedProof { Error { kind: Kind::Fatal, ..error } } else { error };
+            return Err(self.explain(http, account, error, bearer.subject.as_deref()).await);
+        }
+    }
+
+    fn scopes<'a>(&'a self, wanted: &'a Wanted) -> &'a [String] {
+        match wanted {
+            Wanted::AccessToken(scopes) => scopes,
+            _ => &self.asked.scopes,
+        }
+    }
+
+    /// An ID token with its end.
+    fn id_token(&self, token: &SecretString) -> Result<(SecretString, SystemTime)> {
+        let proof = identity::decode(token.expose_secret()).map_err(|why| {
+            let step = format!("mint an ID token of {}", self.asked.principal());
+            Error::new(Kind::Transient, step, "IAM Credentials", format!("answered 200, but the answer {why}"))
+        })?;
+        Ok((proof.token, SystemTime::UNIX_EPOCH + Duration::from_secs(proof.claims.exp)))
+    }
+
+    fn google(&self, token: SecretString, expiration: SystemTime) -> Credentials {
+        Credentials {
+            content: Content::GoogleToken(token),
+            expiration,
+            principal: Principal::Google(self.asked.principal()),
+        }
+    }
+
+    /// Adds to a refusal who must be allowed what, and the command that does so.
+    async fn explain(&self, http: &Http, account: &IamCredentials, error: Error, subject: Option<&str>) -> Error {
+        let problem = error.problem.to_lowercase();
+        if problem.contains("lifetime") {
+            return error.advice(
+                "more than an hour is for accounts that the organisation policy \
+                 iam.allowServiceAccountCredentialLifetimeExtension lists: set --duration 1h, or have it listed",
+            );
+        }
+        // An API that is switched off says so itself, and how to switch it on.
+        if error.kind != Kind::Fatal || !problem.contains("permission") || problem.contains("disabled") {
+            return error;
+        }
+        let member = match (subject, &self.asked.proof) {
+            (Some(subject), _) => format!("principal://iam.googleapis.com/{}/subject/{subject}", self.asked.pool()),
+            (None, ProofChoice::SignedRequest(url)) => {
+                let arn = match self.aws_keys(http).await {
+                    Ok((keys, region)) => self.caller(url).arn(http, &keys, &region, self.world.now()).await,
+                    Err(_) => None,
+                };
+                let arn = arn.unwrap_or_else(|| "arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION".into());
+                let pool = self.asked.pool();
+                format!("principalSet://iam.googleapis.com/{pool}/attribute.aws_role/{}", aws_role(&arn))
+            }
+            _ => format!("principalSet://iam.googleapis.com/{}/*", self.asked.pool()),
+        };
+        error.advice(format!(
+            "let this identity be the service account: gcloud iam service-accounts add-iam-policy-binding {} --role \
+             roles/iam.workloadIdentityUser --member \"{member}\"",
+            account.email()
+        ))
+    }
+}
+
+/// What the usual attribute mapping makes of an ARN: the role without its session, or whatever else it names.
+/// <https://cloud.google.com/iam/docs/workload-identity-federation-with-other-clouds#mappings-and-conditions>
+fn aws_role(arn: &str) -> &str {
+    match arn.split_once(":assumed-role/") {
+        Some((account, rest)) => {
+            let role = rest.split('/').next().unwrap_or_default();
+            &arn[..account.len() + ":assumed-role/".len() + role.len()]
+        }
+        None => arn,
+    }
+}
+
+fn of_session(issued: &Credentials) -> Result<AwsKeys> {
+    let keys = issued.keys().map(AwsKeys::from);
+    keys.ok_or_else(|| Error::new(Kind::Fatal, "assume a role", "", "no keys came of it"))
+}
+
+impl Mint for ToGoogle {
+    fn mint<'a>(&'a self, http: &'a Http, wanted: &'a Wanted) -> BoxFuture<'a, Result<Credentials>> {
+        Box::pin(async move {
+            match (wanted, &self.account) {
+                (Wanted::SubjectToken, _) => {
+                    let subject = self.prove(http).await?;
+                    let Some(claims) = subject.claims else {
+                        return Err(Error::usage(
+                            "a client that exchanges by itself takes a JWT, not a signed AWS request",
+                        )
+                        .advice("use --proof web-identity-token, with an OIDC provider for AWS's issuer"));
+                    };
+                    Ok(self.google(subject.token, SystemTime::UNIX_EPOCH + Duration::from_secs(claims.exp)))
+                }
+                (_, Some(account)) => self.impersonate(http, account, wanted).await,
+                (Wanted::AccessToken(_), None) => {
+                    let Federated { token, expiration, .. } = self.exchange(http, self.scopes(wanted)).await?;
+                    Ok(self.google(token, expiration))
+                }
+                (Wanted::IdToken(_), None) => Err(Error::new(
+                    Kind::Fatal,
+                    "mint an ID token",
+                    "",
+                    "only service accounts have ID tokens, and none is impersonated",
+                )
+                .advice("name one with --impersonate-service-account, or write the file with --service-account")),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_as_google_maps_them() {
+        for (arn, role) in [
+            ("arn:aws:sts::1:assumed-role/r/session", "arn:aws:sts::1:assumed-role/r"),
+            ("arn:aws:sts::1:assumed-role/r", "arn:aws:sts::1:assumed-role/r"),
+            ("arn:aws:iam::1:user/u", "arn:aws:iam::1:user/u"),
+        ] {
+            assert_eq!(aws_role(arn), role);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `fedboot token`: a Google token on standard output.
+//!
+//! - `access`, `id --audience A`: from the agent that keeps tokens for this process or for the same request, else from a
+//!   cache that callers share.
+//! - `subject`: the answer of an `executable` source, by which google-auth exchanges a JWT itself. It reads standard output
+//!   and standard error as one, so nothing but JSON is printed, for a failure too, and tells the audience by a variable:
+//!   <https://google.aip.dev/auth/4117#determining-the-subject-token-in-executable-sourced-credentials>.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use hyper::Method;
+use hyper::header::HeaderName;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use crate::cli::{Kind as TokenKind, Options, invalid};
+use crate::config::Settings;
+use crate::delivery::cache::Cache;
+use crate::delivery::place;
+use crate::error::{Error, Kind, Result};
+use crate::external_account::JWT;
+use crate::flow::{Content, Credentials, Mint, Principal, Wanted};
+use crate::google_config::{GoogleConfig, OF_THE_OTHER_WAY, normal};
+use crate::http::{Endpoint, Http, excerpt};
+use crate::log::{Severity, timestamp};
+use crate::retry;
+use crate::shared;
+use crate::status;
+use crate::to_google::ToGoogle;
+use crate::world::World;
+
+/// An agent that has to make the token first takes a while.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(15);
+const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+
+/// What is printed, and the exit code.
+///
+/// # Errors
+/// Why there is no token.
+pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<(SecretString, u8)> {
+    options.refuse(OF_THE_OTHER_WAY)?;
+    if kind == TokenKind::Subject {
+        return Ok((subject(options, world), 0));
+    }
+    let as_json = match options.text(world, "format")?.as_deref() {
+        None | Some("token") => false,
+        Some("json") => true,
+        Some(other) => return Err(invalid("format", other).advice("write token or json")),
+    };
+    let wanted = if kind == TokenKind::Id {
+        let audience = options.text(world, "audience")?;
+        Wanted::IdToken(audience.ok_or_else(|| {
+            Error::usage("an ID token is for an audience").advice("write fedboot token id --audience AUDIENCE")
+        })?)
+    } else {
+        options.refuse(&["audience"])?;
+        Wanted::AccessToken(normal(options.texts(world, "scope")?))
+    };
+    let credentials = token(&wanted, options, world)?;
+    let token = credentials.token().map(ExposeSecret::expose_secret).unwrap_or_default();
+    if !as_json {
+        return Ok((format!("{token}\n").into(), 0));
+    }
+    let left = credentials.expiration.duration_since(world.now()).unwrap_or_default().as_secs();
+    let mut answer = json!({"expires_in": left, "expiration": timestamp(credentials.expiration)});
+    if kind == TokenKind::Id {
+        answer["id_token"] = token.into();
+    } else {
+        answer["access_token"] = token.into();
+        answer["token_type"] = "Bearer".into();
+    }
+    Ok((format!("{answer}\n").into(), 0))
+}
+
+fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Credentials> {
+    let settings = Settings::resolve(options, world)?;
+    let is_named =
+        ["external-account", "workload-identity-provider"].iter().any(|it| options.value(world, it).is_some());
+    // The command of an agent lost the file's name; what is asked for by name may be something else.
+    if let Some(address) = world.text_variable("FEDBOOT_METADATA_HOST").filter(|_| !is_named) {
+        return shared::runtime()?.block_on(ask(&address, wanted, world));
+    }
+    let config = GoogleConfig::resolve(options, world, false)?;
+    let request = shared::file_name(&config.asked.request());
+    for agent in status::agents_beside(&status::credentials_file(options, world), world) {
+        if let (Some(address), true) = (agent["metadata"].as_str(), agent["request"] == request.as_str())
+            && let Ok(credentials) = shared::runtime()?.block_on(ask(address, wanted, world))
+        {
+            return Ok(credentials);
+        }
+    }
+    let wanted = match wanted {
+        Wanted::AccessToken(scopes) if scopes.is_empty() => Wanted::AccessToken(config.asked.scopes.clone()),
+        other => other.clone(),
+    };
+    from_cache(config, &wanted, &settings, world).map(|(_, credentials)| credentials)
+}
+
+/// A token that processes share; the first one that needs it makes it.
+fn from_cache(
+    config: GoogleConfig,
+    wanted: &Wanted,
+    settings: &Settings,
+    world: &Rc<World>,
+) -> Result<(SystemTime, Credentials)> {
+    let deadline = world.monotonic() + settings.timeout;
+    let request = format!("{} for {}", wanted.describe(), config.asked.request());
+    let path = place::cache_directory(world)?.join(shared::file_name(&request));
+    let cache = Cache::new(path, request, config.delivery.mode);
+    let issue = |give_up| {
+        let mint = ToGoogle::new(config.asked, world.clone(), settings.log);
+        let http = Http::new(world).with_deadline(Some(give_up));
+        shared::runtime()?.block_on(retry::until(world, give_up, async || mint.mint(&http, wanted).await))
+    };
+    shared::answer(&cache, world, settings, deadline, issue)
+}
+
+/// Asks the metadata server of an agent.
+async fn ask(address: &str, wanted: &Wanted, world: &World) -> Result<Credentials> {
+    let step = "get a token from fedboot's agent";
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let query = match wanted {
+        Wanted::IdToken(audience) => format!("identity?audience={}&format=full", encoded(audience)),
+        Wanted::AccessToken(scopes) if !scopes.is_empty() => format!("token?scopes={}", encoded(&scopes.join(","))),
+        _ => "token".into(),
+    };
+    let endpoint = Endpoint::parse(&format!("http://{address}"), false)?.direct();
+    let path = format!("/computeMetadata/v1/instance/service-accounts/default/{query}");
+    let response = Http::new(world)
+        .send(&endpoint, AGENT_TIMEOUT, Method::GET, &path, &[(FLAVOR, "Google")], String::new())
+        .await
+        .map_err(|failure| failure.in_step(step, address).advice("has the agent ended?"))?;
+    let text = String::from_utf8_lossy(&response.body);
+    if response.status != 200 {
+        return Err(Error::new(Kind::Fatal, step, address, excerpt(text.trim_start_matches("fedboot: ").as_bytes())));
+    }
+    let read = || {
+        if matches!(wanted, Wanted::IdToken(_)) {
+            let proof = crate::identity::decode(&text).ok()?;
+            return Some((proof.token, SystemTime::UNIX_EPOCH + Duration::from_secs(proof.claims.exp)));
+        }
+        let json: Value = serde_json::from_slice(&response.body).ok()?;
+        let left = Duration::from_secs(json["expires_in"].as_u64()?);
+        Some((json["access_token"].as_str()?.into(), world.now() + left))
+    };
+    let (token, expiration) =
+        read().ok_or_else(|| Error::new(Kind::Fatal, step, address, "answered 200 without a token in it"))?;
+    Ok(Credentials { content: Content::GoogleToken(token), expiration, principal: Principal::Google(String::new()) })
+}
+
+/// The answer to a client that exchanges by itself; what went wrong is an answer too.
+fn subject(options: &Options, world: &Rc<World>) -> SecretString {
+    let made = subject_token(options, world);
+    let answer = match &made {
+        Ok(credentials) => json!({
+            "version": 1,
+            "success": true,
+            "token_type": JWT,
+            "id_token": credentials.token().map(ExposeSecret::expose_secret),
+            "expiration_time": credentials.expiration.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+        }),
+        Err(error) => json!({"version": 1, "success": false, "code": "FEDBOOT", "message": error.to_string()}),
+    };
+    let answer = SecretString::from(format!("{answer}\n"));
+    // The client reads its last answer there, and runs nothing while that is good.
+    if let (Some(file), Ok(_)) = (world.variable("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE"), &made) {
+        let content = answer.expose_secret().to_owned();
+        let _ = place::update(&world.absolute(file), 0o600, Duration::from_secs(1), &|_| Ok(content.clone().into()));
+    }
+    answer
+}
+
+fn subject_token(options: &Options, world: &Rc<World>) -> Result<Credentials> {
+    let mut settings = Settings::resolve(options, world)?;
+    // A line beside the answer would be read as part of it.
+    settings.log.least = Severity::Critical;
+    let config = GoogleConfig::resolve(options, world, true)?;
+    from_cache(config, &Wanted::SubjectToken, &settings, world).map(|(_, credentials)| credentials)
+}

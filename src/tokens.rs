@@ -1,0 +1,398 @@
+//! Tokens for Google, kept: each is made once for all who ask at the same time, and handed out as long as it is fresh.
+//!
+//! The usual access token is kept by the agent's loop. Others (of other scopes, for audiences) are made when somebody asks,
+//! and made anew when somebody asks for one that has grown old: meanwhile an old one that is good for a while is handed out.
+//!
+//! An ID token is handed out only in the first twelfth of its life: Go's clients do not read its end and use it for 55
+//! minutes. The last good one is better than none.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+
+use crate::error::{Error, Kind, Result};
+use crate::flow::{BoxFuture, Credentials, Issuer, Mint, TokenSource, Wanted};
+use crate::http::Http;
+use crate::log::{Log, Severity};
+use crate::retry;
+use crate::schedule;
+use crate::world::World;
+
+/// How long a client waits for a token that has to be made.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Google's clients ask again for what ends sooner than about this.
+const MARGIN: Duration = Duration::from_secs(240);
+/// An ID token is fresh for this part of its life.
+const FRESH_PART: u32 = 12;
+/// Tokens that are kept; then the one that was not asked for longest gives way.
+const MOST: usize = 256;
+/// Exchanges at a time: an agent is not to be the one who overruns Google.
+const AT_A_TIME: usize = 8;
+
+/// The tokens of one way to Google.
+#[derive(Clone)]
+pub struct Tokens(Rc<Inner>);
+
+struct Inner {
+    world: Rc<World>,
+    log: Log,
+    mint: Rc<dyn Mint>,
+    usual: Wanted,
+    entries: RefCell<Vec<Rc<Entry>>>,
+    turns: Rc<Semaphore>,
+}
+
+struct Entry {
+    wanted: Wanted,
+    issued: RefCell<Option<(SystemTime, Credentials)>>,
+    failure: RefCell<Option<Failure>>,
+    is_being_made: Cell<bool>,
+    /// Whoever waits for it is woken when it is made, or could not be.
+    settled: Notify,
+    asked: Cell<Instant>,
+}
+
+struct Failure {
+    error: Error,
+    in_a_row: u32,
+    next_try: SystemTime,
+}
+
+/// How a token stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Fresh,
+    /// Good, but it is time for a new one.
+    Aging,
+    /// Better than none.
+    Last,
+    None,
+}
+
+impl Tokens {
+    /// Tokens that `mint` makes; the `usual` access token is kept by whoever calls [`Issuer::issue`].
+    pub fn new(world: Rc<World>, log: Log, mint: Rc<dyn Mint>, usual: Wanted) -> Self {
+        let turns = Rc::new(Semaphore::new(AT_A_TIME));
+        Self(Rc::new(Inner { world, log, mint, usual, entries: RefCell::default(), turns }))
+    }
+}
+
+impl Issuer for Tokens {
+    fn issue(&self, deadline: Option<Instant>) -> BoxFuture<'_, Result<Credentials>> {
+        Box::pin(async move {
+            let entry = self.0.entry(&self.0.usual);
+            let made = self.0.make(&entry.wanted, deadline).await;
+            self.0.settle(&entry, made.clone());
+            made
+        })
+    }
+}
+
+impl TokenSource for Tokens {
+    fn token(&self, wanted: Wanted) -> BoxFuture<'_, Result<Credentials>> {
+        Box::pin(async move {
+            let entry = self.0.entry(&wanted);
+            let standing = entry.standing(self.0.world.now());
+            // The agent's loop cares for the usual one.
+            let wait = match standing {
+                Standing::Fresh => false,
+                _ if wanted == self.0.usual => false,
+                Standing::Aging => {
+                    self.renew(&entry);
+                    false
+                }
+                Standing::Last | Standing::None => self.renew(&entry),
+            };
+            if wait {
+                entry.settled.notified().await;
+            }
+            entry.answer(self.0.world.now())
+        })
+    }
+
+    fn ready(&self, wanted: &Wanted) -> Option<Credentials> {
+        let entries = self.0.entries.borrow();
+        let entry = entries.iter().find(|entry| entry.wanted == *wanted)?;
+        entry.asked.set(self.0.world.monotonic());
+        match entry.standing(self.0.world.now()) {
+            Standing::Fresh => entry.good(),
+            Standing::Aging | Standing::Last if *wanted == self.0.usual => entry.good(),
+            _ => None,
+        }
+    }
+}
+
+impl Tokens {
+    /// Has a token made, unless it is being made. Says whether there is something to wait for: not when it has just
+    /// failed.
+    fn renew(&self, entry: &Rc<Entry>) -> bool {
+        let now = self.0.world.now();
+        if entry.failure.borrow().as_ref().is_some_and(|failure| now < failure.next_try) {
+            return false;
+        }
+        if !entry.is_being_made.replace(true) {
+            let (inner, entry) = (self.0.clone(), entry.clone());
+            // Not in the client's own task: it may go away, and others wait for the same.
+            tokio::task::spawn_local(async move {
+                let _turn = inner.turns.acquire().await;
+                let deadline = inner.world.monotonic() + PATIENCE;
+                let once = async || inner.make(&entry.wanted, Some(deadline)).await;
+                // Who has a good one need not wait for more than one try.
+                let made = match entry.good() {
+                    Some(_) => once().await,
+                    None => retry::until(&inner.world, deadline, once).await,
+                };
+                inner.settle(&entry, made);
+                entry.is_being_made.set(false);
+                entry.settled.notify_waiters();
+            });
+        }
+        true
+    }
+}
+
+impl Inner {
+    async fn make(&self, wanted: &Wanted, deadline: Option<Instant>) -> Result<Credentials> {
+        let http = Http::new(&self.world).with_deadline(deadline);
+        self.mint.mint(&http, wanted).await
+    }
+
+    fn settle(&self, entry: &Entry, made: Result<Credentials>) {
+        let now = self.world.now();
+        match made {
+            Ok(credentials) => {
+                entry.issued.replace(Some((now, credentials)));
+                entry.failure.take();
+            }
+            Err(error) => {
+                let in_a_row = entry.failure.take().map_or(1, |failure| failure.in_a_row.saturating_add(1));
+                let expiration = entry.good().map(|good| good.expiration);
+                let next_try = now + schedule::retry_after(in_a_row, now, expiration, self.world.random());
+                if entry.wanted != self.usual {
+                    let more = [("wanted", entry.wanted.describe())];
+                    self.log.error(now, Severity::Warning, &error, &more);
+                }
+                entry.failure.replace(Some(Failure { error, in_a_row, next_try }));
+            }
+        }
+    }
+
+    fn entry(&self, wanted: &Wanted) -> Rc<Entry> {
+        let mut entries = self.entries.borrow_mut();
+        let now = self.world.monotonic();
+        if let Some(entry) = entries.iter().find(|entry| entry.wanted == *wanted) {
+            entry.asked.set(now);
+            return entry.clone();
+        }
+        if entries.len() >= MOST {
+            let idle = entries.iter().enumerate().filter(|(_, entry)| entry.wanted != self.usual);
+            if let Some((oldest, _)) = idle.min_by_key(|(_, entry)| entry.asked.get()) {
+                entries.swap_remove(oldest);
+            }
+        }
+        let entry = Rc::new(Entry {
+            wanted: wanted.clone(),
+            issued: RefCell::default(),
+            failure: RefCell::default(),
+            is_being_made: Cell::default(),
+            settled: Notify::new(),
+            asked: Cell::new(now),
+        });
+        entries.push(entry.clone());
+        entry
+    }
+}
+
+impl Entry {
+    fn good(&self) -> Option<Credentials> {
+        self.issued.borrow().as_ref().map(|(_, credentials)| credentials.clone())
+    }
+
+    fn standing(&self, now: SystemTime) -> Standing {
+        let Some((issued, expiration)) = self.issued.borrow().as_ref().map(|(at, good)| (*at, good.expiration)) else {
+            return Standing::None;
+        };
+        let Ok(left) = expiration.duration_since(now) else { return Standing::None };
+        let lifetime = expiration.duration_since(issued).unwrap_or_default();
+        // Before it was issued: the clock was set back, and nobody knows how old it is.
+        let age = now.duration_since(issued).unwrap_or(lifetime);
+        match self.wanted {
+            _ if left.is_zero() => Standing::None,
+            Wanted::AccessToken(_) if age < schedule::refresh_after(issued, expiration, 0.5) => Standing::Fresh,
+            Wanted::AccessToken(_) if left > MARGIN.min(lifetime / 4) => Standing::Aging,
+            Wanted::IdToken(_) | Wanted::SubjectToken if age < lifetime / FRESH_PART => Standing::Fresh,
+            _ => Standing::Last,
+        }
+    }
+
+    /// What is good, else why there is nothing.
+    fn answer(&self, now: SystemTime) -> Result<Credentials> {
+        if let Some(good) = self.good().filter(|good| good.expiration > now) {
+            return Ok(good);
+        }
+        Err(match &*self.failure.borrow() {
+            Some(failure) => failure.error.clone(),
+            None => Error::new(Kind::Transient, "hand out a token", "", "none could be had yet; see fedboot's log"),
+        })
+    }
+}
+
+impl Wanted {
+    /// In words, for a log.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::AccessToken(scopes) => format!("an access token for {}", scopes.join(" ")),
+            Self::IdToken(audience) => format!("an ID token for {audience}"),
+            Self::SubjectToken => "a subject token".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{Content, Principal};
+    use crate::log::Format;
+
+    /// Makes tokens that live for an hour, in a second, or fails.
+    struct Maker {
+        clock: Rc<dyn Fn() -> SystemTime>,
+        made: Cell<u32>,
+        fails: Cell<bool>,
+    }
+
+    impl Mint for Maker {
+        fn mint<'a>(&'a self, _: &'a Http, _: &'a Wanted) -> BoxFuture<'a, Result<Credentials>> {
+            Box::pin(async {
+                self.made.set(self.made.get() + 1);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if self.fails.get() {
+                    return Err(Error::new(Kind::Fatal, "make", "", "broken"));
+                }
+                Ok(Credentials {
+                    content: Content::GoogleToken(self.made.get().to_string().into()),
+                    expiration: (self.clock)() + Duration::from_secs(3600),
+                    principal: Principal::Google("a@b".into()),
+                })
+            })
+        }
+    }
+
+    fn start() -> (Tokens, Rc<Maker>) {
+        let start = Instant::now();
+        let clock: Rc<dyn Fn() -> SystemTime> =
+            Rc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000) + start.elapsed());
+        let maker = Rc::new(Maker { clock: clock.clone(), made: Cell::default(), fails: Cell::default() });
+        let world = Rc::new(World::imagined(&[], move || clock()));
+        let log = Log::new(Format::Json, Severity::Critical);
+        (Tokens::new(world, log, maker.clone(), Wanted::AccessToken(vec!["usual".into()])), maker)
+    }
+
+    async fn minutes(minutes: u64) {
+        tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
+    }
+
+    fn id(audience: &str) -> Wanted {
+        Wanted::IdToken(audience.into())
+    }
+
+    fn other() -> Wanted {
+        Wanted::AccessToken(vec!["other".into()])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_at_once_are_one_exchange_and_those_who_go_away_do_not_end_it() {
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                let (tokens, maker) = start();
+                for fails in [false, true] {
+                    maker.fails.set(fails);
+                    let wanted = id(if fails { "b" } else { "a" });
+                    let before = maker.made.get();
+                    let impatient = tokio::time::timeout(Duration::from_millis(10), tokens.token(wanted.clone())).await;
+                    assert!(impatient.is_err());
+                    let all: Vec<_> = (0..1000)
+                        .map(|_| {
+                            let (tokens, wanted) = (tokens.clone(), wanted.clone());
+                            tokio::task::spawn_local(async move { tokens.token(wanted).await.is_ok() })
+                        })
+                        .collect();
+                    for one in all {
+                        assert_eq!(one.await.expect("a task"), !fails);
+                    }
+                    assert_eq!(maker.made.get() - before, 1);
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn made_anew_when_old_and_the_last_good_one_is_kept() {
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                let (tokens, maker) = start();
+                let made = |wanted: Wanted| {
+                    let (tokens, maker) = (tokens.clone(), maker.clone());
+                    async move {
+                        let before = maker.made.get();
+                        let good = tokens.token(wanted).await.is_ok();
+                        // What is renewed in the background comes a second later.
+                        tokio::time::sleep(Duration::from_secs(2)).await;
+                        (good, maker.made.get() - before)
+                    }
+                };
+                assert_eq!(made(other()).await, (true, 1));
+                assert_eq!(made(id("a")).await, (true, 1));
+                minutes(4).await;
+                assert_eq!((made(other()).await, made(id("a")).await), ((true, 0), (true, 0)));
+                minutes(2).await;
+                assert_eq!((made(other()).await, made(id("a")).await), ((true, 0), (true, 1)));
+                minutes(30).await;
+                assert_eq!(made(other()).await, (true, 1));
+                minutes(10).await;
+                maker.fails.set(true);
+                assert_eq!((made(other()).await, made(id("a")).await), ((true, 0), (true, 1)));
+                minutes(45).await;
+                assert!(!made(id("a")).await.0 && made(other()).await.0);
+                assert!(tokens.ready(&other()).is_none());
+                maker.fails.set(false);
+                minutes(2).await;
+                assert_eq!(made(id("a")).await, (true, 1));
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_usual_one_is_the_loops_affair() {
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                let (tokens, maker) = start();
+                let usual = tokens.0.usual.clone();
+                assert!(tokens.token(usual.clone()).await.is_err());
+                assert_eq!(maker.made.get(), 0);
+                tokens.issue(None).await.expect("a token");
+                minutes(58).await;
+                assert!(tokens.ready(&usual).is_some() && tokens.token(usual).await.is_ok());
+                assert_eq!(maker.made.get(), 1);
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ever_new_audiences_do_not_fill_the_memory() {
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                let (tokens, _) = start();
+                tokens.issue(None).await.expect("a token");
+                for number in 0..400 {
+                    tokens.token(id(&number.to_string())).await.expect("a token");
+                }
+                assert_eq!(tokens.0.entries.borrow().len(), MOST);
+                assert!(tokens.ready(&tokens.0.usual).is_some());
+            })
+            .await;
+    }
+}
