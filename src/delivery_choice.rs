@@ -126,6 +126,51 @@ pub fn file_mode(options: &Options, world: &World) -> Result<u32> {
     }
 }
 
+/// Where Google's tokens are delivered.
+#[derive(Debug)]
+pub struct GoogleDelivery {
+    /// By a metadata server, on this port, or any one for 0.
+    pub metadata_port: Option<u16>,
+    /// By a file with the access token; one of our own where it has no path.
+    pub access_token_file: Option<Option<PathBuf>>,
+    /// Permissions of what is written.
+    pub mode: u32,
+}
+
+impl GoogleDelivery {
+    /// Reads what is said.
+    ///
+    /// # Errors
+    /// A usage error that names what is wrong.
+    pub fn resolve(options: &Options, world: &World) -> Result<Self> {
+        let list = options.text(world, "delivery")?.unwrap_or_else(|| "metadata".into());
+        let mut delivery = Self { metadata_port: None, access_token_file: None, mode: file_mode(options, world)? };
+        let file = options.value(world, "access-token-file").map(|file| world.absolute(file));
+        for place in list.split(',').map(str::trim) {
+            match place {
+                "metadata" => delivery.metadata_port = Some(0),
+                "access-token-file" => delivery.access_token_file = Some(file.clone()),
+                other => {
+                    return Err(invalid("delivery", other)
+                        .advice("for Google write metadata, access-token-file, or metadata,access-token-file"));
+                }
+            }
+        }
+        if file.is_some() && delivery.access_token_file.is_none() {
+            delivery.access_token_file = Some(file);
+        }
+        if let Some(port) = options.text(world, "metadata-port")? {
+            let number = port.parse().ok().filter(|port| *port > 0);
+            let number = number.ok_or_else(|| invalid("metadata-port", &port))?;
+            if delivery.metadata_port.is_none() {
+                return Err(Error::usage("--metadata-port is for --delivery metadata"));
+            }
+            delivery.metadata_port = Some(number);
+        }
+        Ok(delivery)
+    }
+}
+
 /// A name that every SDK reads alike, in the file, in a variable and on a command line.
 ///
 /// # Errors

@@ -1,18 +1,15 @@
 //! What was typed + environment + external-account file → what is meant for AWS → Google.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::aws_choice::AwsChoice;
 use crate::cli::{Options, invalid};
 use crate::config::{self, switch};
 use crate::delivery::metadata::About;
+use crate::delivery_choice::GoogleDelivery;
 use crate::error::{Error, Result};
-use crate::exchange::assume_role::Terms;
-use crate::exchange::sts_hosts;
 use crate::external_account::{self, CredentialSource, ExternalAccount};
 use crate::http::Endpoint;
-use crate::identity::aws::Source;
-use crate::roles::terms;
 use crate::world::World;
 
 /// What the agent needs to know, and whoever exchanges without one.
@@ -60,31 +57,6 @@ pub enum ProofChoice {
     Token(CredentialSource, String),
 }
 
-/// Who the workload is on AWS.
-#[derive(Clone, Debug)]
-pub struct AwsChoice {
-    /// The one source that may be asked.
-    pub only: Option<Source>,
-    /// The profile, if one was named.
-    pub profile: Option<String>,
-    /// Where the instance metadata service is.
-    pub imds: Endpoint,
-    /// Whether its first version may be asked.
-    pub imdsv1: bool,
-    /// The region, if it was said.
-    pub region: Option<String>,
-    /// AWS's STS, if another than the region's was named.
-    pub sts: Option<Endpoint>,
-    /// A role to assume first.
-    pub role_arn: Option<String>,
-    /// The name of its session.
-    pub session_name: String,
-    /// On which terms.
-    pub terms: Terms,
-    /// What else tells one identity from another, for a cache.
-    variables: Vec<Option<String>>,
-}
-
 /// What the metadata server says of the project.
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -94,17 +66,6 @@ pub struct Project {
     pub number: Option<u64>,
     /// Whose Google this is.
     pub universe: String,
-}
-
-/// Where tokens are delivered.
-#[derive(Debug)]
-pub struct GoogleDelivery {
-    /// By a metadata server, on this port, or any one for 0.
-    pub metadata_port: Option<u16>,
-    /// By a file with the access token; one of our own where it has no path.
-    pub access_token_file: Option<Option<PathBuf>>,
-    /// Permissions of what is written.
-    pub mode: u32,
 }
 
 const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -273,7 +234,7 @@ impl GoogleConfig {
 impl Asked {
     /// A text that no other question has. There is no secret in it.
     pub fn request(&self) -> String {
-        format!("{self:?} by {:?}", self.aws.variables)
+        format!("{self:?} by {:?}", self.aws.variables())
     }
 
     /// Who acts with the tokens: the service account, else the pool.
@@ -288,111 +249,6 @@ impl Asked {
     pub fn pool(&self) -> &str {
         let name = self.audience.trim_start_matches("//iam.googleapis.com/");
         name.split("/providers/").next().unwrap_or_default()
-    }
-}
-
-impl AwsChoice {
-    fn resolve(options: &Options, world: &World, file: Option<&ExternalAccount>, allow_http: bool) -> Result<Self> {
-        let text = |name: &str| options.text(world, name);
-        let only = match text("identity")? {
-            None => None,
-            Some(name) => {
-                let known = Source::ALL.into_iter().find(|source| source.name() == name);
-                Some(known.ok_or_else(|| invalid("identity", &name))?)
-            }
-        };
-        let region = text("region")?;
-        if let Some(region) = &region {
-            sts_hosts::check_region(region)?;
-        }
-        let role_arn = text("assume-role-arn")?;
-        if let Some(arn) = &role_arn {
-            sts_hosts::check_role_arn("assume-role-arn", arn)?;
-        }
-        let terms = terms(options, world)?;
-        if role_arn.is_none() && terms != Terms::default() {
-            return Err(Error::usage(
-                "--external-id, --source-identity and --session-tag are for a role that is assumed",
-            )
-            .advice("name it with --assume-role-arn"));
-        }
-        let sts = config::sts_url(options, world)?.map(|url| {
-            Endpoint::parse(&url, allow_http).map_err(|error| Error::usage(format!("--sts-endpoint: {error}")))
-        });
-        // AWS's own variable, else where the file says, else the address that it always has.
-        let variable = world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-        let in_file = file.and_then(|file| match &file.source {
-            CredentialSource::Aws { metadata, .. } => metadata.first().cloned(),
-            _ => None,
-        });
-        let usual = match world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE") {
-            Some(mode) if mode.eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]",
-            _ => "http://169.254.169.254",
-        };
-        let url = variable.or(in_file).unwrap_or_else(|| usual.into());
-        let (imds, _) = Endpoint::with_path(&url, true)
-            .map_err(|error| Error::usage(format!("the address of the instance metadata service: {error}")))?;
-        let session = text("role-session-name")?.unwrap_or_else(|| world.hostname.clone());
-        let told_apart = [
-            "AWS_ACCESS_KEY_ID",
-            "AWS_PROFILE",
-            "AWS_DEFAULT_PROFILE",
-            "AWS_CONFIG_FILE",
-            "AWS_SHARED_CREDENTIALS_FILE",
-            "AWS_ROLE_ARN",
-            "AWS_ROLE_SESSION_NAME",
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            "AWS_EC2_METADATA_DISABLED",
-        ];
-        Ok(Self {
-            only,
-            profile: text("aws-profile")?,
-            imds: imds.direct(),
-            imdsv1: switch(options, world, "imdsv1")?,
-            region,
-            sts: sts.transpose()?,
-            role_arn,
-            session_name: crate::roles::clean_session_name(&session),
-            terms,
-            variables: told_apart.iter().map(|name| world.text_variable(name)).collect(),
-        })
-    }
-}
-
-impl GoogleDelivery {
-    fn resolve(options: &Options, world: &World) -> Result<Self> {
-        let list = options.text(world, "delivery")?.unwrap_or_else(|| "metadata".into());
-        let mut delivery = Self {
-            metadata_port: None,
-            access_token_file: None,
-            mode: crate::delivery_choice::file_mode(options, world)?,
-        };
-        let file = options.value(world, "access-token-file").map(|file| world.absolute(file));
-        for place in list.split(',').map(str::trim) {
-            match place {
-                "metadata" => delivery.metadata_port = Some(0),
-                "access-token-file" => delivery.access_token_file = Some(file.clone()),
-                other => {
-                    return Err(invalid("delivery", other)
-                        .advice("for Google write metadata, access-token-file, or metadata,access-token-file"));
-                }
-            }
-        }
-        if file.is_some() && delivery.access_token_file.is_none() {
-            delivery.access_token_file = Some(file);
-        }
-        if let Some(port) = options.text(world, "metadata-port")? {
-            let number = port.parse().ok().filter(|port| *port > 0);
-            let number = number.ok_or_else(|| invalid("metadata-port", &port))?;
-            if delivery.metadata_port.is_none() {
-                return Err(Error::usage("--metadata-port is for --delivery metadata"));
-            }
-            delivery.metadata_port = Some(number);
-        }
-        Ok(delivery)
     }
 }
 

@@ -20,7 +20,7 @@
 //!
 //! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv. What it means with the environment
 //!   say [`config`], with [`roles`], [`delivery_choice`] and [`template`] as parts of it, and [`google_config`], with
-//!   [`external_account`] for the file.
+//!   [`aws_choice`] as a part and [`external_account`] for the file.
 //! - [`agent`]: the process; [`keeper`]: the loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is
 //!   said to whoever waits, to a parent as a [`report`]; [`status`] is for everybody.
 //! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together.
@@ -30,6 +30,7 @@
 //!   [`error`].
 
 pub mod agent;
+pub mod aws_choice;
 pub mod boot;
 pub mod cli;
 pub mod config;

@@ -8,6 +8,7 @@ use aws_credential_types::Credentials as AwsKeys;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
+use crate::aws_choice::AwsChoice;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::assume_role::{AssumeRole, Terms};
 use crate::exchange::caller_identity::CallerIdentity;
@@ -19,7 +20,7 @@ use crate::external_account::CredentialSource;
 use crate::flow::{
     AwsStart, BoxFuture, Content, Credentials, Exchange, Mint, Principal, Session, SubjectToken, Wanted,
 };
-use crate::google_config::{Asked, AwsChoice, ProofChoice};
+use crate::google_config::{Asked, ProofChoice};
 use crate::http::{Endpoint, Http};
 use crate::iam_credentials::IamCredentials;
 use crate::identity::aws::{AwsWorkload, Source};

@@ -137,13 +137,18 @@ impl Tokens {
             let (inner, entry) = (self.0.clone(), entry.clone());
             // Not in the client's own task: it may go away, and others wait for the same.
             tokio::task::spawn_local(async move {
-                let _turn = inner.turns.acquire().await;
                 let deadline = inner.world.monotonic() + PATIENCE;
                 let once = async || inner.make(&entry.wanted, Some(deadline)).await;
-                // Who has a good one need not wait for more than one try.
-                let made = match entry.good() {
-                    Some(_) => once().await,
-                    None => retry::until(&inner.world, deadline, once).await,
+                let made = match tokio::time::timeout_at(deadline, inner.turns.acquire()).await {
+                    // Who has a good one need not wait for more than one try.
+                    Ok(_turn) if entry.good().is_some() => once().await,
+                    Ok(_turn) => retry::until(&inner.world, deadline, once).await,
+                    Err(_) => Err(Error::new(
+                        Kind::Transient,
+                        "make a token",
+                        "",
+                        format!("others are in line before it, for {} s already", PATIENCE.as_secs()),
+                    )),
                 };
                 inner.settle(&entry, made);
                 entry.is_being_made.set(false);

@@ -109,12 +109,12 @@ async fn serve(listener: TcpListener, world: Rc<World>, respond: Rc<dyn Respond>
         let _ = stream.set_nodelay(true);
         until_tidied -= 1;
         if connections.len() >= many && until_tidied <= 0 {
-            tidy(&mut connections, world.monotonic());
+            tidy(&mut connections, many, world.monotonic());
             // To look at all of them for each new one would take longer than to answer it.
             until_tidied = 64;
         }
         while connections.len() >= most {
-            tidy(&mut connections, world.monotonic());
+            tidy(&mut connections, many, world.monotonic());
             match next_to_go(&connections, world.monotonic()) {
                 Some(index) => connections.remove(index).task.abort(),
                 // All have a request in hand or on its way, which does not take long; others wait in line.
@@ -142,14 +142,17 @@ enum State {
     Busy,
 }
 
-/// Forgets connections that have ended, and ends those that may give way.
-fn tidy(connections: &mut Vec<Connection>, now: Instant) {
+/// Forgets connections that have ended, and ends those that may give way, the oldest first, until there are `many`.
+fn tidy(connections: &mut Vec<Connection>, many: usize, now: Instant) {
+    connections.retain(|connection| !connection.task.is_finished());
+    let mut too_many = connections.len().saturating_sub(many);
     connections.retain(|connection| {
-        let gives_way = matches!(connection.state.get(), State::IdleFrom(then) if then <= now);
+        let gives_way = matches!(connection.state.get(), State::IdleFrom(then) if then <= now) && too_many > 0;
         if gives_way {
             connection.task.abort();
+            too_many -= 1;
         }
-        !gives_way && !connection.task.is_finished()
+        !gives_way
     });
 }
 

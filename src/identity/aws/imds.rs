@@ -51,6 +51,11 @@ pub(super) async fn keys(world: &World, http: &Http, endpoint: &Endpoint, v1: bo
         return Ok(Answer::NotHere("the instance has no role".into()));
     }
     expect_ok(&roles, endpoint, CREDENTIALS)?;
+    // <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
+    if !is_word(&name, b"_+=,.@-") {
+        let problem = "answered 200 with no role's name in it";
+        return Err(Error::new(Kind::Transient, STEP, endpoint.url(CREDENTIALS), problem));
+    }
     let path = format!("{CREDENTIALS}{name}");
     let response = get(&path).await?;
     expect_ok(&response, endpoint, &path)?;
@@ -94,7 +99,11 @@ async fn token(http: &Http, endpoint: &Endpoint, v1: bool) -> Result<Option<Stri
     let answer = http.send(endpoint, TIMEOUT, Method::PUT, path, &[(TTL, "21600")], String::new()).await;
     let error = match answer {
         Ok(response) if response.status == 200 => {
-            return Ok(Some(String::from_utf8_lossy(&response.body).trim().to_owned()));
+            let token = String::from_utf8_lossy(&response.body).trim().to_owned();
+            if is_word(&token, b"-_=+/.") {
+                return Ok(Some(token));
+            }
+            Error::new(Kind::Transient, step, endpoint.url(path), "answered 200 with no token in it")
         }
         Ok(response) => {
             let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
@@ -130,6 +139,13 @@ fn expect_ok(response: &Response, endpoint: &Endpoint, path: &str) -> Result<()>
     if response.status == 200 {
         return Ok(());
     }
-    let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
+    // The token has ended, or the instance is another one since it was given: the next try has a new one.
+    let transient = response.is_transient() || response.status == 401;
+    let kind = if transient { Kind::Transient } else { Kind::Fatal };
     Err(Error::new(kind, STEP, endpoint.url(path), response.describe()))
+}
+
+/// Letters, digits and `others`, and something at all.
+fn is_word(text: &str, others: &[u8]) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }

@@ -1,0 +1,117 @@
+//! Who the workload is on AWS, on its way to Google: the part of the configuration that AWS's own variables have a say in.
+
+use crate::cli::{Options, invalid};
+use crate::config::{self, switch};
+use crate::error::{Error, Result};
+use crate::exchange::assume_role::Terms;
+use crate::exchange::sts_hosts;
+use crate::external_account::{CredentialSource, ExternalAccount};
+use crate::http::Endpoint;
+use crate::identity::aws::Source;
+use crate::roles::{clean_session_name, terms};
+use crate::world::World;
+
+/// Who the workload is on AWS.
+#[derive(Clone, Debug)]
+pub struct AwsChoice {
+    /// The one source that may be asked.
+    pub only: Option<Source>,
+    /// The profile, if one was named.
+    pub profile: Option<String>,
+    /// Where the instance metadata service is.
+    pub imds: Endpoint,
+    /// Whether its first version may be asked.
+    pub imdsv1: bool,
+    /// The region, if it was said.
+    pub region: Option<String>,
+    /// AWS's STS, if another than the region's was named.
+    pub sts: Option<Endpoint>,
+    /// A role to assume first.
+    pub role_arn: Option<String>,
+    /// The name of its session.
+    pub session_name: String,
+    /// On which terms.
+    pub terms: Terms,
+    /// What else tells one identity from another, for a cache.
+    variables: Vec<Option<String>>,
+}
+
+impl AwsChoice {
+    /// Reads what is said by options, variables and the `file`.
+    ///
+    /// # Errors
+    /// A usage error that names what is wrong.
+    pub fn resolve(options: &Options, world: &World, file: Option<&ExternalAccount>, allow_http: bool) -> Result<Self> {
+        let text = |name: &str| options.text(world, name);
+        let only = match text("identity")? {
+            None => None,
+            Some(name) => {
+                let known = Source::ALL.into_iter().find(|source| source.name() == name);
+                Some(known.ok_or_else(|| invalid("identity", &name))?)
+            }
+        };
+        let region = text("region")?;
+        if let Some(region) = &region {
+            sts_hosts::check_region(region)?;
+        }
+        let role_arn = text("assume-role-arn")?;
+        if let Some(arn) = &role_arn {
+            sts_hosts::check_role_arn("assume-role-arn", arn)?;
+        }
+        let terms = terms(options, world)?;
+        if role_arn.is_none() && terms != Terms::default() {
+            return Err(Error::usage(
+                "--external-id, --source-identity and --session-tag are for a role that is assumed",
+            )
+            .advice("name it with --assume-role-arn"));
+        }
+        let sts = config::sts_url(options, world)?.map(|url| {
+            Endpoint::parse(&url, allow_http).map_err(|error| Error::usage(format!("--sts-endpoint: {error}")))
+        });
+        // AWS's own variable, else where the file says, else the address that it always has.
+        let variable = world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+        let in_file = file.and_then(|file| match &file.source {
+            CredentialSource::Aws { metadata, .. } => metadata.first().cloned(),
+            _ => None,
+        });
+        let usual = match world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE") {
+            Some(mode) if mode.eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]",
+            _ => "http://169.254.169.254",
+        };
+        let url = variable.or(in_file).unwrap_or_else(|| usual.into());
+        let (imds, _) = Endpoint::with_path(&url, true)
+            .map_err(|error| Error::usage(format!("the address of the instance metadata service: {error}")))?;
+        let session = text("role-session-name")?.unwrap_or_else(|| world.hostname.clone());
+        let told_apart = [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_PROFILE",
+            "AWS_DEFAULT_PROFILE",
+            "AWS_CONFIG_FILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "AWS_ROLE_ARN",
+            "AWS_ROLE_SESSION_NAME",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            "AWS_EC2_METADATA_DISABLED",
+        ];
+        Ok(Self {
+            only,
+            profile: text("aws-profile")?,
+            imds: imds.direct(),
+            imdsv1: switch(options, world, "imdsv1")?,
+            region,
+            sts: sts.transpose()?,
+            role_arn,
+            session_name: clean_session_name(&session),
+            terms,
+            variables: told_apart.iter().map(|name| world.text_variable(name)).collect(),
+        })
+    }
+
+    /// What else tells one identity from another.
+    pub fn variables(&self) -> &[Option<String>] {
+        &self.variables
+    }
+}
