@@ -50,10 +50,6 @@ impl AwsChoice {
                 Some(known.ok_or_else(|| invalid("identity", &name))?)
             }
         };
-        let region = text("region")?;
-        if let Some(region) = &region {
-            sts_hosts::check_region(region)?;
-        }
         let role_arn = text("assume-role-arn")?;
         if let Some(arn) = &role_arn {
             sts_hosts::check_role_arn("assume-role-arn", arn)?;
@@ -68,6 +64,15 @@ impl AwsChoice {
         let sts = config::sts_url(options, world)?.map(|url| {
             Endpoint::parse(&url, allow_http).map_err(|error| Error::usage(format!("--sts-endpoint: {error}")))
         });
+        let sts = sts.transpose()?;
+        let region = text("region")?;
+        if let Some(region) = &region {
+            match sts {
+                None => drop(sts_hosts::regional_url(region, false, false)?),
+                // Other clouds name their regions as they like.
+                Some(_) => sts_hosts::check_region(region)?,
+            }
+        }
         // AWS's own variable, else where the file says, else the address that it always has.
         let variable = world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
         let in_file = file.and_then(|file| match &file.source {
@@ -78,9 +83,12 @@ impl AwsChoice {
             Some(mode) if mode.eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]",
             _ => "http://169.254.169.254",
         };
-        let url = variable.or(in_file).unwrap_or_else(|| usual.into());
-        let (imds, _) = Endpoint::with_path(&url, true)
-            .map_err(|error| Error::usage(format!("the address of the instance metadata service: {error}")))?;
+        let (name, url) = match (variable, in_file) {
+            (Some(url), _) => ("AWS_EC2_METADATA_SERVICE_ENDPOINT", url),
+            (None, Some(url)) => ("\"credential_source\", url and region_url", url),
+            (None, None) => ("", usual.into()),
+        };
+        let (imds, _) = Endpoint::with_path(&url, true).map_err(|error| Error::usage(format!("{name}: {error}")))?;
         let session = text("role-session-name")?.unwrap_or_else(|| world.hostname.clone());
         let told_apart = [
             "AWS_ACCESS_KEY_ID",
@@ -102,7 +110,7 @@ impl AwsChoice {
             imds: imds.direct(),
             imdsv1: switch(options, world, "imdsv1")?,
             region,
-            sts: sts.transpose()?,
+            sts,
             role_arn,
             session_name: clean_session_name(&session),
             terms,

@@ -23,12 +23,17 @@ pub fn refresh_after(issued: SystemTime, expiration: SystemTime, random: f64) ->
     }
 }
 
+/// The longest wait once what was in use has ended: clients have nothing meanwhile.
+const LONGEST_WITHOUT: Duration = Duration::from_secs(10);
+
 /// How long after the `failures`-th failure in a row, at `now`, to try again: with backoff, but with ever less of it the
 /// nearer the end of what is in use, so that a service that comes back at the last moment still helps.
 pub fn retry_after(failures: u32, now: SystemTime, expiration: Option<SystemTime>, random: f64) -> Duration {
     let wait = retry::REFRESH.delay(failures, random);
-    match expiration.and_then(|expiration| expiration.duration_since(now).ok()) {
-        Some(left) => wait.min((left / 8).max(SHORTEST_RETRY)),
+    match expiration.map(|expiration| expiration.duration_since(now)) {
+        Some(Ok(left)) => wait.min((left / 8).max(SHORTEST_RETRY)),
+        // The many hurried tries before say nothing of how long it will last.
+        Some(Err(_)) => wait.min(LONGEST_WITHOUT),
         None => wait,
     }
 }
@@ -76,8 +81,8 @@ mod tests {
             let wait = retry_after(20, at(1000), Some(at(1000 + left)), 1.0);
             assert_eq!(wait, Duration::from_millis(longest), "{left} s left");
         }
-        for expiration in [None, Some(at(999))] {
-            assert_eq!(retry_after(20, at(1000), expiration, 1.0), Duration::from_secs(60));
+        for (expiration, longest) in [(None, 60), (Some(at(999)), 10)] {
+            assert_eq!(retry_after(20, at(1000), expiration, 1.0), Duration::from_secs(longest));
         }
     }
 
