@@ -136,8 +136,12 @@ impl Http {
         timeout: Duration,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let left = self.deadline.map_or(timeout, |deadline| deadline.duration_since(Instant::now()));
-        within(timeout.min(left), work).await
+        within(self.at_most(timeout), work).await
+    }
+
+    /// `timeout`, or what is left until the client's deadline.
+    pub fn at_most(&self, timeout: Duration) -> Duration {
+        self.deadline.map_or(timeout, |deadline| timeout.min(deadline.duration_since(Instant::now())))
     }
 
     /// Opens a connection to `endpoint`, through its proxy and with TLS where it has them.
@@ -492,6 +496,13 @@ impl Failure {
         let kind = if self.transient { Kind::Transient } else { Kind::Fatal };
         Error::new(kind, step, address, self.problem)
     }
+}
+
+/// A token in a JSON object, as a header can carry it; `None` where there is none.
+pub fn word_in(json: &serde_json::Value, name: &str) -> Option<SecretString> {
+    let text = json[name].as_str()?;
+    let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_word.then(|| SecretString::from(text))
 }
 
 /// The beginning of what a server says, on one line, without control characters; a note instead of what is not text.

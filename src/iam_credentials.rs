@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
-use crate::http::{Connection, Endpoint, Failure, Http, excerpt};
+use crate::http::{Connection, Endpoint, Failure, Http, excerpt, word_in};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -57,7 +57,7 @@ impl IamCredentials {
         let step = format!("get an access token of {}", self.email);
         let body = json!({"scope": scopes, "lifetime": format!("{}s", lifetime.as_secs())});
         let (address, reply) = self.call(http, prepared, bearer, "generateAccessToken", &step, &body).await?;
-        let token = reply["accessToken"].as_str().map(SecretString::from);
+        let token = word_in(&reply, "accessToken");
         let end = reply["expireTime"].as_str().and_then(|time| humantime::parse_rfc3339_weak(time).ok());
         token.zip(end).ok_or_else(|| useless(step, address, "holds no access token with its end"))
     }
@@ -76,7 +76,7 @@ impl IamCredentials {
         let step = format!("mint an ID token of {}", self.email);
         let body = json!({"audience": audience, "includeEmail": true});
         let (address, reply) = self.call(http, prepared, bearer, "generateIdToken", &step, &body).await?;
-        let token = reply["token"].as_str().map(SecretString::from);
+        let token = word_in(&reply, "token");
         token.ok_or_else(|| useless(step, address, "holds no token"))
     }
 

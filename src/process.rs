@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
@@ -510,22 +511,50 @@ fn stop_waiting_on_stderr() {
     }
 }
 
-/// What a program prints and how it ends; it gets no standard input, and is killed after `timeout`.
+/// No answer of a program is longer.
+const LONGEST_OUTPUT: u64 = 1 << 20;
+
+/// What a program prints and how it ends; it gets no standard input. After `timeout`, and when this process ends, it is
+/// killed, after the timeout with all that it started.
 ///
 /// # Errors
-/// Why it could not be run, or that it took too long.
+/// Why it could not be run, or that it took too long or said too much.
 pub async fn output_of(words: &[String], timeout: Duration) -> io::Result<Output> {
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut command = Command::new(program);
-    let child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
-    let output = tokio::task::spawn_blocking(|| child.wait_with_output());
-    if let Ok(output) = tokio::time::timeout(timeout, output).await {
-        return output.map_err(io::Error::other)?;
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    // SAFETY: one system call, in a new process that has no other thread.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
     }
-    // It has not been waited for, so the id is still its own.
-    let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
-    Err(io::Error::other(format!("it took more than {} s", timeout.as_secs())))
+    let mut child = command.spawn()?;
+    let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let ended = async {
+        let (stdout, stderr) = tokio::join!(read_all(stdout), read_all(stderr));
+        let (stdout, stderr) = (stdout?, stderr?);
+        let status = tokio::task::spawn_blocking(move || child.wait()).await.map_err(io::Error::other)??;
+        Ok(Output { status, stdout, stderr })
+    };
+    let ended = tokio::time::timeout(timeout, ended).await;
+    ended
+        .unwrap_or_else(|_| Err(io::Error::other(format!("no end within {:.1} s", timeout.as_secs_f64()))))
+        .inspect_err(|_| {
+            // It has not been waited for, so the id is still its own.
+            let _ = nix::sys::signal::killpg(group, Signal::SIGKILL);
+        })
+}
+
+async fn read_all(pipe: Option<impl Read + Send + 'static>) -> io::Result<Vec<u8>> {
+    let read = move || {
+        let mut bytes = Vec::new();
+        let read = pipe.map_or(Ok(0), |pipe| pipe.take(LONGEST_OUTPUT).read_to_end(&mut bytes))?;
+        if read as u64 == LONGEST_OUTPUT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+    };
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
 /// The file of this program, for others to run.

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ use crate::log::{Log, Severity};
 use crate::retry;
 use crate::roles::{self, RoleChoice};
 use crate::template::{Template, placeholder};
-use crate::world::World;
+use crate::world::{self, World};
 
 /// How long metadata attributes are asked for when no role is named: long enough for a pod's metadata server to come
 /// up, short enough for somebody on a laptop who forgot the role.
@@ -216,9 +216,9 @@ impl ToAws {
     }
 
     fn token(&self, proof: &Proof, session: Session) -> Credentials {
-        let expiration = SystemTime::UNIX_EPOCH + Duration::from_secs(proof.claims.exp);
         // A token that says nothing of its end is as good as a session.
-        let expiration = if proof.claims.exp == 0 { self.world.now() + session.duration } else { expiration };
+        let said = world::time_at(proof.claims.exp).filter(|_| proof.claims.exp > 0);
+        let expiration = said.unwrap_or_else(|| self.world.now() + session.duration);
         Credentials {
             content: Content::WebIdentityToken(proof.token.clone()),
             expiration,

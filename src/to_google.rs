@@ -28,7 +28,7 @@ use crate::identity::{self, subject_token};
 use crate::log::{Log, Severity};
 use crate::retry;
 use crate::schedule;
-use crate::world::World;
+use crate::world::{self, World};
 
 /// Sessions of roles on the way are used once, at once; AWS lets none be shorter.
 const ON_THE_WAY: Duration = Duration::from_secs(900);
@@ -51,6 +51,8 @@ pub struct ToGoogle {
     federated: Mutex<Option<Federated>>,
     /// Whether it was said that the node's role is in use.
     warned: Cell<bool>,
+    /// Where the AWS identity was found last.
+    source: Cell<&'static str>,
 }
 
 #[derive(Clone)]
@@ -87,6 +89,7 @@ impl ToGoogle {
             region: OnceCell::new(),
             federated: Mutex::default(),
             warned: Cell::default(),
+            source: Cell::default(),
         }
     }
 
@@ -120,6 +123,7 @@ impl ToGoogle {
     async fn aws_keys(&self, http: &Http) -> Result<(AwsKeys, String)> {
         let (identity, region) = tokio::join!(self.workload.identify(http), self.region(http));
         let identity = identity?;
+        self.source.set(identity.source);
         if identity.source == Source::Imds.name() && self.is_container() && !self.warned.replace(true) {
             let message = "this container has no role of its own and acts as its node's, as every other one there";
             self.log.event(self.world.now(), Severity::Warning, message, &[]);
@@ -192,10 +196,13 @@ impl ToGoogle {
         let mut first = true;
         loop {
             let connection = async { Ok(self.sts.connect(http).await.ok()) };
-            let (subject, connection) = tokio::try_join!(biased; self.prove(http), connection)?;
-            match self.sts.exchange(http, connection, &subject, scopes, || self.world.now()).await {
-                Ok((token, expiration)) => {
-                    let subject = subject.claims.map(|claims| claims.sub);
+            let exchanged = async {
+                let (subject, connection) = tokio::try_join!(biased; self.prove(http), connection)?;
+                let issued = self.sts.exchange(http, connection, &subject, scopes, || self.world.now()).await?;
+                Ok((issued, subject.claims.map(|claims| claims.sub)))
+            };
+            match exchanged.await.map_err(|error| self.of_ended_keys(error)) {
+                Ok(((token, expiration), subject)) => {
                     return Ok(Federated { token, expiration, issued: self.world.now(), subject });
                 }
                 // It may have grown old on its way, or the issuer's keys may have just changed.
@@ -205,6 +212,22 @@ impl ToGoogle {
             }
             self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
         }
+    }
+
+    /// Keys that somebody copied end, and nobody renews them.
+    fn of_ended_keys(&self, error: Error) -> Error {
+        let whose = match self.source.get() {
+            "environment" => "in AWS_ACCESS_KEY_ID and its like",
+            "profile" => "of the profile",
+            _ => return error,
+        };
+        if !error.problem.contains("ExpiredToken") {
+            return error;
+        }
+        error.advice(format!(
+            "the keys {whose} have ended, and nobody renews them: take them away, so that the role of the task, the pod or \
+             the instance is used"
+        ))
     }
 
     /// What IAM Credentials is shown: used for as many tokens as come in the first half of its life.
@@ -259,11 +282,12 @@ impl ToGoogle {
 
     /// An ID token with its end.
     fn id_token(&self, token: &SecretString) -> Result<(SecretString, SystemTime)> {
-        let proof = identity::decode(token.expose_secret()).map_err(|why| {
+        let read = identity::decode(token.expose_secret());
+        let read = read.and_then(|proof| Ok((proof.token, world::time_at(proof.claims.exp).ok_or("never ends")?)));
+        read.map_err(|why| {
             let step = format!("mint an ID token of {}", self.asked.principal());
             Error::new(Kind::Transient, step, "IAM Credentials", format!("answered 200, but the answer {why}"))
-        })?;
-        Ok((proof.token, SystemTime::UNIX_EPOCH + Duration::from_secs(proof.claims.exp)))
+        })
     }
 
     fn google(&self, token: SecretString, expiration: SystemTime) -> Credentials {
@@ -337,7 +361,8 @@ impl Mint for ToGoogle {
                         )
                         .advice("use --proof web-identity-token, with an OIDC provider for AWS's issuer"));
                     };
-                    Ok(self.google(subject.token, SystemTime::UNIX_EPOCH + Duration::from_secs(claims.exp)))
+                    let expiration = world::time_at(claims.exp).unwrap_or_else(|| self.world.now());
+                    Ok(self.google(subject.token, expiration))
                 }
                 (_, Some(account)) => self.impersonate(http, account, wanted).await,
                 (Wanted::AccessToken(_), None) => {

@@ -22,13 +22,13 @@ use crate::error::{Error, Kind, Result};
 use crate::external_account::JWT;
 use crate::flow::{Content, Credentials, Mint, Principal, Wanted};
 use crate::google_config::{GoogleConfig, OF_THE_OTHER_WAY, normal};
-use crate::http::{Endpoint, Http, excerpt};
+use crate::http::{Endpoint, Http, excerpt, word_in};
 use crate::log::{Severity, timestamp};
 use crate::retry;
 use crate::shared;
 use crate::status;
 use crate::to_google::ToGoogle;
-use crate::world::World;
+use crate::world::{self, World};
 
 /// An agent that has to make the token first takes a while.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -138,11 +138,10 @@ async fn ask(address: &str, wanted: &Wanted, world: &World) -> Result<Credential
     let read = || {
         if matches!(wanted, Wanted::IdToken(_)) {
             let proof = crate::identity::decode(&text).ok()?;
-            return Some((proof.token, SystemTime::UNIX_EPOCH + Duration::from_secs(proof.claims.exp)));
+            return Some((proof.token, world::time_at(proof.claims.exp)?));
         }
         let json: Value = serde_json::from_slice(&response.body).ok()?;
-        let left = Duration::from_secs(json["expires_in"].as_u64()?);
-        Some((json["access_token"].as_str()?.into(), world.now() + left))
+        Some((word_in(&json, "access_token")?, world::time_in(world.now(), json["expires_in"].as_u64()?)?))
     };
     let (token, expiration) =
         read().ok_or_else(|| Error::new(Kind::Fatal, step, address, "answered 200 without a token in it"))?;

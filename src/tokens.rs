@@ -238,10 +238,15 @@ impl Entry {
         if let Some(good) = self.good().filter(|good| good.expiration > now) {
             return Ok(good);
         }
-        Err(match &*self.failure.borrow() {
-            Some(failure) => failure.error.clone(),
-            None => Error::new(Kind::Transient, "hand out a token", "", "none could be had yet; see fedboot's log"),
-        })
+        if let Some(failure) = &*self.failure.borrow() {
+            return Err(failure.error.clone());
+        }
+        let (problem, advice) = match &*self.issued.borrow() {
+            Some((at, good)) if good.expiration <= *at => ("it had expired when it came", "check this machine's clock"),
+            Some(_) => ("it has ended, and there is no newer one", "is fedboot told not to refresh?"),
+            None => ("none could be had yet", "see fedboot's log"),
+        };
+        Err(Error::new(Kind::Transient, "hand out a token", "", problem).advice(advice))
     }
 }
 

@@ -137,6 +137,19 @@ impl World {
     }
 }
 
+/// The time that is so many seconds after 1970 began; `None` where no clock will ever say it.
+pub fn time_at(seconds: u64) -> Option<SystemTime> {
+    /// The end of the year 9999, which is the last that has four digits.
+    const LAST: u64 = 253_402_300_799;
+    (seconds <= LAST).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// The time that is so many seconds after `now`.
+pub fn time_in(now: SystemTime, seconds: u64) -> Option<SystemTime> {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    time_at(now.as_secs().checked_add(seconds)?)
+}
+
 /// `N` random bytes from the kernel.
 ///
 /// # Panics

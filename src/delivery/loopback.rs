@@ -54,8 +54,10 @@ pub trait Respond {
 pub enum Reply<'a> {
     /// This one.
     Now(Answer),
-    /// What comes of this.
+    /// What comes of this, which does not take long.
     Later(BoxFuture<'a, Answer>),
+    /// What comes of this some time, unless the connection has to give way.
+    AtLeisure(BoxFuture<'a, Answer>),
 }
 
 /// The server; it stands as long as this does.
@@ -178,6 +180,10 @@ async fn converse(stream: TcpStream, world: Rc<World>, respond: Rc<dyn Respond>,
                 Reply::Now(answer) => answer,
                 Reply::Later(answer) => {
                     state.set(State::Busy);
+                    answer.await
+                }
+                Reply::AtLeisure(answer) => {
+                    state.set(State::IdleFrom(world.monotonic() + NEXT_REQUEST));
                     answer.await
                 }
             };

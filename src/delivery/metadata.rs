@@ -187,7 +187,7 @@ impl State {
             return Reply::Now(answer);
         }
         let asked = query.text("timeout_sec").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-        Reply::Later(Box::pin(async move {
+        Reply::AtLeisure(Box::pin(async move {
             self.world.sleep(asked.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)).await;
             answer
         }))

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use crate::error::{Error, Kind, Result};
 use crate::external_account::AWS_REQUEST;
 use crate::flow::SubjectToken;
-use crate::http::{Connection, Endpoint, Failure, Http, Response, excerpt};
+use crate::http::{Connection, Endpoint, Failure, Http, Response, excerpt, word_in};
+use crate::world;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Clocks that are farther apart than this are worth a word.
@@ -91,13 +92,12 @@ impl GoogleSts {
         if response.status != 200 {
             return Err(self.refused(step, address, &response, &json, subject, now()));
         }
-        let Some(token) = json["access_token"].as_str().filter(|token| !token.is_empty()) else {
+        // Where nothing is said of its end, Google's own clients take an hour, too.
+        let expiration = world::time_in(now(), json["expires_in"].as_u64().unwrap_or(3600));
+        word_in(&json, "access_token").zip(expiration).ok_or_else(|| {
             let problem = "answered 200 without an access token in it: cut short, or not Google's STS";
-            return Err(Error::new(Kind::Transient, step, address, problem));
-        };
-        // An AWS request says nothing of its end; Google's own clients take an hour then, too.
-        let lifetime = json["expires_in"].as_u64().unwrap_or(3600);
-        Ok((SecretString::from(token), now() + Duration::from_secs(lifetime)))
+            Error::new(Kind::Transient, step, address, problem)
+        })
     }
 
     fn refused(

@@ -109,7 +109,7 @@ impl AwsWorkload {
         match source {
             Source::Environment => environment::ask(&self.world),
             Source::Profile => {
-                let mut answer = profile::ask(&self.world, self.profile.as_deref()).await?;
+                let mut answer = profile::ask(&self.world, http, self.profile.as_deref()).await?;
                 // A profile may name another source for its first keys.
                 if let profile::Answer::Elsewhere { source, roles } = answer {
                     answer = match Box::pin(self.ask(source, http)).await? {

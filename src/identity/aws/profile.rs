@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::{Source, keys_in, of_keys};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{AwsIdentity, AwsRole};
-use crate::http::excerpt;
+use crate::http::{Http, excerpt};
 use crate::ini;
 use crate::process;
 use crate::world::{self, World};
@@ -42,7 +42,7 @@ pub(super) enum Answer {
     NotHere(String),
 }
 
-pub(super) async fn ask(world: &World, named: Option<&str>) -> Result<Answer> {
+pub(super) async fn ask(world: &World, http: &Http, named: Option<&str>) -> Result<Answer> {
     let files = Files::read(world)?;
     let named = chosen(world, named);
     let first = named.clone().unwrap_or_else(|| "default".into());
@@ -108,7 +108,7 @@ pub(super) async fn ask(world: &World, named: Option<&str>) -> Result<Answer> {
                 AwsKeys::new(id, secret, text("aws_session_token").cloned(), None, "fedboot")
             }
             (Some(_), None, _) => return Err(bad(&name, "has an aws_access_key_id, but no aws_secret_access_key")),
-            (None, _, Some(line)) => run(&name, line).await?,
+            (None, _, Some(line)) => run(http, &name, line).await?,
             (None, _, None) if text("sso_session").or(text("sso_start_url")).is_some() => {
                 return Err(bad(&name, "signs in with a browser (sso), which fedboot does not")
                     .advice("give it a credential_process: aws configure export-credentials --profile NAME"));
@@ -181,8 +181,10 @@ impl Files {
                 Error::new(Kind::Fatal, "take AWS credentials from a profile", path.display().to_string(), problem)
             })
         };
-        let section = if name == "default" { name.to_owned() } else { format!("profile {name}") };
-        let config = read(&self.config, &section)?;
+        let mut config = read(&self.config, &format!("profile {name}"))?;
+        if config.is_none() && name == "default" {
+            config = read(&self.config, name)?;
+        }
         let credentials = read(&self.credentials, name)?;
         Ok(match (config, credentials) {
             (Some(mut values), Some(first)) => {
@@ -195,11 +197,11 @@ impl Files {
 }
 
 /// The keys that a command prints as `{"Version": 1, "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"}`.
-async fn run(profile: &str, line: &str) -> Result<AwsKeys> {
+async fn run(http: &Http, profile: &str, line: &str) -> Result<AwsKeys> {
     let failed = |problem: String| bad(profile, format!("has a credential_process that {problem}"));
     let words = shlex::split(line).filter(|words| !words.is_empty());
     let words = words.ok_or_else(|| failed("is no command line: check its quotes".into()))?;
-    let output = process::output_of(&words, PROCESS_TIMEOUT)
+    let output = process::output_of(&words, http.at_most(PROCESS_TIMEOUT))
         .await
         .map_err(|error| failed(format!("cannot be run: {} ({})", world::plain(&error), words[0])))?;
     if !output.status.success() {
@@ -231,7 +233,7 @@ mod tests {
         ];
         let world = World::imagined(&variables, || unreachable!());
         let roles = |roles: Vec<AwsRole>| roles.into_iter().map(|role| format!(" > {}", role.arn)).collect::<String>();
-        match ask(&world, profile).await {
+        match ask(&world, &Http::new(&world), profile).await {
             Ok(Answer::Here(identity)) => match identity.start {
                 AwsStart::Keys(keys) => format!("{}{}", keys.access_key_id(), roles(identity.roles)),
                 AwsStart::WebIdentity(..) => "token".into(),
@@ -247,6 +249,7 @@ mod tests {
         let keys = "aws_access_key_id = AK\naws_secret_access_key = s\n";
         for (config, profile, expected) in [
             (format!("[default]\n{keys}"), None, "AK"),
+            (format!("[profile default]\n{keys}"), None, "AK"),
             (format!("[profile a]\n{keys}"), Some("a"), "AK"),
             (format!("[profile a]\nrole_arn=r1\nsource_profile=b\n[profile b]\nrole_arn=r2\nsource_profile=c\n[profile c]\n{keys}"), Some("a"), "AK > r2 > r1"),
             (format!("[profile a]\nrole_arn=r1\nsource_profile=a\n{keys}"), Some("a"), "AK > r1"),
