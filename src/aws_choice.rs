@@ -1,7 +1,7 @@
 //! Who the workload is on AWS, on its way to Google: the part of the configuration that AWS's own variables have a say in.
 
 use crate::cli::{Options, invalid};
-use crate::config::{self, switch};
+use crate::config::{StsChoice, switch};
 use crate::error::{Error, Result};
 use crate::exchange::assume_role::Terms;
 use crate::exchange::sts_hosts;
@@ -24,8 +24,8 @@ pub struct AwsChoice {
     pub imdsv1: bool,
     /// The region, if it was said.
     pub region: Option<String>,
-    /// AWS's STS, if another than the region's was named.
-    pub sts: Option<Endpoint>,
+    /// Which of AWS's STS.
+    pub sts: StsChoice,
     /// A role to assume first.
     pub role_arn: Option<String>,
     /// The name of its session.
@@ -41,7 +41,7 @@ impl AwsChoice {
     ///
     /// # Errors
     /// A usage error that names what is wrong.
-    pub fn resolve(options: &Options, world: &World, file: Option<&ExternalAccount>, allow_http: bool) -> Result<Self> {
+    pub fn resolve(options: &Options, world: &World, file: Option<&ExternalAccount>) -> Result<Self> {
         let text = |name: &str| options.text(world, name);
         let only = match text("identity")? {
             None => None,
@@ -61,17 +61,10 @@ impl AwsChoice {
             )
             .advice("name it with --assume-role-arn"));
         }
-        let sts = config::sts_url(options, world)?.map(|url| {
-            Endpoint::parse(&url, allow_http).map_err(|error| Error::usage(format!("--sts-endpoint: {error}")))
-        });
-        let sts = sts.transpose()?;
+        let sts = StsChoice::resolve(options, world)?;
         let region = text("region")?;
         if let Some(region) = &region {
-            match sts {
-                None => drop(sts_hosts::regional_url(region, false, false)?),
-                // Other clouds name their regions as they like.
-                Some(_) => sts_hosts::check_region(region)?,
-            }
+            sts.check_region(region)?;
         }
         // AWS's own variable, else where the file says, else the address that it always has.
         let variable = world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");

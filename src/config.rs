@@ -78,7 +78,7 @@ pub enum Source {
 }
 
 /// Which STS to ask.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StsChoice {
     /// This one.
     Endpoint(Endpoint),
@@ -89,6 +89,48 @@ pub enum StsChoice {
         /// Its dual-stack host.
         dual_stack: bool,
     },
+}
+
+impl StsChoice {
+    /// Reads which one is named, and how the region's is to be asked.
+    ///
+    /// # Errors
+    /// A usage error that names the option and what is wrong with it.
+    pub fn resolve(options: &Options, world: &World) -> Result<Self> {
+        let Some(url) = sts_url(options, world)? else {
+            return Ok(Self::Regional {
+                fips: is_true(world, "AWS_USE_FIPS_ENDPOINT"),
+                dual_stack: is_true(world, "AWS_USE_DUALSTACK_ENDPOINT"),
+            });
+        };
+        let endpoint = Endpoint::parse(&url, switch(options, world, "allow-http")?);
+        endpoint.map(Self::Endpoint).map_err(|error| Error::usage(format!("--sts-endpoint: {error}")))
+    }
+
+    /// Checks that `region` can be asked there.
+    ///
+    /// # Errors
+    /// A usage error where it cannot.
+    pub fn check_region(&self, region: &str) -> Result<()> {
+        match self {
+            Self::Regional { .. } => sts_hosts::regional_url(region, false, false).map(drop),
+            // Other clouds name their regions as they like, but it stands in the credentials file too.
+            Self::Endpoint(_) => sts_hosts::check_region(region),
+        }
+    }
+
+    /// The STS for `region`.
+    ///
+    /// # Errors
+    /// A usage error where its host cannot be formed.
+    pub fn in_region(&self, region: &str) -> Result<Endpoint> {
+        match self {
+            Self::Endpoint(endpoint) => Ok(endpoint.clone()),
+            Self::Regional { fips, dual_stack } => {
+                Endpoint::parse(&sts_hosts::regional_url(region, *fips, *dual_stack)?, false)
+            }
+        }
+    }
 }
 
 impl Settings {
@@ -192,19 +234,9 @@ impl Config {
             (None, None) => Source::Metadata,
         };
         let region = text("region")?;
-        let sts = match sts_url(options, world)? {
-            Some(url) => StsChoice::Endpoint(endpoint("sts-endpoint", &url)?),
-            None => StsChoice::Regional {
-                fips: is_true(world, "AWS_USE_FIPS_ENDPOINT"),
-                dual_stack: is_true(world, "AWS_USE_DUALSTACK_ENDPOINT"),
-            },
-        };
+        let sts = StsChoice::resolve(options, world)?;
         if let Some(region) = &region {
-            match sts {
-                StsChoice::Regional { .. } => drop(sts_hosts::regional_url(region, false, false)?),
-                // Other clouds name their regions as they like, but it stands in the credentials file too.
-                StsChoice::Endpoint(_) => sts_hosts::check_region(region)?,
-            }
+            sts.check_region(region)?;
         }
         let duration = match text("duration")? {
             Some(text) => parse_duration("duration", &text)?,
@@ -253,12 +285,7 @@ impl Config {
     /// # Errors
     /// A usage error where its host cannot be formed.
     pub fn sts_endpoint(&self) -> Result<Endpoint> {
-        match &self.sts {
-            StsChoice::Endpoint(endpoint) => Ok(endpoint.clone()),
-            StsChoice::Regional { fips, dual_stack } => {
-                Endpoint::parse(&sts_hosts::regional_url(&self.region(), *fips, *dual_stack)?, false)
-            }
-        }
+        self.sts.in_region(&self.region())
     }
 
     /// The flags with which another fedboot asks for exactly the same as this one for `role`, whatever its
@@ -311,14 +338,9 @@ pub fn check_service_account(name: &str, email: &str) -> Result<()> {
     Ok(())
 }
 
-/// The STS that is named, by an option or for AWS's SDKs.
-///
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` switches the SDKs' own variables off, not fedboot's.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
-///
-/// # Errors
-/// A usage error where it is not UTF-8.
-pub fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
+fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
     let url = options.text(world, "sts-endpoint")?;
     let from_sdk = || {
         ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].iter().any(|name| world.text_variable(name) == url)

@@ -164,7 +164,7 @@ impl GoogleConfig {
                 Some((endpoint, email))
             }
         };
-        let aws = AwsChoice::resolve(options, world, file.as_ref(), allow_http)?;
+        let aws = AwsChoice::resolve(options, world, file.as_ref())?;
         let quota_project = file_says(|file| file.quota_project.as_ref());
         let lifetime = match config::duration(options, world, "duration")? {
             Some(lifetime) if lifetime > LONGEST => {

@@ -13,8 +13,8 @@
 //! code path, no thread has to survive an exec, and the parent holds no runtime and no secret.
 //!
 //! Two ways lead through the picture, and [`route`] says which is meant. [`to_aws`]: a Google ID token is exchanged for
-//! an AWS role's session. [`to_google`]: an AWS identity signs a request, or gets a token, that is exchanged for a Google
-//! token; clients ask for many of those, which [`tokens`] keeps.
+//! an AWS role's session. [`to_google`]: an AWS identity ([`aws_signer`]) signs a request, or gets a token, that is
+//! exchanged for a Google token; clients ask for many of those, which [`tokens`] keeps.
 //!
 //! In reading order:
 //!
@@ -31,6 +31,7 @@
 
 pub mod agent;
 pub mod aws_choice;
+pub mod aws_signer;
 pub mod boot;
 pub mod cli;
 pub mod config;

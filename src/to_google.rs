@@ -1,58 +1,39 @@
 //! AWS → Google: identity, proof and exchanges put together, for whatever token is wanted.
 
-use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use aws_credential_types::Credentials as AwsKeys;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
-use crate::aws_choice::AwsChoice;
+use crate::aws_signer::AwsSigner;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::assume_role::{AssumeRole, Terms};
 use crate::exchange::caller_identity::CallerIdentity;
 use crate::exchange::google_sts::GoogleSts;
-use crate::exchange::sts::{Limits, Sts};
-use crate::exchange::web_identity::AssumeRoleWithWebIdentity;
-use crate::exchange::{sts_hosts, web_identity_token};
+use crate::exchange::web_identity_token;
 use crate::external_account::CredentialSource;
-use crate::flow::{
-    AwsStart, BoxFuture, Content, Credentials, Exchange, Mint, Principal, Session, SubjectToken, Wanted,
-};
+use crate::flow::{BoxFuture, Content, Credentials, Mint, Principal, SubjectToken, Wanted};
 use crate::google_config::{Asked, ProofChoice};
-use crate::http::{Endpoint, Http};
+use crate::http::Http;
 use crate::iam_credentials::IamCredentials;
-use crate::identity::aws::{AwsWorkload, Source};
 use crate::identity::{self, subject_token};
-use crate::log::{Log, Severity};
+use crate::log::Log;
 use crate::retry;
 use crate::schedule;
 use crate::world::{self, World};
 
-/// Sessions of roles on the way are used once, at once; AWS lets none be shorter.
-const ON_THE_WAY: Duration = Duration::from_secs(900);
-/// Where AWS's STS is asked from a place whose region nobody knows: it knows all ordinary keys.
-const ANY_REGION: &str = "us-east-1";
 /// Scope of a federated token that is only shown to IAM Credentials.
 const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 /// The way to one provider and service account.
 pub struct ToGoogle {
     world: Rc<World>,
-    log: Log,
     asked: Asked,
-    workload: AwsWorkload,
+    signer: AwsSigner,
     sts: GoogleSts,
     account: Option<IamCredentials>,
-    /// The region in which AWS's STS is asked.
-    region: OnceCell<String>,
     /// The federated token, while it need not be a new one.
     federated: Mutex<Option<Federated>>,
-    /// Whether it was said that the node's role is in use.
-    warned: Cell<bool>,
-    /// Where the AWS identity was found last.
-    source: Cell<&'static str>,
 }
 
 #[derive(Clone)]
@@ -67,17 +48,10 @@ struct Federated {
 impl ToGoogle {
     /// The way that `asked` describes.
     pub fn new(asked: Asked, world: Rc<World>, log: Log) -> Self {
-        let AwsChoice { only, profile, imds, imdsv1, .. } = &asked.aws;
         let (endpoint, path) = asked.sts.clone();
         let (client, user_project) = asked.client.clone();
         Self {
-            workload: AwsWorkload {
-                world: world.clone(),
-                only: *only,
-                profile: profile.clone(),
-                imds: imds.clone(),
-                imdsv1: *imdsv1,
-            },
+            signer: AwsSigner::new(asked.aws.clone(), world.clone(), log),
             sts: GoogleSts { endpoint, path, audience: asked.audience.clone(), client, user_project },
             account: asked
                 .service_account
@@ -85,11 +59,7 @@ impl ToGoogle {
                 .map(|(endpoint, email)| IamCredentials::new(endpoint.clone(), email.clone())),
             asked,
             world,
-            log,
-            region: OnceCell::new(),
             federated: Mutex::default(),
-            warned: Cell::default(),
-            source: Cell::default(),
         }
     }
 
@@ -103,12 +73,12 @@ impl ToGoogle {
                 subject_token::from_url(http, url, headers, format, kind).await
             }
             ProofChoice::SignedRequest(url) => {
-                let (keys, region) = self.aws_keys(http).await?;
+                let (keys, region) = self.signer.keys(http).await?;
                 self.caller(url).prove(&keys, &region, self.world.now())
             }
             ProofChoice::WebIdentityToken(audience) => {
-                let (keys, region) = self.aws_keys(http).await?;
-                let (sts, now) = (self.aws_sts(&region)?, self.world.now());
+                let (keys, region) = self.signer.keys(http).await?;
+                let (sts, now) = (self.signer.sts(&region)?, self.world.now());
                 web_identity_token::token(http, &sts, &region, &keys, audience, now, identity::decode).await
             }
             ProofChoice::Token(..) => Err(Error::usage("\"credential_source\" is not one that fedboot reads")),
@@ -117,78 +87,6 @@ impl ToGoogle {
 
     fn caller(&self, verification_url: &str) -> CallerIdentity {
         CallerIdentity { verification_url: verification_url.into(), target: self.asked.audience.clone() }
-    }
-
-    /// Keys that sign for whom this workload wants to be on AWS, and the region where it asks.
-    async fn aws_keys(&self, http: &Http) -> Result<(AwsKeys, String)> {
-        let (identity, region) = tokio::join!(self.workload.identify(http), self.region(http));
-        let identity = identity?;
-        self.source.set(identity.source);
-        if identity.source == Source::Imds.name() && self.is_container() && !self.warned.replace(true) {
-            let message = "this container has no role of its own and acts as its node's, as every other one there";
-            self.log.event(self.world.now(), Severity::Warning, message, &[]);
-        }
-        let AwsChoice { role_arn, session_name, terms, .. } = &self.asked.aws;
-        let session = |arn: &str, name: Option<&String>| Session {
-            role_arn: arn.into(),
-            role_session_name: name.unwrap_or(session_name).clone(),
-            duration: ON_THE_WAY,
-        };
-        let mut caller = format!("the identity of {}", identity.source);
-        let mut keys = match identity.start {
-            AwsStart::Keys(keys) => keys,
-            AwsStart::WebIdentity(proof, role) => {
-                let exchange = AssumeRoleWithWebIdentity::new(self.aws_sts(&region)?, Limits::default());
-                let prepared = exchange.prepare(http).await;
-                let session = session(&role.arn, role.session_name.as_ref());
-                let issued = exchange.exchange(http, prepared, &proof, &session).await?;
-                caller.clone_from(&role.arn);
-                of_session(&issued)?
-            }
-        };
-        let first = role_arn.iter().map(|arn| (session(arn, None), terms.clone()));
-        let in_profile = identity.roles.iter().map(|role| {
-            let terms = Terms { external_id: role.external_id.clone(), ..Terms::default() };
-            (session(&role.arn, role.session_name.as_ref()), terms)
-        });
-        for (session, terms) in in_profile.chain(first) {
-            let exchange = AssumeRole::new(self.aws_sts(&region)?, region.clone(), Limits::default(), terms);
-            let issued = exchange.exchange(http, &caller, &keys, &session, self.world.now()).await?;
-            caller = session.role_arn;
-            keys = of_session(&issued)?;
-        }
-        Ok((keys, region))
-    }
-
-    /// Whether others act with the role of this one's machine.
-    fn is_container(&self) -> bool {
-        ["ECS_CONTAINER_METADATA_URI_V4", "ECS_CONTAINER_METADATA_URI", "KUBERNETES_SERVICE_HOST"]
-            .iter()
-            .any(|name| self.world.variable(name).is_some())
-    }
-
-    fn aws_sts(&self, region: &str) -> Result<Sts> {
-        let endpoint = match &self.asked.aws.sts {
-            Some(endpoint) => endpoint.clone(),
-            None => Endpoint::parse(&sts_hosts::regional_url(region, false, false)?, false)?,
-        };
-        Ok(Sts::new(self.world.clone(), endpoint))
-    }
-
-    async fn region(&self, http: &Http) -> String {
-        if let Some(known) = self.region.get() {
-            return known.clone();
-        }
-        let named = self.asked.aws.region.clone().or_else(|| self.workload.profile_region());
-        let found = match named {
-            Some(region) => Some(region),
-            None => self.workload.instance_region(http).await,
-        };
-        match found {
-            Some(region) => self.region.get_or_init(|| region).clone(),
-            // It may be known the next time.
-            None => ANY_REGION.into(),
-        }
     }
 
     /// A token for Google's STS's own answer: the proof, exchanged. The connection for it is opened meanwhile.
@@ -201,7 +99,7 @@ impl ToGoogle {
                 let issued = self.sts.exchange(http, connection, &subject, scopes, || self.world.now()).await?;
                 Ok((issued, subject.claims.map(|claims| claims.sub)))
             };
-            match exchanged.await.map_err(|error| self.of_ended_keys(error)) {
+            match exchanged.await.map_err(|error| self.signer.explain(error)) {
                 Ok(((token, expiration), subject)) => {
                     return Ok(Federated { token, expiration, issued: self.world.now(), subject });
                 }
@@ -212,22 +110,6 @@ impl ToGoogle {
             }
             self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
         }
-    }
-
-    /// Keys that somebody copied end, and nobody renews them.
-    fn of_ended_keys(&self, error: Error) -> Error {
-        let whose = match self.source.get() {
-            "environment" => "in AWS_ACCESS_KEY_ID and its like",
-            "profile" => "of the profile",
-            _ => return error,
-        };
-        if !error.problem.contains("ExpiredToken") {
-            return error;
-        }
-        error.advice(format!(
-            "the keys {whose} have ended, and nobody renews them: take them away, so that the role of the task, the pod or \
-             the instance is used"
-        ))
     }
 
     /// What IAM Credentials is shown: used for as many tokens as come in the first half of its life.
@@ -314,7 +196,7 @@ impl ToGoogle {
         let member = match (subject, &self.asked.proof) {
             (Some(subject), _) => format!("principal://iam.googleapis.com/{}/subject/{subject}", self.asked.pool()),
             (None, ProofChoice::SignedRequest(url)) => {
-                let arn = match self.aws_keys(http).await {
+                let arn = match self.signer.keys(http).await {
                     Ok((keys, region)) => self.caller(url).arn(http, &keys, &region, self.world.now()).await,
                     Err(_) => None,
                 };
@@ -342,11 +224,6 @@ fn aws_role(arn: &str) -> &str {
         }
         None => arn,
     }
-}
-
-fn of_session(issued: &Credentials) -> Result<AwsKeys> {
-    let keys = issued.keys().map(AwsKeys::from);
-    keys.ok_or_else(|| Error::new(Kind::Fatal, "assume a role", "", "no keys came of it"))
 }
 
 impl Mint for ToGoogle {
