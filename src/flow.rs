@@ -213,8 +213,8 @@ pub struct SubjectToken {
     pub token_type: String,
     /// What it says, where it is a JWT.
     pub claims: Option<Claims>,
-    /// A secret of its own that stands in it.
-    pub inside: Option<SecretString>,
+    /// What stands in it and is to be shown to nobody else, either.
+    pub inside: Vec<SecretString>,
 }
 
 /// What a Google client may ask for.

@@ -1,6 +1,9 @@
 //! What was typed + environment + external-account file → what is meant for AWS → Google.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
+
+use secrecy::ExposeSecret;
 
 use crate::aws_choice::AwsChoice;
 use crate::cli::{Options, invalid};
@@ -232,9 +235,17 @@ impl GoogleConfig {
 }
 
 impl Asked {
-    /// A text that no other question has. There is no secret in it.
+    /// A text that no other question has. There is no secret in it, only what tells one from another.
     pub fn request(&self) -> String {
-        format!("{self:?} by {:?}", self.aws.variables())
+        let mut hash = DefaultHasher::new();
+        let headers = match &self.proof {
+            ProofChoice::Token(CredentialSource::Url(_, headers, _), _) => headers.as_slice(),
+            _ => &[],
+        };
+        for secret in headers.iter().chain(&self.client.0).map(|(_, secret)| secret) {
+            secret.expose_secret().hash(&mut hash);
+        }
+        format!("{self:?} by {:?}, {:x}", self.aws.variables(), hash.finish())
     }
 
     /// Who acts with the tokens: the service account, else the pool.

@@ -345,13 +345,15 @@ impl Connection {
 }
 
 impl Response {
-    /// The same answer with `secret` cut out of an error's body: what a server quotes is shown to the user.
+    /// The same answer with `secret`, encoded as in a URL too, cut out of an error's body: what a server quotes is shown
+    /// to the user.
     #[must_use]
     pub fn without(self, secret: &SecretString) -> Self {
         let secret = secret.expose_secret();
+        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         let body = match std::str::from_utf8(&self.body) {
-            Ok(text) if self.status != StatusCode::OK && text.contains(secret) => {
-                text.replace(secret, "[token]").into()
+            Ok(text) if self.status != StatusCode::OK && (text.contains(secret) || text.contains(&encoded)) => {
+                text.replace(secret, "[token]").replace(&encoded, "[token]").into()
             }
             _ => self.body,
         };

@@ -53,7 +53,13 @@ impl CallerIdentity {
             token_type: AWS_REQUEST.into(),
             claims: None,
             // AWS may quote the request that it refuses, and Google AWS.
-            inside: keys.session_token().map(SecretString::from),
+            inside: keys
+                .session_token()
+                .into_iter()
+                .chain(signed.iter().filter(|(name, _)| name == "authorization").map(|(_, value)| value.as_str()))
+                .chain([request.as_str()])
+                .map(SecretString::from)
+                .collect(),
         })
     }
 

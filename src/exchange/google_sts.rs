@@ -84,10 +84,7 @@ impl GoogleSts {
                 failure.in_step(step, &address).advice("check the way to sts.googleapis.com: proxy, firewall")
             })?
             .without(&subject.token);
-        let response = match &subject.inside {
-            Some(secret) => response.without(secret),
-            None => response,
-        };
+        let response = subject.inside.iter().fold(response, Response::without);
         let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         if response.status != 200 {
             return Err(self.refused(step, address, &response, &json, subject, now()));

@@ -62,5 +62,5 @@ pub async fn token(
     let proof = decode(token).map_err(|why| {
         Error::new(Kind::Transient, step, url, format!("answered 200, but its WebIdentityToken {why}"))
     })?;
-    Ok(SubjectToken { token: proof.token, token_type: JWT.into(), claims: Some(proof.claims), inside: None })
+    Ok(SubjectToken { token: proof.token, token_type: JWT.into(), claims: Some(proof.claims), inside: Vec::new() })
 }

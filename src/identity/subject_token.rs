@@ -71,5 +71,5 @@ pub async fn from_url(
 fn subject(token: SecretString, token_type: &str) -> SubjectToken {
     // What is no JWT (a SAML response, say) is for Google to read.
     let claims = super::decode(token.expose_secret()).ok().map(|proof| proof.claims);
-    SubjectToken { token, token_type: token_type.into(), claims, inside: None }
+    SubjectToken { token, token_type: token_type.into(), claims, inside: Vec::new() }
 }
