@@ -164,7 +164,8 @@ impl Deliveries {
             }
         }
         if let Some(named) = access_token_file {
-            let own = || Ok(directory.clone()?.join(format!("{}{}.access-token", place::PREFIX, random_name::<6>())));
+            let writable = || directory.clone().map_err(|error| error.advice("name a writable --access-token-file"));
+            let own = || Ok(writable()?.join(format!("{}{}.access-token", place::PREFIX, random_name::<6>())));
             places.push(Box::new(TokenFile {
                 path: named.clone().map_or_else(own, Ok)?,
                 is_ours: named.is_none(),

@@ -106,13 +106,15 @@ fn from_cache(
 ) -> Result<(SystemTime, Credentials)> {
     let deadline = world.monotonic() + settings.timeout;
     let request = format!("{} for {}", wanted.describe(), config.asked.request());
-    let path = place::cache_directory(world)?.join(shared::file_name(&request));
-    let cache = Cache::new(path, request, config.delivery.mode);
+    let mode = config.delivery.mode;
     let issue = |give_up| {
         let mint = ToGoogle::new(config.asked, world.clone(), settings.log);
         let http = Http::new(world).with_deadline(Some(give_up));
         shared::runtime()?.block_on(retry::until(world, give_up, async || mint.mint(&http, wanted).await))
     };
+    // Where nothing can be kept, each caller exchanges for itself.
+    let Ok(directory) = place::cache_directory(world) else { return Ok((world.now(), issue(deadline)?)) };
+    let cache = Cache::new(directory.join(shared::file_name(&request)), request, mode);
     shared::answer(&cache, world, settings, deadline, issue)
 }
 
