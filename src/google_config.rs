@@ -391,7 +391,7 @@ mod tests {
     fn refuses() {
         let p = format!("--workload-identity-provider {PROVIDER}");
         for (flags, part) in [
-            ("".to_owned(), "no workload identity provider"),
+            (String::new(), "no workload identity provider"),
             ("--workload-identity-provider p".into(), "providers/PROVIDER"),
             (format!("--workload-identity-provider {}", PROVIDER.replace('7', "my-project")), "no project number"),
             (format!("{p} --external-account x"), "exclude"),

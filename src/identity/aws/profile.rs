@@ -232,7 +232,7 @@ mod tests {
             ("AWS_SHARED_CREDENTIALS_FILE", missing.to_str().expect("text")),
         ];
         let world = World::imagined(&variables, || unreachable!());
-        let roles = |roles: Vec<AwsRole>| roles.into_iter().map(|role| format!(" > {}", role.arn)).collect::<String>();
+        let roles = |roles: Vec<AwsRole>| roles.iter().fold(String::new(), |all, role| all + " > " + &role.arn);
         match ask(&world, &Http::new(&world), profile).await {
             Ok(Answer::Here(identity)) => match identity.start {
                 AwsStart::Keys(keys) => format!("{}{}", keys.access_key_id(), roles(identity.roles)),

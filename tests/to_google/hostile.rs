@@ -1,0 +1,458 @@
+//! Hostile clients of the metadata server, and too many good ones: nobody keeps it from the others, nothing of it grows
+//! without end.
+
+#![allow(unsafe_code, reason = "limits of a process have no safe interface")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fedboot_sandbox::{Fault, Sandbox, Service};
+
+use crate::common::launch::{Held, descriptors_of, figure};
+use crate::common::{Stage, asked, eventually};
+use crate::web::{self, is_closed, question, read_reply};
+use crate::{ACCESS, ID, cost, hold, is_live, server, short_lived, simple};
+
+const TOKEN: &str = "/instance/service-accounts/default/token";
+/// No client waits longer: Python's first try ends after three seconds.
+const CLIENTS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The right question, answered as soon as any client wants it.
+#[track_caller]
+fn fetch(address: &str) -> Duration {
+    let start = Instant::now();
+    web::access_token(address);
+    let took = start.elapsed();
+    assert!(took < CLIENTS_PATIENCE, "the answer took {took:?}");
+    took
+}
+
+/// Raises the limit of this process as far as it may; returns how many of `wanted` connections that allows.
+fn allow_descriptors(wanted: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: reads and writes one structure.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max.min(wanted * 2 + 1000).max(limit.rlim_cur);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
+    wanted.min(limit.rlim_cur.saturating_sub(1000))
+}
+
+/// The agent's largest resident size so far, and the one now, in kB.
+fn memory(held: &Held) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{}/status", held.agent())).expect("its status");
+    let line = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    };
+    (line("VmHWM:"), line("VmRSS:"))
+}
+
+/// Each of ten thousand gets its answer: all ask at once, from a handful of threads, on connections of their own.
+#[test]
+fn ten_thousand_clients() {
+    const THREADS: u64 = 8;
+    let stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    let clients = allow_descriptors(10_000) / THREADS;
+    let token = web::access_token(&address).0;
+    for path in [TOKEN.to_owned(), format!("/instance/service-accounts/default/identity?audience={}", "a".repeat(20))] {
+        let start = Instant::now();
+        let answered: u64 = thread::scope(|scope| {
+            let all: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut streams: Vec<_> = (0..clients)
+                            .map(|_| {
+                                let mut stream = web::connect(&address);
+                                stream.write_all(question(&address, &path).as_bytes()).expect("a request");
+                                stream
+                            })
+                            .collect();
+                        let good = |stream: &mut TcpStream| read_reply(stream).is_some_and(|reply| reply.status == 200);
+                        streams.iter_mut().filter_map(|stream| good(stream).then_some(1)).sum::<u64>()
+                    })
+                })
+                .collect();
+            all.into_iter().map(|one| one.join().expect("a client")).sum()
+        });
+        let what = path.rsplit('/').next().expect("a word").split('?').next().expect("a word");
+        assert_eq!(answered, clients * THREADS, "{what}: so many of {} were answered", clients * THREADS);
+        figure(&format!(
+            "metadata server: {answered} clients at once for {what}: all answered within {:.2} s",
+            start.elapsed().as_secs_f64()
+        ));
+    }
+    assert_eq!(cost(&stage), [1, 1, 1]);
+    assert_eq!(web::access_token(&address).0, token);
+    eventually("nothing of them is left", || descriptors_of(held.agent()).len() < 30);
+    let (largest, now) = memory(&held);
+    figure(&format!("metadata server: resident with ten thousand clients {largest} kB at most, {now} kB afterwards"));
+    assert!(largest < 64 << 10, "{largest} kB");
+    held.release(&stage).assert_succeeded();
+}
+
+/// Hundreds that say nothing, half of it, or a byte now and then, while a normal client asks.
+#[test]
+fn slow_clients() {
+    let stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    let count = allow_descriptors(2000);
+    let mut slow: Vec<TcpStream> = Vec::new();
+    let mut longest = Duration::ZERO;
+    for index in 0..count {
+        let mut stream = web::connect(&address);
+        let text = question(&address, TOKEN);
+        match index % 4 {
+            0 => {}
+            1 => stream.write_all(&text.as_bytes()[..1]).expect("a byte"),
+            2 => stream.write_all(&text.as_bytes()[..text.len() - 2]).expect("all but the end"),
+            // Has asked, been answered, and stays.
+            _ => stream.write_all(text.as_bytes()).expect("a request"),
+        }
+        slow.push(stream);
+        if index % 100 == 0 {
+            longest = longest.max(fetch(&address));
+        }
+    }
+    for round in 0..20 {
+        for stream in slow.iter_mut().skip(round % 3).step_by(3) {
+            let _ = stream.write_all(b"X");
+        }
+        longest = longest.max(fetch(&address));
+    }
+    let (largest, _) = memory(&held);
+    figure(&format!(
+        "metadata server: behind {count} slow clients an answer took {:.1} ms at most; the agent held {} descriptors, {largest} kB resident",
+        longest.as_secs_f64() * 1e3,
+        descriptors_of(held.agent()).len()
+    ));
+    assert!(largest < 32 << 10, "{largest} kB");
+    drop(slow);
+    fetch(&address);
+    eventually("the agent gives them back", || descriptors_of(held.agent()).len() < 30);
+    held.release(&stage).assert_succeeded();
+}
+
+/// Under a low limit of open files, which is the command's, tokens are still made and handed out.
+#[test]
+fn slow_clients_under_a_low_limit() {
+    let stage = short_lived(6, Sandbox::builder());
+    let held = stage.hold_with(&[], |command| {
+        let low = || {
+            let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+            Ok(())
+        };
+        // SAFETY: one system call.
+        unsafe { command.pre_exec(low) };
+    });
+    let address = server(&held);
+    let slow: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = web::connect(&address);
+            stream.write_all(&question(&address, TOKEN).as_bytes()[..30]).expect("half a request");
+            stream
+        })
+        .collect();
+    let before = asked(&stage, ACCESS);
+    let first = web::access_token(&address).0;
+    eventually("it is refreshed", || {
+        fetch(&address);
+        web::access_token(&address).0 != first
+    });
+    assert!(asked(&stage, ACCESS) > before);
+    drop(slow);
+    held.release(&stage).assert_succeeded();
+}
+
+/// The same with clients that keep the server busy: who wait for a change that never comes, or read no answer.
+#[test]
+fn busy_clients_under_a_low_limit() {
+    let waiting = "/instance/?recursive=true&wait_for_change=true";
+    for (name, path, times) in [("wait for a change", waiting, 1), ("do not read", "/?recursive=true", 2000)] {
+        let stage = simple();
+        let held = stage.hold_with(&[], |command| {
+            let low = || {
+                let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+                unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+                Ok(())
+            };
+            // SAFETY: one system call.
+            unsafe { command.pre_exec(low) };
+        });
+        let address = server(&held);
+        let busy: Vec<_> = (0..100)
+            .map(|_| {
+                let mut stream = web::connect(&address);
+                stream.set_write_timeout(Some(Duration::from_millis(10))).expect("a timeout");
+                let _ = stream.write_all(question(&address, path).repeat(times).as_bytes());
+                stream
+            })
+            .collect();
+        let start = Instant::now();
+        let answered = web::try_metadata(&address, TOKEN, CLIENTS_PATIENCE).is_some_and(|reply| reply.status == 200);
+        assert!(answered, "behind clients that {name} nobody was answered for {:?}", start.elapsed());
+        drop(busy);
+        fetch(&address);
+        held.release(&stage).assert_succeeded();
+    }
+}
+
+/// Bytes of every kind, each its own connection's end and nobody else's.
+#[test]
+fn nonsense() {
+    let stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    let start = format!("GET {}{TOKEN} HTTP/1.1\r\nHost: {address}\r\nMetadata-Flavor: Google\r\n", web::ROOT);
+    let random: Vec<u8> =
+        (0..5000_u32).map(|index| u8::try_from(index.wrapping_mul(2_654_435_761) >> 24).unwrap_or(0)).collect();
+    let rows: Vec<(&str, Vec<u8>)> = vec![
+        ("zeros", vec![0; 1000]),
+        ("random bytes", random),
+        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03garbage".repeat(50)),
+        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        ("HTTP/9.9", b"GET / HTTP/9.9\r\n\r\n".to_vec()),
+        ("no target", b"GET HTTP/1.1\r\n\r\n".to_vec()),
+        ("a target of bytes", [&b"GET /\xff\xfe\x00 HTTP/1.1\r\nHost: "[..], address.as_bytes(), b"\r\n\r\n"].concat()),
+        ("an asterisk", format!("GET * HTTP/1.1\r\nHost: {address}\r\nMetadata-Flavor: Google\r\n\r\n").into_bytes()),
+        ("CONNECT", format!("CONNECT evil.example:443 HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes()),
+        (
+            "a broken escape",
+            format!(
+                "GET {}/%zz%/x HTTP/1.1\r\nHost: {address}\r\nMetadata-Flavor: Google\r\nConnection: close\r\n\r\n",
+                web::ROOT
+            )
+            .into_bytes(),
+        ),
+        (
+            "escaped bytes",
+            format!(
+                "GET {}/%ff%fe%00 HTTP/1.1\r\nHost: {address}\r\nMetadata-Flavor: Google\r\nConnection: close\r\n\r\n",
+                web::ROOT
+            )
+            .into_bytes(),
+        ),
+        ("a header without a colon", format!("{start}nonsense\r\n\r\n").into_bytes()),
+        ("a header name that is none", format!("{start}a b: c\r\n\r\n").into_bytes()),
+        ("bytes in a header", [start.as_bytes(), b"X: \x00\x01\r\n\r\n"].concat()),
+        ("a length that is none", format!("{start}Content-Length: x\r\n\r\n").into_bytes()),
+        ("two lengths", format!("{start}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx").into_bytes()),
+        ("200 headers", format!("{start}{}\r\n", "X: y\r\n".repeat(200)).into_bytes()),
+        ("a header of 20 kB", format!("{start}X: {}\r\n\r\n", "y".repeat(20_000)).into_bytes()),
+        ("a header of 4 MB", format!("{start}X: {}\r\n\r\n", "y".repeat(4_000_000)).into_bytes()),
+        (
+            "a query of 100 kB",
+            format!("GET {}{TOKEN}?scopes={} HTTP/1.1\r\nHost: {address}\r\n\r\n", web::ROOT, "y".repeat(100_000))
+                .into_bytes(),
+        ),
+    ];
+    for (name, bytes) in rows {
+        let mut stream = web::connect(&address);
+        let _ = stream.write_all(&bytes);
+        let reply = read_reply(&mut stream);
+        assert!(reply.as_ref().is_none_or(|reply| reply.status >= 400), "{name}: {reply:?}");
+        let _ = stream.shutdown(Shutdown::Write);
+        eventually("the connection is closed", || is_closed(&mut stream));
+        fetch(&address);
+    }
+    // What real clients send is far below the limit.
+    let long = format!("{start}User-Agent: {}\r\n\r\n", "y".repeat(8000));
+    assert_eq!(web::send(&address, long).map(|reply| reply.status), Some(200));
+    // A name of bytes is not there.
+    let path = format!("{}/%C3%A4/?recursive=true", "/instance");
+    assert_eq!(web::metadata(&address, &path).status, 404);
+    // Sudden ends, with a request under way too.
+    stage.sandbox.fault(Service::IamCredentials, Fault::delay(Duration::from_millis(500)).on(ID).always());
+    for number in 0..100 {
+        let mut stream = web::connect(&address);
+        let text = question(&address, &format!("/instance/service-accounts/default/identity?audience=x{}", number % 3));
+        stream.write_all(&text.as_bytes()[..if number % 2 == 0 { 20 } else { text.len() }]).expect("a request");
+    }
+    fetch(&address);
+    eventually("nothing of them is left", || descriptors_of(held.agent()).len() < 30);
+    held.release(&stage).assert_succeeded();
+}
+
+/// Kept, pipelined, dripped, half-closed: as HTTP has it.
+#[test]
+fn connections() {
+    let stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    let request = question(&address, TOKEN);
+    let mut stream = web::connect(&address);
+    for round in 0..50 {
+        let wrong = question(&address, "/nothing");
+        let (text, status) = if round % 5 == 4 { (&wrong, 404) } else { (&request, 200) };
+        stream.write_all(text.as_bytes()).expect("a request");
+        assert_eq!(read_reply(&mut stream).expect("an answer").status, status, "round {round}");
+    }
+    // Twenty at once, in order, one of which has to wait for a token to be made.
+    stage.sandbox.fault(Service::IamCredentials, Fault::delay(Duration::from_millis(200)).on(ID));
+    let mut all = String::new();
+    for number in 0..20 {
+        all += &if number == 7 {
+            question(&address, "/instance/service-accounts/default/identity?audience=p")
+        } else {
+            request.clone()
+        };
+    }
+    stream.write_all(all.as_bytes()).expect("twenty requests");
+    for number in 0..20 {
+        let reply = read_reply(&mut stream).expect("an answer");
+        assert_eq!((reply.status, reply.body.starts_with('{')), (200, number != 7), "{number}");
+    }
+    for byte in request.as_bytes() {
+        stream.write_all(&[*byte]).expect("a byte");
+    }
+    assert_eq!(read_reply(&mut stream).expect("an answer").status, 200);
+    // Closed on demand, by HTTP/1.0, and by a client that has said all.
+    stream.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).expect("a request");
+    assert_eq!(read_reply(&mut stream).expect("an answer").status, 200);
+    assert!(read_reply(&mut stream).is_none(), "it stays open");
+    let mut stream = web::connect(&address);
+    stream.write_all(request.replace("HTTP/1.1", "HTTP/1.0").as_bytes()).expect("a request");
+    assert_eq!(read_reply(&mut stream).expect("an answer").status, 200);
+    assert!(read_reply(&mut stream).is_none(), "it stays open");
+    for path in [TOKEN, "/instance/service-accounts/default/identity?audience=half-closed"] {
+        let mut stream = web::connect(&address);
+        stream.write_all(question(&address, path).as_bytes()).expect("a request");
+        stream.shutdown(Shutdown::Write).expect("half a close");
+        assert_eq!(read_reply(&mut stream).map(|reply| reply.status), Some(200), "{path}");
+    }
+    // A body that nobody asked for.
+    let body = request.replace("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(web::send(&address, body).map(|reply| reply.status), Some(200));
+    // In one piece: some clients close a connection whose head and body come apart.
+    let mut kept = web::connect(&address);
+    for _ in 0..200 {
+        kept.write_all(request.as_bytes()).expect("a request");
+        let mut buffer = vec![0; 64 << 10];
+        let read = kept.read(&mut buffer).expect("an answer");
+        let reply = String::from_utf8_lossy(&buffer[..read]);
+        let (top, body) = reply.split_once("\r\n\r\n").expect("a whole head in the first read");
+        let length = top.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        assert_eq!(Some(body.len()), length, "{reply}");
+    }
+    held.release(&stage).assert_succeeded();
+}
+
+/// Many questions, no answer read.
+#[test]
+fn clients_that_do_not_read() {
+    let stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    let mut streams: Vec<_> = (0..20).map(|_| web::connect(&address)).collect();
+    for stream in &mut streams {
+        stream.set_nonblocking(true).expect("a flag");
+        let request = question(&address, TOKEN).repeat(100);
+        // Until neither side's buffers take any more.
+        while stream.write(request.as_bytes()).is_ok() {}
+    }
+    for _ in 0..20 {
+        fetch(&address);
+    }
+    drop(streams);
+    let (largest, _) = memory(&held);
+    figure(&format!(
+        "metadata server: the agent's largest resident size after 20 clients that do not read: {largest} kB"
+    ));
+    assert!(largest < 64 << 10, "it keeps all that is asked");
+    held.release(&stage).assert_succeeded();
+}
+
+/// Thousands of audiences and scopes, each once: what is kept of them has an end.
+#[test]
+fn ever_new_audiences() {
+    const MANY: usize = 2500;
+    let stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    let usual = web::access_token(&address).0;
+    let ask = |from: usize, to: usize| {
+        thread::scope(|scope| {
+            for part in 0..8 {
+                let address = &address;
+                scope.spawn(move || {
+                    let mut stream = web::connect(address);
+                    for number in (from..to).filter(|number| number % 8 == part) {
+                        let audience = format!("{number}-{}", "x".repeat(1000));
+                        let path = format!("/instance/service-accounts/default/identity?audience={audience}");
+                        stream.write_all(question(address, &path).as_bytes()).expect("a request");
+                        let reply = read_reply(&mut stream).expect("an answer");
+                        assert_eq!(reply.status, 200, "{}", reply.body);
+                    }
+                });
+            }
+        });
+    };
+    ask(0, 600);
+    let (_, before) = memory(&held);
+    ask(600, MANY);
+    let (largest, after) = memory(&held);
+    figure(&format!(
+        "metadata server: {MANY} audiences: resident {before} kB after 600, {after} kB after all, {largest} kB at most"
+    ));
+    assert!(after < before + 2048, "{before} kB, then {after} kB");
+    assert_eq!(asked(&stage, ID), MANY);
+    // The usual one is not one of those that give way.
+    assert_eq!(web::access_token(&address).0, usual);
+    assert_eq!(asked(&stage, ACCESS), 1);
+    assert!(is_live(&stage, &usual));
+    held.release(&stage).assert_succeeded();
+}
+
+/// What one client costs: connections kept and new ones, one by one and many at a time.
+#[test]
+fn many_good_clients() {
+    let stage: Stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    for (clients, rounds) in [(64, 200), (200, 10)] {
+        let mut times: Vec<Duration> = thread::scope(|scope| {
+            let all: Vec<_> = (0..clients)
+                .map(|number| {
+                    let address = &address;
+                    scope.spawn(move || {
+                        let mut kept = web::connect(address);
+                        let request = question(address, TOKEN);
+                        (0..rounds)
+                            .map(|_| {
+                                let start = Instant::now();
+                                if number % 2 == 0 {
+                                    kept.write_all(request.as_bytes()).expect("a request");
+                                    assert_eq!(read_reply(&mut kept).expect("an answer").status, 200);
+                                } else {
+                                    web::access_token(address);
+                                }
+                                start.elapsed()
+                            })
+                            .collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            all.into_iter().flat_map(|client| client.join().expect("all are answered")).collect()
+        });
+        times.sort();
+        let at = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1e3;
+        figure(&format!(
+            "metadata server: {clients} clients, {} answers: median {:.2} ms, p99 {:.2} ms, longest {:.1} ms",
+            times.len(),
+            at(50),
+            at(99),
+            at(100)
+        ));
+        assert!(times[times.len() - 1] < CLIENTS_PATIENCE, "a client would have given up");
+    }
+    held.release(&stage).assert_succeeded();
+}
