@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials as AwsKeys;
 
 use crate::aws_choice::AwsChoice;
+use crate::config::StsChoice;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::assume_role::{AssumeRole, Terms};
 use crate::exchange::sts::{Limits, Sts};
@@ -114,6 +115,14 @@ impl AwsSigner {
     /// A usage error where its host cannot be formed.
     pub fn sts(&self, region: &str) -> Result<Sts> {
         Ok(Sts::new(self.world.clone(), self.choice.sts.in_region(region)?))
+    }
+
+    /// The URL of `query` at the STS that was named; none where it is the region's.
+    pub fn named_sts(&self, query: &str) -> Option<String> {
+        match &self.choice.sts {
+            StsChoice::Endpoint(endpoint) => Some(endpoint.url(&format!("/{query}"))),
+            StsChoice::Regional { .. } => None,
+        }
     }
 
     async fn region(&self, http: &Http) -> String {

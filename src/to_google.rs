@@ -180,6 +180,20 @@ impl ToGoogle {
         }
     }
 
+    /// For whom this workload's keys stand, as AWS says: where the request would go, else at the STS that was named.
+    async fn arn(&self, http: &Http, verification_url: &str) -> Option<String> {
+        let (keys, region) = self.signer.keys(http).await.ok()?;
+        let urls =
+            [Some(verification_url.to_owned()), self.signer.named_sts("?Action=GetCallerIdentity&Version=2011-06-15")];
+        for url in urls.iter().flatten() {
+            let arn = self.caller(url).arn(http, &keys, &region, self.world.now()).await;
+            if arn.is_some() {
+                return arn;
+            }
+        }
+        None
+    }
+
     /// Adds to a refusal who must be allowed what, and the command that does so.
     async fn explain(&self, http: &Http, account: &IamCredentials, error: Error, subject: Option<&str>) -> Error {
         let problem = error.problem.to_lowercase();
@@ -196,10 +210,7 @@ impl ToGoogle {
         let member = match (subject, &self.asked.proof) {
             (Some(subject), _) => format!("principal://iam.googleapis.com/{}/subject/{subject}", self.asked.pool()),
             (None, ProofChoice::SignedRequest(url)) => {
-                let arn = match self.signer.keys(http).await {
-                    Ok((keys, region)) => self.caller(url).arn(http, &keys, &region, self.world.now()).await,
-                    Err(_) => None,
-                };
+                let arn = self.arn(http, url).await;
                 let arn = arn.unwrap_or_else(|| "arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION".into());
                 let pool = self.asked.pool();
                 format!("principalSet://iam.googleapis.com/{pool}/attribute.aws_role/{}", aws_role(&arn))

@@ -32,6 +32,10 @@ const LISTEN_QUEUE: u32 = 4096;
 /// Above this many, connections that are idle give way: clients that hold theirs open must not lock others out, nor fill
 /// the memory.
 const MANY_CONNECTIONS: usize = 1024;
+/// Fewer than these are not worth a wake-up to see whether they have ended.
+const FEW_CONNECTIONS: usize = 64;
+/// A burst is over when nobody has come for this long.
+const BURST_IS_OVER: Duration = Duration::from_secs(1);
 /// How many there may be at all. One on which nothing was sent yet costs next to nothing.
 const MOST_CONNECTIONS: usize = 16 << 10;
 /// How long a connection may say nothing, where there is no room for more.
@@ -103,7 +107,14 @@ async fn serve(listener: TcpListener, world: Rc<World>, respond: Rc<dyn Respond>
     let mut connections: Vec<Connection> = Vec::new();
     let mut until_tidied = 0;
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let patience = if connections.len() > FEW_CONNECTIONS { BURST_IS_OVER } else { Duration::MAX };
+        let Ok(accepted) = tokio::time::timeout(patience, listener.accept()).await else {
+            // What it needed is given back.
+            tidy(&mut connections, many, world.monotonic());
+            connections.shrink_to(FEW_CONNECTIONS);
+            continue;
+        };
+        let Ok((stream, _)) = accepted else {
             // Out of descriptors, most likely: the next connection that ends gives one back.
             world.sleep(Duration::from_millis(50)).await;
             continue;
