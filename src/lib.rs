@@ -26,8 +26,8 @@
 //! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
 //! - [`credential_process`] and [`token`]: the same for a client that asks by itself, by a cache that is [`shared`].
-//! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`process`]: the Unix corner; [`ini`], [`log`],
-//!   [`error`].
+//! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`process`]: the Unix corner; [`ini`], [`jwt`],
+//!   [`log`], [`error`].
 
 pub mod agent;
 pub mod aws_choice;
@@ -49,6 +49,7 @@ pub mod http;
 pub mod iam_credentials;
 pub mod identity;
 pub mod ini;
+pub mod jwt;
 pub mod keeper;
 pub mod log;
 pub mod process;

@@ -16,7 +16,8 @@ use crate::flow::{BoxFuture, Content, Credentials, Mint, Principal, SubjectToken
 use crate::google_config::{Asked, ProofChoice};
 use crate::http::Http;
 use crate::iam_credentials::IamCredentials;
-use crate::identity::{self, subject_token};
+use crate::identity::subject_token;
+use crate::jwt;
 use crate::log::Log;
 use crate::retry;
 use crate::schedule;
@@ -79,7 +80,7 @@ impl ToGoogle {
             ProofChoice::WebIdentityToken(audience) => {
                 let (keys, region) = self.signer.keys(http).await?;
                 let (sts, now) = (self.signer.sts(&region)?, self.world.now());
-                web_identity_token::token(http, &sts, &region, &keys, audience, now, identity::decode).await
+                web_identity_token::token(http, &sts, &region, &keys, audience, now).await
             }
             ProofChoice::Token(..) => Err(Error::usage("\"credential_source\" is not one that fedboot reads")),
         }
@@ -164,7 +165,7 @@ impl ToGoogle {
 
     /// An ID token with its end.
     fn id_token(&self, token: &SecretString) -> Result<(SecretString, SystemTime)> {
-        let read = identity::decode(token.expose_secret());
+        let read = jwt::decode(token.expose_secret());
         let read = read.and_then(|proof| Ok((proof.token, world::time_at(proof.claims.exp).ok_or("never ends")?)));
         read.map_err(|why| {
             let step = format!("mint an ID token of {}", self.asked.principal());

@@ -23,6 +23,7 @@ use crate::external_account::JWT;
 use crate::flow::{Content, Credentials, Mint, Principal, Wanted};
 use crate::google_config::{GoogleConfig, OF_THE_OTHER_WAY, normal};
 use crate::http::{Endpoint, Http, excerpt, word_in};
+use crate::jwt;
 use crate::log::{Severity, timestamp};
 use crate::retry;
 use crate::shared;
@@ -139,7 +140,7 @@ async fn ask(address: &str, wanted: &Wanted, world: &World) -> Result<Credential
     }
     let read = || {
         if matches!(wanted, Wanted::IdToken(_)) {
-            let proof = crate::identity::decode(&text).ok()?;
+            let proof = jwt::decode(&text).ok()?;
             return Some((proof.token, world::time_at(proof.claims.exp)?));
         }
         let json: Value = serde_json::from_slice(&response.body).ok()?;

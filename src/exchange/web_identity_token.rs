@@ -16,13 +16,14 @@ use crate::error::{Error, Kind, Result};
 use crate::external_account::JWT;
 use crate::flow::SubjectToken;
 use crate::http::Http;
+use crate::jwt;
 
 /// It is shown once, at once.
 const SECONDS: &str = "300";
 /// Google reads this one and ES256, AWS signs this one and ES384.
 const ALGORITHM: &str = "RS256";
 
-/// A token for `audience`, of whom the `keys` stand for. `decode` reads its claims.
+/// A token for `audience`, of whom the `keys` stand for.
 ///
 /// # Errors
 /// What came back instead.
@@ -33,7 +34,6 @@ pub async fn token(
     keys: &AwsKeys,
     audience: &str,
     now: SystemTime,
-    decode: impl Fn(&str) -> std::result::Result<crate::flow::Proof, &'static str>,
 ) -> Result<SubjectToken> {
     let step = "get a web identity token of AWS";
     let body = Serializer::new(String::new())
@@ -59,7 +59,7 @@ pub async fn token(
     let question = Question { step: step.into(), headers: &headers, body, secret: &secret, advice: &advice };
     let answer = sts.ask(http, connection, question).await?;
     let [token] = answer.words(["WebIdentityToken"])?;
-    let proof = decode(token).map_err(|why| {
+    let proof = jwt::decode(token).map_err(|why| {
         Error::new(Kind::Transient, step, url, format!("answered 200, but its WebIdentityToken {why}"))
     })?;
     Ok(SubjectToken { token: proof.token, token_type: JWT.into(), claims: Some(proof.claims), inside: Vec::new() })

@@ -10,6 +10,7 @@ use crate::flow::{BoxFuture, Fact, Identity, Proof};
 use crate::http::Http;
 use crate::iam_credentials::IamCredentials;
 use crate::identity::metadata::MetadataServer;
+use crate::jwt;
 
 /// IAM Credentials, called with the metadata server's access token.
 pub struct Impersonation {
@@ -44,7 +45,7 @@ impl Identity for Impersonation {
                     error
                 }
             })?;
-            super::decode(token.expose_secret()).map_err(|why| {
+            jwt::decode(token.expose_secret()).map_err(|why| {
                 Error::new(
                     Kind::Transient,
                     format!("mint an ID token of {email}"),

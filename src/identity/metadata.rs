@@ -19,6 +19,7 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Fact, Identity, Proof};
 use crate::http::{Endpoint, Http, Response};
+use crate::jwt;
 
 /// Longer than the slowest healthy server takes, short enough for several tries in a boot.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,7 +132,7 @@ impl Identity for MetadataServer {
             let response = self.get(http, step, &path).await?;
             let response = self.expect_ok(step, &path, response)?;
             let token = String::from_utf8_lossy(&response.body);
-            super::decode(&token).map_err(|why| {
+            jwt::decode(&token).map_err(|why| {
                 Error::new(Kind::Transient, step, self.url(&path), format!("answered 200, but what it sent {why}"))
             })
         })

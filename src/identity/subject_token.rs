@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::external_account::Format;
 use crate::flow::SubjectToken;
 use crate::http::{Endpoint, Http};
+use crate::jwt;
 use crate::world;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,6 +71,6 @@ pub async fn from_url(
 
 fn subject(token: SecretString, token_type: &str) -> SubjectToken {
     // What is no JWT (a SAML response, say) is for Google to read.
-    let claims = super::decode(token.expose_secret()).ok().map(|proof| proof.claims);
+    let claims = jwt::decode(token.expose_secret()).ok().map(|proof| proof.claims);
     SubjectToken { token, token_type: token_type.into(), claims, inside: Vec::new() }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Fact, Identity, Proof};
 use crate::http::Http;
+use crate::jwt;
 use crate::world;
 
 /// A token file.
@@ -34,7 +35,7 @@ impl Identity for TokenFile {
             };
             let bytes = world::read_file(&self.path)
                 .map_err(|error| failed(format!("cannot be read: {}", world::plain(&error))))?;
-            super::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))
+            jwt::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))
         })
     }
 

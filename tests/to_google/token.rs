@@ -79,7 +79,7 @@ fn an_access_token() {
 fn an_id_token() {
     let stage = simple();
     let token = printed(&stage, &format!("token id --audience {AUDIENCE}"));
-    let claims = |token: &str| fedboot::identity::decode(token).map(|proof| proof.claims).expect("a JWT");
+    let claims = |token: &str| fedboot::jwt::decode(token).map(|proof| proof.claims).expect("a JWT");
     assert_eq!((claims(&token).aud, claims(&token).email.as_deref()), (vec![AUDIENCE.to_owned()], Some(ACCOUNT)));
     assert_eq!(printed(&stage, &format!("token id --audience {AUDIENCE}")), token);
     assert_eq!(cost(&stage), [1, 0, 1]);
@@ -235,7 +235,7 @@ fn a_subject_token() {
     with_account(&mut stage, |file| *file = account);
     let answer: Value = serde_json::from_str(&printed(&stage, "token subject")).expect("JSON");
     let token = fs::read_to_string(stage.sandbox.directory().join("pod/google-token")).expect("a token");
-    let claims = fedboot::identity::decode(&token).map(|proof| proof.claims).expect("a JWT");
+    let claims = fedboot::jwt::decode(&token).map(|proof| proof.claims).expect("a JWT");
     let expected = json!({
         "version": 1, "success": true, "token_type": "urn:ietf:params:oauth:token-type:jwt", "id_token": token, "expiration_time": claims.exp,
     });
@@ -260,9 +260,8 @@ fn a_subject_token() {
     assert_eq!((outcome.code(), outcome.stderr.as_str()), (Some(0), ""), "{}", outcome.stdout);
     let answer: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
     assert_eq!((&answer["success"], &answer["version"]), (&json!(true), &json!(1)), "{answer}");
-    let claims = fedboot::identity::decode(answer["id_token"].as_str().expect("a token"))
-        .map(|proof| proof.claims)
-        .expect("a JWT");
+    let claims =
+        fedboot::jwt::decode(answer["id_token"].as_str().expect("a token")).map(|proof| proof.claims).expect("a JWT");
     assert_eq!(claims.aud, [format!("https:{provider}")]);
     assert_eq!(asked(&stage, "GetWebIdentityToken"), 1);
     // The client reads the file the next time, and nobody else may.

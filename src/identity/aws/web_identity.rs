@@ -9,6 +9,7 @@ use std::path::Path;
 use super::{Answer, Source};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{AwsIdentity, AwsRole, AwsStart};
+use crate::jwt;
 use crate::world::{self, World};
 
 pub(super) fn ask(world: &World) -> Result<Answer> {
@@ -31,6 +32,6 @@ pub(super) fn start(file: &Path, role: AwsRole) -> Result<AwsStart> {
             .advice("AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file must name a file that holds one token")
     };
     let bytes = world::read_file(file).map_err(|error| failed(format!("cannot be read: {}", world::plain(&error))))?;
-    let proof = crate::identity::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))?;
+    let proof = jwt::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))?;
     Ok(AwsStart::WebIdentity(Box::new(proof), role))
 }
