@@ -236,7 +236,7 @@ def main():
 
     sandbox = Sandbox(options.sandbox, "--aws", "ecs")
     for what, requests, pause in (
-        ("metadata server, 64 clients, 320 requests/s each", 3000, 2_800),
+        ("metadata server, 64 clients, 320 requests/s each", 3000, 2_900),
         ("metadata server, 64 clients without a pause", 5000, 0),
     ):
         command = [*quiet, options.load, "64", str(requests), str(pause)]

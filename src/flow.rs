@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials as AwsKeys;
@@ -237,10 +238,10 @@ pub trait Mint {
 /// Where tokens for Google come from: made, or kept.
 pub trait TokenSource {
     /// One that will be good for a while. Requests for the same at the same time are one exchange.
-    fn token(&self, wanted: Wanted) -> BoxFuture<'_, Result<Credentials>>;
+    fn token<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<Rc<Credentials>>>;
 
     /// The same, if it need not be waited for.
-    fn ready(&self, wanted: &Wanted) -> Option<Credentials>;
+    fn ready(&self, wanted: &Wanted) -> Option<Rc<Credentials>>;
 }
 
 /// Issues what is kept fresh.

@@ -47,7 +47,7 @@ struct Inner {
 
 struct Entry {
     wanted: Wanted,
-    issued: RefCell<Option<(SystemTime, Credentials)>>,
+    issued: RefCell<Option<(SystemTime, Rc<Credentials>)>>,
     failure: RefCell<Option<Failure>>,
     is_being_made: Cell<bool>,
     /// Whoever waits for it is woken when it is made, or could not be.
@@ -85,21 +85,22 @@ impl Issuer for Tokens {
         Box::pin(async move {
             let entry = self.0.entry(&self.0.usual);
             let made = self.0.make(&entry.wanted, deadline).await;
+            let made = made.map(Rc::new);
             self.0.settle(&entry, made.clone());
-            made
+            made.map(|made| (*made).clone())
         })
     }
 }
 
 impl TokenSource for Tokens {
-    fn token(&self, wanted: Wanted) -> BoxFuture<'_, Result<Credentials>> {
+    fn token<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<Rc<Credentials>>> {
         Box::pin(async move {
-            let entry = self.0.entry(&wanted);
+            let entry = self.0.entry(wanted);
             let standing = entry.standing(self.0.world.now());
             // The agent's loop cares for the usual one.
             let wait = match standing {
                 Standing::Fresh => false,
-                _ if wanted == self.0.usual => false,
+                _ if *wanted == self.0.usual => false,
                 Standing::Aging => {
                     self.renew(&entry);
                     false
@@ -113,7 +114,7 @@ impl TokenSource for Tokens {
         })
     }
 
-    fn ready(&self, wanted: &Wanted) -> Option<Credentials> {
+    fn ready(&self, wanted: &Wanted) -> Option<Rc<Credentials>> {
         let entries = self.0.entries.borrow();
         let entry = entries.iter().find(|entry| entry.wanted == *wanted)?;
         entry.asked.set(self.0.world.monotonic());
@@ -150,7 +151,7 @@ impl Tokens {
                         format!("others are in line before it, for {} s already", PATIENCE.as_secs()),
                     )),
                 };
-                inner.settle(&entry, made);
+                inner.settle(&entry, made.map(Rc::new));
                 entry.is_being_made.set(false);
                 entry.settled.notify_waiters();
             });
@@ -165,7 +166,7 @@ impl Inner {
         self.mint.mint(&http, wanted).await
     }
 
-    fn settle(&self, entry: &Entry, made: Result<Credentials>) {
+    fn settle(&self, entry: &Entry, made: Result<Rc<Credentials>>) {
         let now = self.world.now();
         match made {
             Ok(credentials) => {
@@ -212,7 +213,7 @@ impl Inner {
 }
 
 impl Entry {
-    fn good(&self) -> Option<Credentials> {
+    fn good(&self) -> Option<Rc<Credentials>> {
         self.issued.borrow().as_ref().map(|(_, credentials)| credentials.clone())
     }
 
@@ -234,7 +235,7 @@ impl Entry {
     }
 
     /// What is good, else why there is nothing.
-    fn answer(&self, now: SystemTime) -> Result<Credentials> {
+    fn answer(&self, now: SystemTime) -> Result<Rc<Credentials>> {
         if let Some(good) = self.good().filter(|good| good.expiration > now) {
             return Ok(good);
         }
@@ -322,12 +323,12 @@ mod tests {
                     maker.fails.set(fails);
                     let wanted = id(if fails { "b" } else { "a" });
                     let before = maker.made.get();
-                    let impatient = tokio::time::timeout(Duration::from_millis(10), tokens.token(wanted.clone())).await;
+                    let impatient = tokio::time::timeout(Duration::from_millis(10), tokens.token(&wanted)).await;
                     assert!(impatient.is_err());
                     let all: Vec<_> = (0..1000)
                         .map(|_| {
                             let (tokens, wanted) = (tokens.clone(), wanted.clone());
-                            tokio::task::spawn_local(async move { tokens.token(wanted).await.is_ok() })
+                            tokio::task::spawn_local(async move { tokens.token(&wanted).await.is_ok() })
                         })
                         .collect();
                     for one in all {
@@ -348,7 +349,7 @@ mod tests {
                     let (tokens, maker) = (tokens.clone(), maker.clone());
                     async move {
                         let before = maker.made.get();
-                        let good = tokens.token(wanted).await.is_ok();
+                        let good = tokens.token(&wanted).await.is_ok();
                         // What is renewed in the background comes a second later.
                         tokio::time::sleep(Duration::from_secs(2)).await;
                         (good, maker.made.get() - before)
@@ -381,11 +382,11 @@ mod tests {
             .run_until(async {
                 let (tokens, maker) = start();
                 let usual = tokens.0.usual.clone();
-                assert!(tokens.token(usual.clone()).await.is_err());
+                assert!(tokens.token(&usual).await.is_err());
                 assert_eq!(maker.made.get(), 0);
                 tokens.issue(None).await.expect("a token");
                 minutes(58).await;
-                assert!(tokens.ready(&usual).is_some() && tokens.token(usual).await.is_ok());
+                assert!(tokens.ready(&usual).is_some() && tokens.token(&usual).await.is_ok());
                 assert_eq!(maker.made.get(), 1);
             })
             .await;
@@ -398,7 +399,7 @@ mod tests {
                 let (tokens, _) = start();
                 tokens.issue(None).await.expect("a token");
                 for number in 0..400 {
-                    tokens.token(id(&number.to_string())).await.expect("a token");
+                    tokens.token(&id(&number.to_string())).await.expect("a token");
                 }
                 assert_eq!(tokens.0.entries.borrow().len(), MOST);
                 assert!(tokens.ready(&tokens.0.usual).is_some());

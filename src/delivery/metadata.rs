@@ -9,6 +9,7 @@
 //! <https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys>. Every request but that of `/` must bear
 //! `Metadata-Flavor: Google`, which no browser can be made to send, and none may bear `X-Forwarded-For`.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderName, HeaderValue, SERVER};
 use hyper::{Method, Request, StatusCode};
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::loopback::{self, Answer, Loopback, Reply, Respond};
@@ -56,6 +58,8 @@ struct State {
     world: Rc<World>,
     source: Rc<dyn TokenSource>,
     about: About,
+    /// The usual access token.
+    usual: Rc<Wanted>,
     /// All that can be listed, by the names of paths.
     tree: Value,
 }
@@ -66,7 +70,8 @@ impl MetadataServer {
     /// # Errors
     /// What could not be bound.
     pub fn open(port: u16, about: About, source: Rc<dyn TokenSource>, world: Rc<World>) -> Result<Self> {
-        let state = Rc::new(State { world: world.clone(), source, tree: tree(&about), about });
+        let usual = Rc::new(Wanted::AccessToken(about.scopes.clone()));
+        let state = Rc::new(State { world: world.clone(), source, tree: tree(&about), usual, about });
         let server = Loopback::open("metadata server", port, world, state).map_err(|error| match port {
             0 => error,
             _ => error.advice("is another agent running? Name another --metadata-port"),
@@ -114,6 +119,14 @@ fn tree(about: &About) -> Value {
     })
 }
 
+/// The answer that is asked for most.
+#[derive(Serialize)]
+struct TokenAnswer<'a> {
+    access_token: &'a str,
+    expires_in: u64,
+    token_type: &'static str,
+}
+
 /// What is asked for in a query, decoded.
 struct Query(Vec<(String, String)>);
 
@@ -148,9 +161,9 @@ impl Respond for State {
         if headers.get(FLAVOR).is_none_or(|flavor| flavor != "Google") {
             return Reply::Now(text(StatusCode::FORBIDDEN, "the header Metadata-Flavor: Google is missing".into()));
         }
-        let decoded = percent_decoded(path);
-        let Some(path) = decoded.strip_prefix(ROOT) else {
-            return Reply::Now(match decoded.trim_end_matches('/') {
+        let path = if path.contains('%') { percent_decoded(path).into() } else { Cow::Borrowed(path) };
+        let Some(path) = path.strip_prefix(ROOT) else {
+            return Reply::Now(match path.trim_end_matches('/') {
                 "/computeMetadata" => text(StatusCode::OK, "v1/\n".into()),
                 _ => not_found(),
             });
@@ -203,9 +216,9 @@ impl State {
                 let mut scopes: Vec<String> = scopes.filter(|scope| !scope.is_empty()).collect();
                 scopes.sort();
                 scopes.dedup();
-                Wanted::AccessToken(if scopes.is_empty() { self.about.scopes.clone() } else { scopes })
+                if scopes.is_empty() { self.usual.clone() } else { Wanted::AccessToken(scopes).into() }
             }
-            (_, Some(audience)) => Wanted::IdToken(audience.into()),
+            (_, Some(audience)) => Wanted::IdToken(audience.into()).into(),
             (_, None) => {
                 return Reply::Now(text(StatusCode::BAD_REQUEST, "non-empty audience parameter required".into()));
             }
@@ -213,7 +226,7 @@ impl State {
         match self.source.ready(&wanted) {
             Some(credentials) => Reply::Now(self.handed_out(&wanted, &credentials)),
             None => Reply::Later(Box::pin(async move {
-                match self.source.token(wanted.clone()).await {
+                match self.source.token(&wanted).await {
                     Ok(credentials) => self.handed_out(&wanted, &credentials),
                     Err(error) => refused(&error),
                 }
@@ -225,8 +238,8 @@ impl State {
         let token = credentials.token().map(ExposeSecret::expose_secret).unwrap_or_default();
         let Wanted::AccessToken(_) = wanted else { return text(StatusCode::OK, token.to_owned()) };
         let left = credentials.expiration.duration_since(self.world.now()).unwrap_or_default();
-        let body = json!({"access_token": token, "expires_in": left.as_secs(), "token_type": "Bearer"});
-        with_flavor(loopback::answer(StatusCode::OK, JSON, body.to_string().into()))
+        let answer = TokenAnswer { access_token: token, expires_in: left.as_secs(), token_type: "Bearer" };
+        with_flavor(loopback::answer(StatusCode::OK, JSON, serde_json::to_vec(&answer).unwrap_or_default().into()))
     }
 }
 
