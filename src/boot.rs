@@ -66,7 +66,6 @@ pub fn run(arguments: &[OsString]) -> u8 {
             match typed {
                 Some(Typed::Agent | Typed::CredentialProcess | Typed::Token(_)) => error.exit_code_of_subcommand(),
                 Some(Typed::Status) => 2,
-                None if arguments.first().is_some_and(|word| word == "token") => error.exit_code_of_subcommand(),
                 _ => error.exit_code(),
             }
         }
@@ -115,9 +114,13 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &Rc<World>
             options.refuse(&["delivery", "metadata-port", "access-token-file"])?;
             process::ignore_broken_pipes();
             process::keep_files_private();
-            let (answer, code) = token::answer(*kind, options, world)?;
+            let kind = kind.ok_or_else(|| {
+                Error::usage("fedboot token prints one kind of token")
+                    .advice("write fedboot token access, fedboot token id --audience AUDIENCE or fedboot token subject")
+            })?;
+            let answer = token::answer(kind, options, world)?;
             process::write_stdout(answer.expose_secret());
-            Ok((String::new(), code))
+            Ok((String::new(), 0))
         }
         Typed::Status => status::report(options, world),
     }

@@ -133,8 +133,8 @@ pub enum Typed {
     Agent,
     /// `fedboot credential-process [OPTIONS]`.
     CredentialProcess,
-    /// `fedboot token KIND [OPTIONS]`: which kind.
-    Token(Kind),
+    /// `fedboot token KIND [OPTIONS]`: which kind, if there is such a one.
+    Token(Option<Kind>),
     /// `fedboot status [OPTIONS]`.
     Status,
 }
@@ -186,13 +186,9 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
                 Some("access") => Kind::Access,
                 Some("id") => Kind::Id,
                 Some("subject") => Kind::Subject,
-                _ => {
-                    return Err(Error::usage("fedboot token prints one kind of token").advice(
-                        "write fedboot token access, fedboot token id --audience AUDIENCE or fedboot token subject",
-                    ));
-                }
+                _ => return Ok((Typed::Token(None), &[])),
             };
-            return Ok((Typed::Token(kind), &arguments[2..]));
+            return Ok((Typed::Token(Some(kind)), &arguments[2..]));
         }
         _ => {
             return match command {

@@ -99,8 +99,8 @@ impl StsChoice {
     pub fn resolve(options: &Options, world: &World) -> Result<Self> {
         let Some(url) = sts_url(options, world)? else {
             return Ok(Self::Regional {
-                fips: is_true(world, "AWS_USE_FIPS_ENDPOINT"),
-                dual_stack: is_true(world, "AWS_USE_DUALSTACK_ENDPOINT"),
+                fips: world.is_true("AWS_USE_FIPS_ENDPOINT"),
+                dual_stack: world.is_true("AWS_USE_DUALSTACK_ENDPOINT"),
             });
         };
         let endpoint = Endpoint::parse(&url, switch(options, world, "allow-http")?);
@@ -346,7 +346,7 @@ fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
         ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].iter().any(|name| world.text_variable(name) == url)
             && world.variable("FEDBOOT_STS_ENDPOINT").is_none()
     };
-    Ok(if is_true(world, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") && from_sdk() { None } else { url })
+    Ok(if world.is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") && from_sdk() { None } else { url })
 }
 
 /// The region that is named, else the one that most clients would take: for when the role is not known yet.
@@ -393,10 +393,6 @@ pub fn switch(options: &Options, world: &World, name: &str) -> Result<bool> {
         },
         Some(Err(_)) => Err(Error::usage(format!("the value of --{name} is not UTF-8"))),
     }
-}
-
-fn is_true(world: &World, variable: &str) -> bool {
-    world.text_variable(variable).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 #[cfg(test)]

@@ -81,6 +81,13 @@ impl Error {
         if self.advice.is_empty() { self.advice(advice) } else { self }
     }
 
+    /// The same once a second proof was of no help either: then nothing helps until somebody changes something.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        let kind = if self.kind == Kind::RefusedProof { Kind::Fatal } else { self.kind };
+        Self { kind, ..self }
+    }
+
     /// Whether waiting and trying again can help.
     pub fn is_retryable(&self) -> bool {
         self.kind == Kind::Transient

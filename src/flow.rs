@@ -229,6 +229,25 @@ pub enum Wanted {
     SubjectToken,
 }
 
+impl Wanted {
+    /// In words, for a log.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::AccessToken(scopes) => format!("an access token for {}", scopes.join(" ")),
+            Self::IdToken(audience) => format!("an ID token for {audience}"),
+            Self::SubjectToken => "a subject token".into(),
+        }
+    }
+}
+
+/// Scopes in one order, none twice: what is the same is asked for once.
+pub fn scopes_in_order(scopes: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut scopes: Vec<String> = scopes.into_iter().filter(|scope| !scope.is_empty()).collect();
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
 /// Who makes tokens for Google.
 pub trait Mint {
     /// Makes one.

@@ -1,9 +1,10 @@
 //! What was typed + environment + external-account file → what is meant for AWS → Google.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::aws_choice::AwsChoice;
 use crate::cli::{Options, invalid};
@@ -11,7 +12,9 @@ use crate::config::{self, switch};
 use crate::delivery::metadata::About;
 use crate::delivery_choice::GoogleDelivery;
 use crate::error::{Error, Result};
-use crate::external_account::{self, CredentialSource, ExternalAccount};
+use crate::exchange::caller_identity;
+use crate::external_account::{self, CredentialSource, ExternalAccount, Format};
+use crate::flow::scopes_in_order;
 use crate::http::Endpoint;
 use crate::world::World;
 
@@ -40,7 +43,7 @@ pub struct Asked {
     /// Google's STS: its endpoint and path.
     pub sts: (Endpoint, String),
     /// By which OAuth client the pool knows its caller, and the project that is charged.
-    pub client: (Option<(String, secrecy::SecretString)>, Option<String>),
+    pub client: (Option<(String, SecretString)>, Option<String>),
     /// The service account to be, and where; none where the pool's own principal has the rights.
     pub service_account: Option<(Endpoint, String)>,
     /// Scopes of the usual access token.
@@ -56,8 +59,10 @@ pub enum ProofChoice {
     SignedRequest(String),
     /// A token of AWS's `GetWebIdentityToken` for this audience.
     WebIdentityToken(String),
-    /// Somebody else's token, of this type.
-    Token(CredentialSource, String),
+    /// Somebody else's token in a file, in this format, of this type.
+    File(PathBuf, Format, String),
+    /// Somebody else's token from a URL, with these headers, in this format, of this type.
+    Url(String, Vec<(String, SecretString)>, Format, String),
 }
 
 /// What the metadata server says of the project.
@@ -71,7 +76,8 @@ pub struct Project {
     pub universe: String,
 }
 
-const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+/// The scope of all that Google Cloud has.
+pub const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 const LONGEST: Duration = Duration::from_secs(43_200);
 
 /// Options that only mean something for Google → AWS.
@@ -114,12 +120,15 @@ impl GoogleConfig {
         // google-auth tells its executable whom the token is for.
         let told = world.text_variable("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE").filter(|_| may_be_executable);
         let named = typed.or(told);
-        let file = match (&named, options.value(world, "external-account")) {
+        let (audience, file) = match (named, options.value(world, "external-account")) {
             (Some(_), _) if options.own_value(world, "external-account").is_some() => {
                 return Err(Error::usage("--workload-identity-provider and --external-account exclude each other"));
             }
-            (Some(_), _) => None,
-            (None, Some(file)) => Some(external_account::read(&world.absolute(file))?),
+            (Some(name), _) => (name, None),
+            (None, Some(file)) => {
+                let file = external_account::read(&world.absolute(file))?;
+                (file.audience.clone(), Some(file))
+            }
             (None, None) => {
                 return Err(Error::usage("no workload identity provider to ask").advice(
                     "name a file with --external-account or GOOGLE_APPLICATION_CREDENTIALS, or the provider with \
@@ -128,11 +137,6 @@ impl GoogleConfig {
             }
         };
         let file_says = |field: fn(&ExternalAccount) -> Option<&String>| file.as_ref().and_then(field).cloned();
-        let audience = match (named, &file) {
-            (Some(name), _) => name,
-            (None, Some(file)) => file.audience.clone(),
-            (None, None) => String::new(),
-        };
         let universe = file_says(|file| file.universe_domain.as_ref()).unwrap_or_else(|| "googleapis.com".into());
         let url = |option: &str, field: &str, said: Option<String>, usual: String| {
             let typed = text(option)?;
@@ -184,10 +188,7 @@ impl GoogleConfig {
         let number = audience.split("projects/").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
         let id =
             text("project")?.or(quota_project).or_else(|| project_of(email?)).or(number.map(|n: u64| n.to_string()));
-        let client = match file {
-            Some(ref file) => (file.client.clone(), file.user_project.clone()),
-            None => (None, None),
-        };
+        let client = file.as_ref().map(|file| (file.client.clone(), file.user_project.clone())).unwrap_or_default();
         let proof = proof(options, world, file, &audience, may_be_executable)?;
         Ok(Self {
             asked: Asked {
@@ -196,7 +197,7 @@ impl GoogleConfig {
                 sts: (sts, path),
                 client,
                 service_account,
-                scopes: normal(scopes),
+                scopes: scopes_in_order(scopes),
                 lifetime,
                 audience,
             },
@@ -205,9 +206,7 @@ impl GoogleConfig {
             refresh: !switch(options, world, "no-refresh")?,
         })
     }
-}
 
-impl GoogleConfig {
     /// What the metadata server says.
     pub fn about(&self, world: &World) -> About {
         About {
@@ -239,7 +238,7 @@ impl Asked {
     pub fn request(&self) -> String {
         let mut hash = DefaultHasher::new();
         let headers = match &self.proof {
-            ProofChoice::Token(CredentialSource::Url(_, headers, _), _) => headers.as_slice(),
+            ProofChoice::Url(_, headers, ..) => headers.as_slice(),
             _ => &[],
         };
         for secret in headers.iter().chain(&self.client.0).map(|(_, secret)| secret) {
@@ -261,14 +260,6 @@ impl Asked {
         let name = self.audience.trim_start_matches("//iam.googleapis.com/");
         name.split("/providers/").next().unwrap_or_default()
     }
-}
-
-/// Scopes in one order, none twice: what is the same is asked for once.
-pub fn normal(mut scopes: Vec<String>) -> Vec<String> {
-    scopes.retain(|scope| !scope.is_empty());
-    scopes.sort();
-    scopes.dedup();
-    scopes
 }
 
 /// `projects/N/locations/global/workloadIdentityPools/P/providers/Q`, with or without the service's name before it.
@@ -333,21 +324,26 @@ fn proof(
         (None | Some("signed-request"), Some((CredentialSource::Aws { verification_url, .. }, _))) => {
             ProofChoice::SignedRequest(verification_url)
         }
-        (Some("signed-request"), _) | (None, None) => ProofChoice::SignedRequest(
-            "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15".into(),
-        ),
+        (Some("signed-request"), _) | (None, None) => {
+            ProofChoice::SignedRequest(format!("https://sts.{{region}}.amazonaws.com{}", caller_identity::QUERY))
+        }
         (None, Some((CredentialSource::Executable, _))) => {
             return Err(Error::usage("\"credential_source.executable\": fedboot runs no other program for a token")
                 .advice("with --proof web-identity-token it asks AWS itself"));
         }
-        (None, Some((source, kind))) => ProofChoice::Token(source, kind),
+        (None, Some((CredentialSource::File(path, format), kind))) => {
+            ProofChoice::File(world.absolute(path), format, kind)
+        }
+        (None, Some((CredentialSource::Url(url, headers, format), kind))) => {
+            ProofChoice::Url(url, headers, format, kind)
+        }
         (Some(other), _) => return Err(invalid("proof", other)),
     };
     let url = match &proof {
         ProofChoice::SignedRequest(url) => {
             Some(("regional_cred_verification_url", url.replace("{region}", "us-east-1")))
         }
-        ProofChoice::Token(CredentialSource::Url(url, ..), _) => Some(("url", url.clone())),
+        ProofChoice::Url(url, ..) => Some(("url", url.clone())),
         _ => None,
     };
     if let Some((field, url)) = url {

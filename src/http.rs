@@ -288,7 +288,7 @@ impl Http {
 
 impl Connection {
     /// Whether the other side has kept it open.
-    pub fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
 

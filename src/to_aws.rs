@@ -161,11 +161,7 @@ impl ToAws {
         match self.exchange_proof(&http, self.proof.take()).await {
             Err(error) if error.kind == Kind::RefusedProof => {
                 self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
-                let again = self.exchange_proof(&http, None).await;
-                again.map_err(|error| match error.kind {
-                    Kind::RefusedProof => Error { kind: Kind::Fatal, ..error },
-                    _ => error,
-                })
+                self.exchange_proof(&http, None).await.map_err(Error::settled)
             }
             other => other,
         }

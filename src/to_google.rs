@@ -8,12 +8,11 @@ use tokio::sync::Mutex;
 
 use crate::aws_signer::AwsSigner;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::caller_identity::CallerIdentity;
+use crate::exchange::caller_identity::{self, CallerIdentity};
 use crate::exchange::google_sts::GoogleSts;
 use crate::exchange::web_identity_token;
-use crate::external_account::CredentialSource;
 use crate::flow::{BoxFuture, Content, Credentials, Mint, Principal, SubjectToken, Wanted};
-use crate::google_config::{Asked, ProofChoice};
+use crate::google_config::{Asked, CLOUD_PLATFORM, ProofChoice};
 use crate::http::Http;
 use crate::iam_credentials::IamCredentials;
 use crate::identity::subject_token;
@@ -22,9 +21,6 @@ use crate::log::Log;
 use crate::retry;
 use crate::schedule;
 use crate::world::{self, World};
-
-/// Scope of a federated token that is only shown to IAM Credentials.
-const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 /// The way to one provider and service account.
 pub struct ToGoogle {
@@ -67,10 +63,8 @@ impl ToGoogle {
     /// A proof of who this workload is. What needs no identity yet is done meanwhile.
     async fn prove(&self, http: &Http) -> Result<SubjectToken> {
         match &self.asked.proof {
-            ProofChoice::Token(CredentialSource::File(path, format), kind) => {
-                subject_token::in_file(&self.world.absolute(path), format, kind)
-            }
-            ProofChoice::Token(CredentialSource::Url(url, headers, format), kind) => {
+            ProofChoice::File(path, format, kind) => subject_token::in_file(path, format, kind),
+            ProofChoice::Url(url, headers, format, kind) => {
                 subject_token::from_url(http, url, headers, format, kind).await
             }
             ProofChoice::SignedRequest(url) => {
@@ -82,7 +76,6 @@ impl ToGoogle {
                 let (sts, now) = (self.signer.sts(&region)?, self.world.now());
                 web_identity_token::token(http, &sts, &region, &keys, audience, now).await
             }
-            ProofChoice::Token(..) => Err(Error::usage("\"credential_source\" is not one that fedboot reads")),
         }
     }
 
@@ -106,8 +99,7 @@ impl ToGoogle {
                 }
                 // It may have grown old on its way, or the issuer's keys may have just changed.
                 Err(error) if error.kind == Kind::RefusedProof && first => first = false,
-                Err(error) if error.kind == Kind::RefusedProof => return Err(Error { kind: Kind::Fatal, ..error }),
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.settled()),
             }
             self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
         }
@@ -151,8 +143,7 @@ impl ToGoogle {
                 first = false;
                 continue;
             }
-            let error = if error.kind == Kind::RefusedProof { Error { kind: Kind::Fatal, ..error } } else { error };
-            return Err(self.explain(http, account, error, bearer.subject.as_deref()).await);
+            return Err(self.explain(http, account, error.settled(), bearer.subject.as_deref()).await);
         }
     }
 
@@ -184,8 +175,7 @@ impl ToGoogle {
     /// For whom this workload's keys stand, as AWS says: where the request would go, else at the STS that was named.
     async fn arn(&self, http: &Http, verification_url: &str) -> Option<String> {
         let (keys, region) = self.signer.keys(http).await.ok()?;
-        let urls =
-            [Some(verification_url.to_owned()), self.signer.named_sts("?Action=GetCallerIdentity&Version=2011-06-15")];
+        let urls = [Some(verification_url.to_owned()), self.signer.named_sts(caller_identity::QUERY)];
         for url in urls.iter().flatten() {
             let arn = self.caller(url).arn(http, &keys, &region, self.world.now()).await;
             if arn.is_some() {

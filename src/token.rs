@@ -20,8 +20,8 @@ use crate::delivery::cache::Cache;
 use crate::delivery::place;
 use crate::error::{Error, Kind, Result};
 use crate::external_account::JWT;
-use crate::flow::{Content, Credentials, Mint, Principal, Wanted};
-use crate::google_config::{GoogleConfig, OF_THE_OTHER_WAY, normal};
+use crate::flow::{Content, Credentials, Mint, Principal, Wanted, scopes_in_order};
+use crate::google_config::{GoogleConfig, OF_THE_OTHER_WAY};
 use crate::http::{Endpoint, Http, excerpt, word_in};
 use crate::jwt;
 use crate::log::{Severity, timestamp};
@@ -35,14 +35,14 @@ use crate::world::{self, World};
 const AGENT_TIMEOUT: Duration = Duration::from_secs(15);
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 
-/// What is printed, and the exit code.
+/// What is printed.
 ///
 /// # Errors
 /// Why there is no token.
-pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<(SecretString, u8)> {
+pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<SecretString> {
     options.refuse(OF_THE_OTHER_WAY)?;
     if kind == TokenKind::Subject {
-        return Ok((subject(options, world), 0));
+        return Ok(subject(options, world));
     }
     let as_json = match options.text(world, "format")?.as_deref() {
         None | Some("token") => false,
@@ -56,12 +56,12 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<(
         })?)
     } else {
         options.refuse(&["audience"])?;
-        Wanted::AccessToken(normal(options.texts(world, "scope")?))
+        Wanted::AccessToken(scopes_in_order(options.texts(world, "scope")?))
     };
     let credentials = token(&wanted, options, world)?;
     let token = credentials.token().map(ExposeSecret::expose_secret).unwrap_or_default();
     if !as_json {
-        return Ok((format!("{token}\n").into(), 0));
+        return Ok(format!("{token}\n").into());
     }
     let left = credentials.expiration.duration_since(world.now()).unwrap_or_default().as_secs();
     let mut answer = json!({"expires_in": left, "expiration": timestamp(credentials.expiration)});
@@ -71,7 +71,7 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<(
         answer["access_token"] = token.into();
         answer["token_type"] = "Bearer".into();
     }
-    Ok((format!("{answer}\n").into(), 0))
+    Ok(format!("{answer}\n").into())
 }
 
 fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Credentials> {

@@ -42,7 +42,7 @@ struct Inner {
     mint: Rc<dyn Mint>,
     usual: Wanted,
     entries: RefCell<Vec<Rc<Entry>>>,
-    turns: Rc<Semaphore>,
+    turns: Semaphore,
 }
 
 struct Entry {
@@ -75,7 +75,7 @@ enum Standing {
 impl Tokens {
     /// Tokens that `mint` makes; the `usual` access token is kept by whoever calls [`Issuer::issue`].
     pub fn new(world: Rc<World>, log: Log, mint: Rc<dyn Mint>, usual: Wanted) -> Self {
-        let turns = Rc::new(Semaphore::new(AT_A_TIME));
+        let turns = Semaphore::new(AT_A_TIME);
         Self(Rc::new(Inner { world, log, mint, usual, entries: RefCell::default(), turns }))
     }
 }
@@ -248,17 +248,6 @@ impl Entry {
             None => ("none could be had yet", "see fedboot's log"),
         };
         Err(Error::new(Kind::Transient, "hand out a token", "", problem).advice(advice))
-    }
-}
-
-impl Wanted {
-    /// In words, for a log.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::AccessToken(scopes) => format!("an access token for {}", scopes.join(" ")),
-            Self::IdToken(audience) => format!("an ID token for {audience}"),
-            Self::SubjectToken => "a subject token".into(),
-        }
     }
 }
 

@@ -87,6 +87,11 @@ impl World {
         self.variable(name).map(|value| value.to_string_lossy().into_owned())
     }
 
+    /// Whether the variable says true, as the AWS SDKs have it.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// The wall clock, which decides: credentials expire by it.
     pub fn now(&self) -> SystemTime {
         (self.clock)()

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::loopback::{self, Answer, Loopback, Reply, Respond};
 use crate::error::{Error, Kind, Result};
-use crate::flow::{BoxFuture, Credentials, Delivery, Environment, TokenSource, Wanted};
+use crate::flow::{BoxFuture, Credentials, Delivery, Environment, TokenSource, Wanted, scopes_in_order};
 use crate::world::World;
 
 const ROOT: &str = "/computeMetadata/v1";
@@ -213,9 +213,7 @@ impl State {
         let wanted = match (what, query.text("audience")) {
             ("token", _) => {
                 let scopes = query.text("scopes").unwrap_or_default().split([',', ' ']).map(str::to_owned);
-                let mut scopes: Vec<String> = scopes.filter(|scope| !scope.is_empty()).collect();
-                scopes.sort();
-                scopes.dedup();
+                let scopes = scopes_in_order(scopes);
                 if scopes.is_empty() { self.usual.clone() } else { Wanted::AccessToken(scopes).into() }
             }
             (_, Some(audience)) => Wanted::IdToken(audience.into()).into(),

@@ -21,6 +21,9 @@ use crate::http::{Endpoint, Http};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What is asked of STS.
+pub const QUERY: &str = "?Action=GetCallerIdentity&Version=2011-06-15";
+
 /// The request, for one provider.
 pub struct CallerIdentity {
     /// The URL, in which `{region}` may stand.

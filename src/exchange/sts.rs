@@ -85,15 +85,10 @@ impl Sts {
                 .in_step(&step, self.url())
                 .advice("check --region or --sts-endpoint, and what stands between: proxy, firewall, certificates")
         };
-        let connection = match prepared {
-            Ok(connection) if connection.is_open() => connection,
-            // It stood too long while the token was on its way.
-            Ok(_) => self.connect(http).await.map_err(failed)?,
-            Err(failure) => return Err(failed(failure)),
-        };
+        let connection = prepared.map_err(failed)?;
         let headers: Vec<_> = [(CONTENT_TYPE, FORM)].into_iter().chain(headers.iter().cloned()).collect();
         let response = http
-            .within(TIMEOUT, connection.send(&self.endpoint, Method::POST, "/", &headers, body))
+            .send_on(Some(connection), &self.endpoint, TIMEOUT, Method::POST, "/", &headers, body)
             .await
             .map_err(failed)?
             .without(secret);

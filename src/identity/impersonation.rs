@@ -33,9 +33,8 @@ impl Identity for Impersonation {
             let access_token = self.metadata.access_token(http).await?;
             let token = self.account.id_token(http, None, &access_token, &self.audience).await.map_err(|error| {
                 // Another access token would be the same one.
-                let kind = if error.kind == Kind::RefusedProof { Kind::Fatal } else { error.kind };
-                let error = Error { kind, ..error };
-                if kind == Kind::Fatal {
+                let error = error.settled();
+                if error.kind == Kind::Fatal {
                     error.or_advice(&format!(
                         "let the default service account mint its tokens: gcloud iam service-accounts \
                          add-iam-policy-binding {email} --role roles/iam.serviceAccountTokenCreator --member \

@@ -30,11 +30,12 @@ const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 const TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/";
+const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 const STEP: &str = "get the instance's AWS credentials";
 
 pub(super) async fn keys(world: &World, http: &Http, endpoint: &Endpoint, v1: bool) -> Result<Answer> {
-    if is_disabled(world) {
-        return Ok(Answer::NotHere("AWS_EC2_METADATA_DISABLED is true".into()));
+    if world.is_true(DISABLED) {
+        return Ok(Answer::NotHere(format!("{DISABLED} is true")));
     }
     let connected = http.within(TIMEOUT, http.connect(endpoint)).await;
     if let Err(failure) = connected {
@@ -72,7 +73,7 @@ pub(super) async fn keys(world: &World, http: &Http, endpoint: &Endpoint, v1: bo
 
 /// The region, where somebody says it.
 pub(super) async fn region(world: &World, http: &Http, endpoint: &Endpoint, v1: bool) -> Option<String> {
-    if is_disabled(world) {
+    if world.is_true(DISABLED) {
         return None;
     }
     let asked = async {
@@ -85,10 +86,6 @@ pub(super) async fn region(world: &World, http: &Http, endpoint: &Endpoint, v1: 
         (response.status == 200 && !region.is_empty() && region.chars().all(sane)).then(|| region.to_owned())
     };
     http.within(REGION_TIMEOUT, async { Ok(asked.await) }).await.ok().flatten()
-}
-
-fn is_disabled(world: &World) -> bool {
-    world.text_variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// The session token; none where only version 1 is there, and allowed.

@@ -108,22 +108,16 @@ impl AwsWorkload {
     async fn ask(&self, source: Source, http: &Http) -> Result<Answer> {
         match source {
             Source::Environment => environment::ask(&self.world),
-            Source::Profile => {
-                let mut answer = profile::ask(&self.world, http, self.profile.as_deref()).await?;
+            Source::Profile => match profile::ask(&self.world, http, self.profile.as_deref()).await? {
+                profile::Answer::Here(identity) => Ok(Answer::Found(identity)),
+                profile::Answer::NotHere(reason) => Ok(Answer::NotHere(reason)),
                 // A profile may name another source for its first keys.
-                if let profile::Answer::Elsewhere { source, roles } = answer {
-                    answer = match Box::pin(self.ask(source, http)).await? {
-                        Answer::Found(identity) => profile::Answer::Here(AwsIdentity { roles, ..identity }),
-                        Answer::NotHere(reason) => return Err(nowhere(Kind::Fatal, &[reason])),
-                        Answer::NotYet(error) => return Err(error),
-                    };
-                }
-                Ok(match answer {
-                    profile::Answer::Here(identity) => Answer::Found(identity),
-                    profile::Answer::NotHere(reason) => Answer::NotHere(reason),
-                    profile::Answer::Elsewhere { .. } => Answer::NotHere("a profile that names a profile".into()),
-                })
-            }
+                profile::Answer::Elsewhere { source, roles } => match Box::pin(self.ask(source, http)).await? {
+                    Answer::Found(identity) => Ok(Answer::Found(AwsIdentity { roles, ..identity })),
+                    Answer::NotHere(reason) => Err(nowhere(Kind::Fatal, &[reason])),
+                    Answer::NotYet(error) => Err(error),
+                },
+            },
             Source::WebIdentity => web_identity::ask(&self.world),
             Source::Container => container::ask(&self.world, http).await,
             Source::Imds => imds::keys(&self.world, http, &self.imds, self.imdsv1).await,
