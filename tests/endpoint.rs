@@ -7,19 +7,18 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::launch::{Held, descriptors_of, figure, kill, skip, state};
+use common::launch::{Held, allow_descriptors, descriptors_of, few_descriptors, figure, kill, skip, state};
+use common::web::{self, Reply, is_closed, read_reply, request};
 use common::{PATIENCE, Stage, eventually};
 use fedboot_sandbox::{Fault, Sandbox, Service};
 use nix::fcntl::{Flock, FlockArg};
-use serde_json::Value;
 
 /// No client waits longer: botocore's first try ends after two seconds.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(2);
@@ -32,12 +31,6 @@ struct Endpoint {
     token: String,
 }
 
-struct Reply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
 impl Endpoint {
     fn of(held: &Held) -> Self {
         let uri = held.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI");
@@ -48,24 +41,18 @@ impl Endpoint {
 
     /// What an SDK sends.
     fn request(&self) -> String {
-        request_of("GET", &self.path, &[("Host", &self.address), ("Authorization", &self.token)])
+        request("GET", &self.path, &[("Host", &self.address), ("Authorization", &self.token)])
     }
 
     #[track_caller]
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.address).expect("the endpoint listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_nodelay(true).expect("an option");
-        stream
+        web::connect(&self.address)
     }
 
     /// Sends these bytes on a new connection. `None`: it was closed without an answer.
     #[track_caller]
     fn ask(&self, request: impl AsRef<[u8]>) -> Option<Reply> {
-        let mut stream = self.connect();
-        // It may be refused before it is whole.
-        let _ = stream.write_all(request.as_ref());
-        read_reply(&mut stream)
+        web::send(&self.address, request)
     }
 
     /// The right question, and that it is answered as soon as any client wants it.
@@ -78,68 +65,9 @@ impl Endpoint {
     }
 }
 
-impl Reply {
-    fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(of, _)| of == name).map_or("", |(_, value)| value)
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
-    }
-
-    fn key(&self) -> String {
-        self.json()["AccessKeyId"].as_str().expect("a key").into()
-    }
-}
-
-fn request_of(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
-    let mut request = format!("{method} {path} HTTP/1.1\r\n");
-    for (name, value) in headers {
-        request.extend([name, ": ", value, "\r\n"]);
-    }
-    request + "\r\n"
-}
-
-/// One reply off a connection. `None` at its end.
-fn read_reply(stream: &mut TcpStream) -> Option<Reply> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            Ok(_) => return None,
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
-            Err(error) => panic!("no answer: {error}"),
-        }
-    }
-    let head = String::from_utf8(head).expect("a head in ASCII");
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_lowercase(), value.into()))
-        .collect();
-    let length = headers
-        .iter()
-        .find(|(name, _)| name == "content-length")
-        .map_or(0, |(_, value)| value.parse().expect("a length"));
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).expect("the whole body");
-    Some(Reply { status, headers, body: String::from_utf8(body).expect("a body in UTF-8") })
-}
-
-/// Whether the server has closed the connection; what it said before is read away.
-fn is_closed(stream: &mut TcpStream) -> bool {
-    stream.set_nonblocking(true).expect("a flag");
-    let mut buffer = [0; 4096];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-            Err(_) => return true,
-        }
-    }
+/// The id of the key that was answered.
+fn key_in(reply: &Reply) -> String {
+    reply.json()["AccessKeyId"].as_str().expect("a key").into()
 }
 
 #[test]
@@ -179,10 +107,10 @@ fn only_programs_of_this_machine_with_the_token_are_answered() {
     let mut other = token.to_owned();
     let last = other.pop().expect("a token");
     other.push(if last == '0' { '1' } else { '0' });
-    let get = |headers: &[(&str, &str)]| request_of("GET", path, headers);
+    let get = |headers: &[(&str, &str)]| request("GET", path, headers);
     let with_host = |name: &str| get(&[("Host", name), ("Authorization", token)]);
     let with_token = |token: &str| get(&[("Host", address), ("Authorization", token)]);
-    let elsewhere = |method: &str, path: &str| request_of(method, path, &[("Host", address), ("Authorization", token)]);
+    let elsewhere = |method: &str, path: &str| request(method, path, &[("Host", address), ("Authorization", token)]);
     for (status, name, request) in [
         (200, "right", endpoint.request()),
         (200, "localhost", with_host(&host("localhost"))),
@@ -199,7 +127,7 @@ fn only_programs_of_this_machine_with_the_token_are_answered() {
         (401, "other letters", with_token(&token.to_uppercase())),
         (401, "a scheme", with_token(&format!("Bearer {token}"))),
         (401, "the token elsewhere", get(&[("Host", address), ("X-Authorization", token)])),
-        (401, "the token in the query", request_of("GET", &format!("{path}?{token}"), &[("Host", address)])),
+        (401, "the token in the query", request("GET", &format!("{path}?{token}"), &[("Host", address)])),
         (403, "another host", with_host(&host("evil.example"))),
         (403, "a host that begins well", with_host(&host("127.0.0.1.evil.example"))),
         (403, "a host that ends well", with_host(&host("evil.localhost"))),
@@ -267,7 +195,7 @@ fn an_absolute_target_has_no_other_host() {
     let endpoint = Endpoint::of(&held);
     let ask = |target: String| {
         let headers = [("Host", endpoint.address.as_str()), ("Authorization", endpoint.token.as_str())];
-        endpoint.ask(request_of("GET", &target, &headers)).map_or(0, |reply| reply.status)
+        endpoint.ask(request("GET", &target, &headers)).map_or(0, |reply| reply.status)
     };
     assert_eq!(ask(format!("http://{}{}", endpoint.address, endpoint.path)), 200);
     let other = ask(format!("http://evil.example{}", endpoint.path));
@@ -327,13 +255,7 @@ fn an_answer_comes_in_one_piece() {
         } else {
             &mut kept
         };
-        stream.write_all(endpoint.request().as_bytes()).expect("a request");
-        let mut buffer = vec![0; 64 << 10];
-        let count = stream.read(&mut buffer).expect("an answer");
-        let reply = String::from_utf8_lossy(&buffer[..count]);
-        let (top, body) = reply.split_once("\r\n\r\n").expect("a whole head in the first read");
-        let length = top.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        assert_eq!(Some(body.len()), length, "the body came apart from its head: {reply}");
+        web::in_one_piece(stream, &endpoint.request());
     }
     held.release(&stage).assert_succeeded();
 }
@@ -343,11 +265,11 @@ fn answers_are_the_newest_then_the_last_good_then_none() {
     let stage = Stage::with(Sandbox::builder().credential_lifetime(Duration::from_secs(6)));
     let held = stage.hold(&[]);
     let endpoint = Endpoint::of(&held);
-    let first = endpoint.fetch().key();
+    let first = key_in(&endpoint.fetch());
     stage.sandbox.wait_for(2, "AssumeRoleWithWebIdentity", PATIENCE).expect("a refresh");
     let newest = || stage.sandbox.issued().pop().expect("credentials").access_key_id;
-    eventually("the newest are answered", || endpoint.fetch().key() == newest());
-    assert_ne!(endpoint.fetch().key(), first);
+    eventually("the newest are answered", || key_in(&endpoint.fetch()) == newest());
+    assert_ne!(key_in(&endpoint.fetch()), first);
 
     // From now on STS fails: what is there is answered for as long as it lives.
     stage.sandbox.fault(Service::Sts, Fault::status(500, "").always());
@@ -361,7 +283,7 @@ fn answers_are_the_newest_then_the_last_good_then_none() {
         let left = last.expires_at.duration_since(SystemTime::now()).unwrap_or_default();
         if left > Duration::from_secs(1) {
             assert_eq!(reply.status, 200, "with {left:?} left: {}", reply.body);
-            assert_eq!(reply.key(), last.access_key_id);
+            assert_eq!(key_in(&reply), last.access_key_id);
             answered_while_failing += 1;
         }
         if reply.status != 200 {
@@ -379,7 +301,7 @@ fn answers_are_the_newest_then_the_last_good_then_none() {
     // And when STS is back, so are credentials.
     stage.sandbox.clear_faults();
     eventually("new ones are answered", || endpoint.fetch().status == 200);
-    assert_eq!(endpoint.fetch().key(), newest());
+    assert_eq!(key_in(&endpoint.fetch()), newest());
     held.release(&stage).assert_succeeded();
 }
 
@@ -393,7 +315,7 @@ fn before_the_first_credentials_it_says_there_are_none_yet() {
     assert!(reply.json()["message"].is_string());
     stage.sandbox.clear_faults();
     eventually("credentials come", || endpoint.fetch().status == 200);
-    assert_eq!(endpoint.fetch().key(), stage.sandbox.issued().pop().expect("credentials").access_key_id);
+    assert_eq!(key_in(&endpoint.fetch()), stage.sandbox.issued().pop().expect("credentials").access_key_id);
     held.release(&stage).assert_succeeded();
 }
 
@@ -406,12 +328,12 @@ fn it_answers_while_the_file_cannot_be_written() {
     let directory = File::open(stage.home().join(".aws")).expect("the directory");
     let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno).expect("the lock");
     let before = stage.credentials_text();
-    let first = endpoint.fetch().key();
-    eventually("fresh ones are answered", || endpoint.fetch().key() != first);
+    let first = key_in(&endpoint.fetch());
+    eventually("fresh ones are answered", || key_in(&endpoint.fetch()) != first);
     assert_eq!(stage.credentials_text(), before, "the file was not locked");
     drop(lock);
-    let fresh = endpoint.fetch().key();
-    eventually("and written", || stage.credentials_text().contains(&fresh) || endpoint.fetch().key() != fresh);
+    let fresh = key_in(&endpoint.fetch());
+    eventually("and written", || stage.credentials_text().contains(&fresh) || key_in(&endpoint.fetch()) != fresh);
     held.release(&stage).assert_succeeded();
 }
 
@@ -427,7 +349,7 @@ fn connections_are_kept_shared_and_closed_as_http_has_it() {
     // Kept alive, through refusals too.
     let mut stream = endpoint.connect();
     for round in 0..50 {
-        let wrong = request_of("GET", "/other", &[("Host", &endpoint.address)]);
+        let wrong = web::request("GET", "/other", &[("Host", &endpoint.address)]);
         let (text, status) = if round % 5 == 4 { (&wrong, 404) } else { (&request, 200) };
         stream.write_all(text.as_bytes()).expect("a request");
         assert_eq!(read_reply(&mut stream).expect("an answer").status, status, "round {round}");
@@ -547,7 +469,7 @@ fn held_connections_lock_nobody_out() {
     let stage = Stage::new();
     let held = stage.hold(&[]);
     let endpoint = Endpoint::of(&held);
-    let count = allow_descriptors(5000);
+    let count = allow_descriptors(5000, 500);
     let mut streams = Vec::new();
     let mut slowest = Duration::ZERO;
     for index in 0..count {
@@ -583,18 +505,6 @@ fn held_connections_lock_nobody_out() {
     held.release(&stage).assert_succeeded();
 }
 
-/// Raises the limit of this process as far as it may; returns how many of `wanted` connections that allows.
-fn allow_descriptors(wanted: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: reads and writes one structure.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_max.min(wanted * 2 + 1000).max(limit.rlim_cur);
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-    }
-    wanted.min(limit.rlim_cur.saturating_sub(500))
-}
-
 /// Many workers that begin at once, while the agent waits for its turn: the kernel keeps them in line. A client whose
 /// first packet is dropped comes again after a second, and then Node's SDK has given up.
 #[test]
@@ -626,15 +536,7 @@ fn a_burst_waits_in_line() {
 #[test]
 fn held_connections_lock_nobody_out_under_a_low_limit() {
     let stage = Stage::with(Sandbox::builder().credential_lifetime(Duration::from_secs(6)));
-    let held = stage.hold_with(&[], |command| {
-        let low = || {
-            let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
-            Ok(())
-        };
-        // SAFETY: one system call.
-        unsafe { command.pre_exec(low) };
-    });
+    let held = stage.hold_with(&[], few_descriptors);
     let endpoint = Endpoint::of(&held);
     let streams: Vec<_> = (0..200)
         .map(|_| {
@@ -699,7 +601,7 @@ fn many_clients_at_once_all_get_their_answer() {
     let stage = Stage::new();
     let held = stage.hold(&[]);
     let endpoint = Endpoint::of(&held);
-    let key = endpoint.fetch().key();
+    let key = key_in(&endpoint.fetch());
     for (clients, rounds) in [(32, 50), (200, 10)] {
         let mut times: Vec<Duration> = thread::scope(|scope| {
             let all: Vec<_> = (0..clients)
@@ -710,7 +612,7 @@ fn many_clients_at_once_all_get_their_answer() {
                             let start = Instant::now();
                             let reply = endpoint.ask(endpoint.request()).expect("an answer");
                             times.push(start.elapsed());
-                            assert_eq!((reply.status, reply.key()), (200, key.clone()));
+                            assert_eq!((reply.status, key_in(&reply)), (200, key.clone()));
                         }
                         times
                     })

@@ -171,6 +171,34 @@ impl Stage {
     }
 }
 
+/// Raises the limit of this process as far as it may; returns how many of `wanted` connections that
+/// allows beside what is `for_others`.
+pub fn allow_descriptors(wanted: u64, for_others: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: reads and writes one structure.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max.min(wanted * 2 + 1000).max(limit.rlim_cur);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
+    wanted.min(limit.rlim_cur.saturating_sub(for_others))
+}
+
+/// Has the process have no more than 64 open files.
+pub fn few_descriptors(command: &mut Command) {
+    let low = || {
+        let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+        // SAFETY: reads one structure.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    };
+    // SAFETY: one system call.
+    unsafe { command.pre_exec(low) };
+}
+
 /// What started the tests may ignore signals (nohup does), and every process here would inherit that.
 pub fn stop_ignoring_signals() {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2] {

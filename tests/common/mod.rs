@@ -4,7 +4,9 @@
 //! is the one that cargo built for the tests. Whatever a run prints on stderr is searched for secrets.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod agents;
 pub mod launch;
+pub mod web;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

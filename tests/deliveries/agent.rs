@@ -1,45 +1,20 @@
 //! `fedboot agent`: the same without a command, for shells, for containers beside others and before them.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use fedboot_sandbox::{Fault, Sandbox, Service};
 
+use crate::common::agents::{Agent, Front, agent_with, exported, pid_in, within_patience};
 use crate::common::launch::{children_of, descriptors_of, environment_of, gone, has, kill, may_unshare};
-use crate::common::{Outcome, PATIENCE, Stage, agents_of, binary, eventually, wait, write};
+use crate::common::{Stage, agents_of, binary, eventually, wait, write};
 use crate::{ASSUME_ROLE, TOKEN, URI, arn, asked, aws, filed, live_key, mode, names_in, newest, newest_key, refused};
-use crate::{role_of, short_lived, wait_for, with_roles, words};
-
-/// An agent in the background, which ends with the test.
-pub struct Agent {
-    pub pid: u32,
-    /// What it printed for a shell.
-    exports: String,
-    stderr: String,
-}
+use crate::{role_of, short_lived, wait_for, with_roles};
 
 impl Agent {
-    /// Started, with both pipes read to their ends: it holds none of them.
-    #[track_caller]
-    pub fn start(stage: &Stage, options: &str) -> Self {
-        Self::of(within_patience(&mut command(stage, options)))
-    }
-
-    fn of(outcome: Outcome) -> Self {
-        outcome.assert_succeeded();
-        Self { pid: pid_in(&outcome.stdout), exports: outcome.stdout, stderr: outcome.stderr }
-    }
-
-    pub fn variable(&self, name: &str) -> String {
-        variable(&self.exports, name).unwrap_or_else(|| panic!("no {name} in {}", self.exports))
-    }
-
     /// The key that its endpoint answers, if it is live.
     fn live_key(&self, stage: &Stage) -> Option<String> {
         live_key(stage, &self.variable(URI), &self.variable(TOKEN))
@@ -53,69 +28,11 @@ impl Agent {
     }
 }
 
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // Not somebody else to whom the kernel gave the number since.
-        let argv = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        if argv.split(|byte| *byte == 0).any(|word| word == b"--fedboot-agent") {
-            kill(self.pid, libc::SIGKILL);
-        }
-    }
-}
-
-fn command(stage: &Stage, options: &str) -> Command {
-    stage.command(["agent"].into_iter().chain(words(options)))
-}
-
-fn variable(exports: &str, name: &str) -> Option<String> {
-    let line = exports.lines().find_map(|line| line.strip_prefix("export ")?.strip_prefix(name)?.strip_prefix('='));
-    Some(line?.trim_end_matches(';').trim_matches('\'').into())
-}
-
-fn pid_in(exports: &str) -> u32 {
-    variable(exports, "FEDBOOT_AGENT_PID").expect(exports).parse().expect("a pid")
-}
-
-/// Reads both pipes to their ends, which come only when nobody holds them any more.
-#[track_caller]
-fn within_patience(command: &mut Command) -> Outcome {
-    let child = command.spawn().expect("it starts");
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(child.wait_with_output()));
-    receiver.recv_timeout(PATIENCE).expect("somebody holds a pipe").expect("output").into()
-}
-
-/// An agent in front, once it has said its word.
-struct Front {
-    child: Child,
-    exports: String,
-}
-
 impl Front {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.spawn().expect("it starts");
-        let stdout = BufReader::new(child.stdout.take().expect("its stdout"));
-        let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line + "\n"))));
-        let mut exports = String::new();
-        while !exports.contains("FEDBOOT_AGENT_PID") {
-            exports += &receiver.recv_timeout(PATIENCE).expect("its word");
-        }
-        thread::spawn(move || receiver.iter().for_each(drop));
-        Self { child, exports }
-    }
-
     #[track_caller]
     fn ends(mut self, stage: &Stage) {
         assert_eq!(wait(&mut self.child).code(), Some(0));
         assert_eq!(names_in(aws(stage)), ["credentials"]);
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -135,7 +52,7 @@ fn as_ssh_agent_does_it() {
         assert_eq!(agent.live_key(&stage), Some(newest_key(&stage)), "{shell}");
         assert_eq!(agent.variable("AWS_PROFILE"), "fedboot");
         assert_eq!(agent.variable("AWS_SHARED_CREDENTIALS_FILE"), file.display().to_string());
-        assert_eq!(variable(&agent.exports, "AWS_ACCESS_KEY_ID"), None);
+        assert_eq!(exported(&agent.exports, "AWS_ACCESS_KEY_ID"), None);
         kill(agent.pid, libc::SIGTERM);
         gone(agent.pid);
     }
@@ -164,7 +81,7 @@ fn signals_end_it() {
         let agent = Agent::start(&stage, "");
         kill(agent.pid, signal);
         agent.ends(&stage);
-        let front = Front::start(&mut command(&stage, "--foreground"));
+        let front = Front::start(&mut agent_with(&stage, "--foreground"));
         kill(front.child.id(), signal);
         front.ends(&stage);
     }
@@ -217,7 +134,7 @@ fn a_failure_is_noticed() {
 #[test]
 fn nobody_waits_for_it() {
     let stage = Stage::with(Sandbox::builder().fault(Service::Sts, Fault::delay(Duration::from_secs(2))));
-    let mut child = command(&stage, "").spawn().expect("fedboot starts");
+    let mut child = agent_with(&stage, "").spawn().expect("fedboot starts");
     eventually("STS is asked", || !stage.sandbox.requests_to(Service::Sts).is_empty());
     let home = [b"HOME=", stage.home().as_os_str().as_bytes()].concat();
     let pid = agents_of(0).into_iter().find(|pid| environment_of(*pid).contains(&home)).expect("an agent");
@@ -260,7 +177,7 @@ fn its_log() {
     let agent = Agent::start(&stage, "--log-file log --log-format text");
     assert_eq!((agent.stderr.as_str(), mode(&log)), ("", 0o600));
     // A file that is stderr already is not given up.
-    let mut to_file = command(&stage, "");
+    let mut to_file = agent_with(&stage, "");
     let _other = Agent::of(within_patience(to_file.stderr(fs::File::create(&stderr).expect("a file"))));
     for file in [&log, &stderr] {
         eventually("a refresh is logged", || read(file).contains("credentials are refreshed"));
@@ -273,8 +190,8 @@ fn its_log() {
 #[test]
 fn in_front() {
     let stage = short_lived(4, Sandbox::builder());
-    let front = Front::start(&mut command(&stage, "--foreground"));
-    let variable = |name: &str| variable(&front.exports, name).unwrap_or_default();
+    let front = Front::start(&mut agent_with(&stage, "--foreground"));
+    let variable = |name: &str| exported(&front.exports, name).unwrap_or_default();
     let (uri, token_file) = (variable(URI), variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"));
     // A container's output stands in its log.
     let token = fs::read_to_string(token_file).expect("a token");
@@ -290,7 +207,7 @@ fn in_front_once() {
     let stage = Stage::new();
     for delivery in ["file", "file,process", "env,file"] {
         let outcome =
-            within_patience(&mut command(&stage, &format!("--foreground --no-refresh --delivery {delivery}")));
+            within_patience(&mut agent_with(&stage, &format!("--foreground --no-refresh --delivery {delivery}")));
         // What stands in a container's log is read by many.
         let issued = newest(&stage);
         for secret in [&issued.secret_access_key, &issued.session_token] {

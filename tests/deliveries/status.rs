@@ -6,7 +6,7 @@ use std::process::Command;
 use fedboot_sandbox::{Fault, Sandbox, Service};
 use serde_json::Value;
 
-use crate::agent::Agent;
+use crate::common::agents::Agent;
 use crate::common::launch::kill;
 use crate::common::{Outcome, Stage, binary, eventually};
 use crate::{

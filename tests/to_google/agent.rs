@@ -1,103 +1,24 @@
 //! `fedboot agent` and `fedboot status` on the way to Google: for shells, startup scripts, init containers, notebooks.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fedboot_sandbox::{Fault, Sandbox, Service};
 use serde_json::Value;
 
+use crate::common::agents::{Agent, Front, agent_with, exported, within_patience};
 use crate::common::launch::{descriptors_of, gone, has, kill};
-use crate::common::{Outcome, PATIENCE, Stage, asked, binary, eventually, wait};
+use crate::common::{Outcome, Stage, asked, binary, eventually, wait};
 use crate::{
     ACCESS, ACCOUNT, EXCHANGE, ID, cost, info, is_live, printed, refused, run, short_lived, side_by_side, simple, web,
     without_account, words,
 };
 
-/// An agent in the background, which ends with the test.
-struct Agent {
-    pid: u32,
-    exports: String,
-    stderr: String,
-}
-
 impl Agent {
-    #[track_caller]
-    fn start(stage: &Stage, options: &str) -> Self {
-        Self::of(within_patience(&mut stage.command(["agent"].into_iter().chain(words(options)))))
-    }
-
-    #[track_caller]
-    fn of(outcome: Outcome) -> Self {
-        outcome.assert_succeeded();
-        let pid = exported(&outcome.stdout, "FEDBOOT_AGENT_PID").expect(&outcome.stdout).parse().expect("a pid");
-        Self { pid, exports: outcome.stdout, stderr: outcome.stderr }
-    }
-
-    #[track_caller]
-    fn variable(&self, name: &str) -> String {
-        exported(&self.exports, name).unwrap_or_else(|| panic!("no {name} in {}", self.exports))
-    }
-
     fn address(&self) -> String {
         self.variable("GCE_METADATA_HOST")
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // Not somebody else to whom the kernel gave the number since.
-        let argv = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        if argv.split(|byte| *byte == 0).any(|word| word == b"--fedboot-agent") {
-            kill(self.pid, libc::SIGKILL);
-        }
-    }
-}
-
-fn exported(exports: &str, name: &str) -> Option<String> {
-    let line = exports.lines().find_map(|line| line.strip_prefix("export ")?.strip_prefix(name)?.strip_prefix('='));
-    Some(line?.trim_end_matches(';').trim_matches('\'').into())
-}
-
-/// Reads both pipes to their ends, which come only when nobody holds them any more.
-#[track_caller]
-fn within_patience(command: &mut Command) -> Outcome {
-    let child = command.spawn().expect("it starts");
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(child.wait_with_output()));
-    receiver.recv_timeout(PATIENCE).expect("somebody holds a pipe").expect("output").into()
-}
-
-/// An agent in front, once it has said its word.
-struct Front {
-    child: Child,
-    exports: String,
-}
-
-impl Front {
-    fn start(stage: &Stage, options: &str) -> Self {
-        let mut child =
-            stage.command(["agent", "--foreground"].into_iter().chain(words(options))).spawn().expect("it starts");
-        let stdout = BufReader::new(child.stdout.take().expect("its stdout"));
-        let mut exports = String::new();
-        for line in stdout.lines().map_while(Result::ok) {
-            exports += &(line + "\n");
-            if exports.contains("FEDBOOT_AGENT_PID") {
-                break;
-            }
-        }
-        Self { child, exports }
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -165,7 +86,7 @@ fn in_front() {
     let rows = ["", "--delivery metadata", "--delivery access-token-file", "--delivery metadata,access-token-file"];
     side_by_side(rows, |delivery| {
         let stage = short_lived(4, Sandbox::builder());
-        let mut front = Front::start(&stage, delivery);
+        let mut front = Front::start(&mut agent_with(&stage, &format!("--foreground {delivery}")));
         let pid = exported(&front.exports, "FEDBOOT_AGENT_PID");
         assert_eq!(pid, Some(front.child.id().to_string()), "{delivery:?}: {}", front.exports);
         stage.assert_no_secret(&front.exports);

@@ -4,15 +4,14 @@
 #![allow(unsafe_code, reason = "limits of a process have no safe interface")]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fedboot_sandbox::{Fault, Sandbox, Service};
 
-use crate::common::launch::{Held, descriptors_of, figure};
+use crate::common::launch::{Held, allow_descriptors, descriptors_of, few_descriptors, figure};
 use crate::common::{Stage, asked, eventually};
 use crate::web::{self, is_closed, question, read_reply};
 use crate::{ACCESS, ID, cost, hold, is_live, server, short_lived, simple};
@@ -29,18 +28,6 @@ fn fetch(address: &str) -> Duration {
     let took = start.elapsed();
     assert!(took < CLIENTS_PATIENCE, "the answer took {took:?}");
     took
-}
-
-/// Raises the limit of this process as far as it may; returns how many of `wanted` connections that allows.
-fn allow_descriptors(wanted: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: reads and writes one structure.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_max.min(wanted * 2 + 1000).max(limit.rlim_cur);
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-    }
-    wanted.min(limit.rlim_cur.saturating_sub(1000))
 }
 
 /// The agent's largest resident size so far, and the one now, in kB.
@@ -60,7 +47,7 @@ fn ten_thousand_clients() {
     let stage = simple();
     let held = hold(&stage, "");
     let address = server(&held);
-    let clients = allow_descriptors(10_000) / THREADS;
+    let clients = allow_descriptors(10_000, 1000) / THREADS;
     let token = web::access_token(&address).0;
     for path in [TOKEN.to_owned(), format!("/instance/service-accounts/default/identity?audience={}", "a".repeat(20))] {
         let start = Instant::now();
@@ -104,7 +91,7 @@ fn slow_clients() {
     let stage = simple();
     let held = hold(&stage, "");
     let address = server(&held);
-    let count = allow_descriptors(2000);
+    let count = allow_descriptors(2000, 1000);
     let mut slow: Vec<TcpStream> = Vec::new();
     let mut longest = Duration::ZERO;
     for index in 0..count {
@@ -145,15 +132,7 @@ fn slow_clients() {
 #[test]
 fn slow_clients_under_a_low_limit() {
     let stage = short_lived(6, Sandbox::builder());
-    let held = stage.hold_with(&[], |command| {
-        let low = || {
-            let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
-            Ok(())
-        };
-        // SAFETY: one system call.
-        unsafe { command.pre_exec(low) };
-    });
+    let held = stage.hold_with(&[], few_descriptors);
     let address = server(&held);
     let slow: Vec<_> = (0..200)
         .map(|_| {
@@ -179,15 +158,7 @@ fn busy_clients_under_a_low_limit() {
     let waiting = "/instance/?recursive=true&wait_for_change=true";
     for (name, path, times) in [("wait for a change", waiting, 1), ("do not read", "/?recursive=true", 2000)] {
         let stage = simple();
-        let held = stage.hold_with(&[], |command| {
-            let low = || {
-                let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
-                unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
-                Ok(())
-            };
-            // SAFETY: one system call.
-            unsafe { command.pre_exec(low) };
-        });
+        let held = stage.hold_with(&[], few_descriptors);
         let address = server(&held);
         let busy: Vec<_> = (0..100)
             .map(|_| {
@@ -335,13 +306,7 @@ fn connections() {
     // In one piece: some clients close a connection whose head and body come apart.
     let mut kept = web::connect(&address);
     for _ in 0..200 {
-        kept.write_all(request.as_bytes()).expect("a request");
-        let mut buffer = vec![0; 64 << 10];
-        let read = kept.read(&mut buffer).expect("an answer");
-        let reply = String::from_utf8_lossy(&buffer[..read]);
-        let (top, body) = reply.split_once("\r\n\r\n").expect("a whole head in the first read");
-        let length = top.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        assert_eq!(Some(body.len()), length, "{reply}");
+        web::in_one_piece(&mut kept, &request);
     }
     held.release(&stage).assert_succeeded();
 }

@@ -16,6 +16,16 @@ use crate::{
     short_lived, side_by_side, simple, web, with_account,
 };
 
+/// Every service that is asked, and where it is.
+const ASKED: [(AwsPlace, Service); 6] = [
+    (AwsPlace::Ecs, Service::Container),
+    (AwsPlace::PodIdentity, Service::Container),
+    (AwsPlace::Imds, Service::Imds),
+    (AwsPlace::WebIdentity, Service::Sts),
+    (AwsPlace::Environment, Service::GoogleSts),
+    (AwsPlace::Environment, Service::IamCredentials),
+];
+
 /// Nobody may speak for the account.
 fn unbound(stage: &Stage) {
     stage.sandbox.change(|settings| settings.workload_identity_users.clear()).expect("settings");
@@ -385,15 +395,7 @@ fn passing_trouble_at_the_start() {
 /// A service that is not there yet when the container starts.
 #[test]
 fn late_services() {
-    let rows = [
-        (AwsPlace::Ecs, Service::Container),
-        (AwsPlace::PodIdentity, Service::Container),
-        (AwsPlace::Imds, Service::Imds),
-        (AwsPlace::WebIdentity, Service::Sts),
-        (AwsPlace::Environment, Service::GoogleSts),
-        (AwsPlace::Environment, Service::IamCredentials),
-    ];
-    side_by_side(rows, |(place, service)| {
+    side_by_side(ASKED, |(place, service)| {
         let late = Duration::from_secs(1);
         let stage = at_with(place, Sandbox::builder().refuse_first(service, late));
         let start = Instant::now();
@@ -474,15 +476,7 @@ fn lasting_trouble_at_the_start() {
 /// Everything breaks in turn while a command runs: its clients have a live token at any time, and afterwards a new one.
 #[test]
 fn trouble_during_life() {
-    let rows = [
-        (AwsPlace::Ecs, Service::Container),
-        (AwsPlace::PodIdentity, Service::Container),
-        (AwsPlace::Imds, Service::Imds),
-        (AwsPlace::WebIdentity, Service::Sts),
-        (AwsPlace::Environment, Service::GoogleSts),
-        (AwsPlace::Environment, Service::IamCredentials),
-    ];
-    side_by_side(rows, |(place, service)| {
+    side_by_side(ASKED, |(place, service)| {
         let builder = Sandbox::builder().access_token_cap(Duration::from_secs(5));
         let stage = at_with(place, builder);
         let held = hold(&stage, "");
