@@ -233,7 +233,7 @@ target_directory() {
 made() {
     local name=$1 directory=$2 function=$3 identity place temporary
     shift 3
-    identity=$({ printf '%s\n' "$@" && find "$directory" -type f -print0 | sort -z | xargs -0 cat; } | hash_of) || return 1
+    identity=$({ printf '%s\n' "$@" && find -L "$directory" -type f -print0 | sort -z | xargs -0 cat; } | hash_of) || return 1
     place=$FEDBOOT_CACHE/$name-$identity
     if [[ ! -d $place ]]; then
         temporary=$(temporary_in_cache) || return 1

@@ -1,7 +1,9 @@
 import java.time.Duration;
 import java.time.Instant;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
-/** What all the Java clients of the conformance suite have in common: the rounds, and the lines on stdout. */
+/** What all the Java clients have in common, Google's too: the rounds, and the lines on stdout. */
 final class Rounds {
     interface Request {
         void make() throws Exception;
@@ -18,16 +20,23 @@ final class Rounds {
         System.out.printf("{\"client\": %s, \"version\": %s}%n", quoted(client), quoted(version));
     }
 
-    /** Makes each request once a round; `sts` is null where the library has no such client. */
+    /** `sts` is null where the library has no such client. */
     static void run(Request s3, Request sts) throws InterruptedException {
+        Map<String, Request> operations = new LinkedHashMap<>();
+        operations.put("s3", s3);
+        if (sts != null) {
+            operations.put("sts", sts);
+        }
+        run(operations);
+    }
+
+    /** Makes each request once a round. */
+    static void run(Map<String, Request> operations) throws InterruptedException {
         long interval = nanoseconds("CONFORMANCE_INTERVAL");
         long begin = System.nanoTime();
         long end = begin + nanoseconds("CONFORMANCE_SECONDS");
         for (long start = begin; start < end; start = System.nanoTime()) {
-            attempt("s3", s3);
-            if (sts != null) {
-                attempt("sts", sts);
-            }
+            operations.forEach(Rounds::attempt);
             Thread.sleep(Duration.ofNanos(Math.max(0, start + interval - System.nanoTime())).toMillis());
         }
     }
