@@ -1,6 +1,7 @@
-//! The process beside the command: prepares everything, keeps each role's credentials, ends with the command.
+//! The process that does the work beside the command: prepares everything, keeps each role's credentials, ends with the
+//! command. Its [`guard`](crate::guard) puts another one in its place when something ends it; that one goes on with what
+//! this one has left.
 
-use std::ffi::OsString;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,123 +9,134 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cli::{self, Options};
+use crate::cli::Options;
 use crate::config::{self, Config, OnFailure, Settings};
 use crate::deliveries::Deliveries;
 use crate::delivery::place;
 use crate::delivery_choice;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::first_word::{FirstWord, Listener};
 use crate::flow::{Principal, Wanted};
 use crate::google_config::GoogleConfig;
-use crate::keeper::Keeper;
+use crate::guard::Beside;
+use crate::holdings::Holdings;
+use crate::keeper::{Issued, Keeper};
 use crate::log::{Severity, timestamp};
-use crate::process::{self, Followed, Parent};
-use crate::report::Report;
+use crate::process::{self, Followed, Line, Post};
 use crate::route::{self, Way};
 use crate::schedule;
-use crate::status::{Board, State};
+use crate::status::{self, Board, State};
 use crate::template::placeholder;
-use crate::to_aws::ToAws;
+use crate::to_aws::{Attributes, ToAws};
 use crate::to_google::ToGoogle;
 use crate::tokens::Tokens;
 use crate::world::{self, World};
 
 /// How long a write that is under way may outlast the command.
 const LAST_WRITE: Duration = Duration::from_millis(50);
+/// How long answers that are under way may take once there is no guard.
+const LAST_ANSWERS: Duration = Duration::from_millis(20);
 
-/// Runs the agent that another fedboot has started: the id of the process to follow is the first of `arguments`, or 0;
-/// options follow. Comes back when that process has ended, or when there is nothing left to do.
-pub fn run(arguments: &[OsString]) -> u8 {
-    let Some((mut parent, flags)) = arguments.split_first().and_then(|(pid, flags)| Some((Parent::adopt(pid)?, flags)))
-    else {
-        return 125;
+/// How an agent's work ended.
+pub enum Ending {
+    /// There is nothing left to do: its exit code.
+    Left(u8),
+    /// The guard has ended, and this process has let go of everything: it can be the guard.
+    GuardLost,
+}
+
+/// Works until the command ends, or who is followed, or until there is nothing left to do. `said`: whoever waited for the
+/// word has it from an agent before.
+pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Ending {
+    let Beside { world, settings, .. } = beside;
+    let listener = match post.word.take() {
+        _ if said => None,
+        Some(word) => Some(Listener::Parent(word)),
+        None => Some(Listener::Stdout),
     };
-    let world = Rc::new(World::real());
-    let mut options = Options::default();
-    let settings =
-        match cli::parse_options(flags, true, &mut options).and_then(|()| Settings::resolve(&options, &world)) {
-            Ok(settings) => settings,
-            Err(error) => {
-                parent.report(&Report::Failed(Box::new(error)).encode());
-                return 125;
+    let line = Rc::new(line);
+    let word = Rc::new(FirstWord::of(listener, post.command.is_none(), line.clone()));
+    let prepared = if post.command.is_none() { prepare_alone(beside).map(Some) } else { Ok(None) };
+    let ending = prepared.and_then(|alone| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            // The thread that wrote the file is not needed again for half an hour.
+            .thread_keep_alive(Duration::from_millis(10))
+            .build()
+            .map_err(|error| Error::new(Kind::Fatal, "start", "", world::plain(&error)))?;
+        let end = async {
+            match (alone, &post.command) {
+                (Some((signals, Some(followed))), _) => tokio::select! {
+                    () = signals.received() => {}
+                    () = process::follow(followed) => {}
+                },
+                (Some((signals, None)), _) => signals.received().await,
+                (None, Some(command)) => command.ended().await,
+                (None, None) => std::future::pending().await,
             }
         };
-    match parent.watch() {
-        Some(command) => serve(world, &options, settings, Listener::Parent(parent), command.ended()),
-        None => alone(world, &options, settings, Listener::Parent(parent)),
+        let lost = async {
+            line.guard_ended().await;
+            // Before that, somebody still waits for this one.
+            word.until_said().await;
+            world.sleep(LAST_ANSWERS).await;
+        };
+        let agent = Agent {
+            world: world.clone(),
+            settings: settings.clone(),
+            holdings: beside.holdings.clone(),
+            board: Rc::default(),
+            word: word.clone(),
+            started: world.monotonic(),
+        };
+        let mut ending = Ending::Left(0);
+        {
+            let working = pin!(agent.work(beside.options));
+            tokio::task::LocalSet::new().block_on(&runtime, async {
+                tokio::select! {
+                    biased;
+                    () = end => {}
+                    () = lost => ending = Ending::GuardLost,
+                    () = working => {}
+                }
+            });
+        }
+        // A file that is being written is written to its end, unless the disk hangs.
+        runtime.shutdown_timeout(LAST_WRITE);
+        Ok(ending)
+    });
+    place::abandon();
+    match ending {
+        Ok(Ending::GuardLost) => Ending::GuardLost,
+        Ok(Ending::Left(_)) => {
+            line.wake_guard();
+            Ending::Left(word.failed().unwrap_or(0))
+        }
+        Err(error) => {
+            let code = error.exit_code_of_subcommand();
+            word.fail(error, world, settings);
+            Ending::Left(code)
+        }
     }
 }
 
-/// The agent of no command: until it is told to end, or a process that it was told to follow ends.
-pub fn alone(world: Rc<World>, options: &Options, settings: Settings, listener: Listener) -> u8 {
-    let log_file = options.value(&world, "log-file").map(|file| world.absolute(file));
-    let followed = options.value(&world, "follow-pid");
-    let prepared =
-        followed.map(|text| Followed::parse(&text, &world.working_directory)).transpose().and_then(|followed| {
-            if let Some(file) = log_file {
-                process::log_to(&file).map_err(|error| {
-                    Error::usage(format!("--log-file {} cannot be opened: {}", file.display(), world::plain(&error)))
-                })?;
-            }
-            Ok((process::take_termination_signals()?, followed))
-        });
-    let (signals, followed) = match prepared {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            let code = error.exit_code_of_subcommand();
-            listener.tell(Report::Failed(Box::new(error)), &world, &settings);
-            return code;
-        }
-    };
-    let end = async move {
-        let followed = async {
-            match followed {
-                Some(followed) => process::follow(followed).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = signals.received() => {}
-            () = followed => {}
-        }
-    };
-    serve(world, options, settings, listener, end)
-}
-
-fn serve(
-    world: Rc<World>,
-    options: &Options,
-    settings: Settings,
-    listener: Listener,
-    end: impl Future<Output = ()>,
-) -> u8 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        // The thread that wrote the file is not needed again for half an hour.
-        .thread_keep_alive(Duration::from_millis(10))
-        .build();
-    let Ok(runtime) = runtime else { return 125 };
-    let started = world.monotonic();
-    let first_word = Rc::new(FirstWord::of(listener));
-    let agent = Agent { world, settings: Rc::new(settings), board: Rc::default(), word: first_word.clone(), started };
-    let agent = pin!(agent);
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        tokio::select! {
-            biased;
-            () = end => {}
-            () = agent.work(options) => {}
-        }
-    });
-    // A file that is being written is written to its end, unless the disk hangs.
-    runtime.shutdown_timeout(LAST_WRITE);
-    place::abandon();
-    first_word.failed().unwrap_or(0)
+/// What ends an agent without a command: signals, and perhaps the end of a process that it follows.
+fn prepare_alone(beside: &Beside<'_>) -> Result<(process::Termination, Option<Followed>)> {
+    let Beside { world, options, .. } = beside;
+    let followed = options.value(world, "follow-pid");
+    let followed = followed.map(|text| Followed::parse(&text, &world.working_directory)).transpose()?;
+    if let Some(file) = options.value(world, "log-file").map(|file| world.absolute(file)) {
+        process::log_to(&file).map_err(|error| {
+            Error::usage(format!("--log-file {} cannot be opened: {}", file.display(), world::plain(&error)))
+        })?;
+    }
+    Ok((process::take_termination_signals()?, followed))
 }
 
 struct Agent {
     world: Rc<World>,
     settings: Rc<Settings>,
+    holdings: Rc<Holdings>,
     board: Rc<Board>,
     word: Rc<FirstWord>,
     started: Instant,
@@ -133,6 +145,9 @@ struct Agent {
 impl Agent {
     async fn work(&self, options: &Options) {
         let deadline = self.started + self.settings.timeout;
+        if let Some(listener) = self.holdings.status() {
+            tokio::task::spawn_local(status::answer(listener, self.board.clone(), self.world.clone()));
+        }
         let worked = match route::way(options, &self.world) {
             Ok(Way::ToAws) => self.to_aws(options, deadline).await,
             Ok(Way::ToGoogle) => self.to_google(options, deadline).await,
@@ -158,7 +173,7 @@ impl Agent {
             Some(deliveries) => deliveries.add_roles(config, &self.world)?,
             None => Vec::new(),
         };
-        let reported = self.word.is_said();
+        let takes_over = self.word.is_said();
         self.word.wait_for(config.roles.iter().filter(|role| role.required).count());
         let mut keepers = JoinSet::new();
         let all = std::iter::once(deliveries.clone()).chain(further.into_iter().map(Rc::new));
@@ -167,8 +182,9 @@ impl Agent {
             let keeper = Keeper {
                 number,
                 profile: role.profile.clone(),
-                word: (role.required && !reported).then(|| self.word.clone()),
+                word: (role.required && !takes_over).then(|| self.word.clone()),
                 deliveries: own,
+                current: self.left(number),
                 refresh: config.refresh && !config.delivery.is_only("env"),
                 ..self.keeper(deliveries)
             };
@@ -187,14 +203,26 @@ impl Agent {
         let serves = config.delivery.metadata_port.is_some();
         let mint = ToGoogle::new(config.asked.clone(), self.world.clone(), self.settings.log);
         let tokens = Rc::new(Tokens::new(self.world.clone(), self.settings.log, Rc::new(mint), wanted));
-        let deliveries =
-            Rc::new(Deliveries::for_google(&config, tokens.clone(), &self.world, &self.settings, &self.board)?);
+        tokens.take_over(self.holdings.clone());
+        let (world, settings) = (&self.world, &self.settings);
+        let deliveries = Deliveries::for_google(&config, tokens.clone(), world, settings, &self.board, &self.holdings)?;
+        let deliveries = Rc::new(deliveries);
         process::leave_directory();
-        let keeper = Keeper { word: Some(self.word.clone()), refresh: config.refresh, ..self.keeper(&deliveries) };
+        let keeper = Keeper {
+            word: (!self.word.is_said()).then(|| self.word.clone()),
+            refresh: config.refresh,
+            current: self.left(0),
+            ..self.keeper(&deliveries)
+        };
         let mut keepers = JoinSet::new();
         keepers.spawn_local(keeper.keep(tokens, deadline));
         self.stay(keepers, serves).await;
         Ok(())
+    }
+
+    /// What the agent before this one left of role `number`, while it is good.
+    fn left(&self, number: usize) -> Option<Issued> {
+        Issued::left(self.holdings.handover(), number).filter(|issued| issued.is_good(self.world.now()))
     }
 
     /// The keeper of what goes to `deliveries`, for the first role.
@@ -210,6 +238,9 @@ impl Agent {
             deliveries: deliveries.clone(),
             started: self.started,
             refresh: true,
+            takes_over: self.word.is_said(),
+            holdings: self.holdings.clone(),
+            line: self.word.line(),
             failures: 0,
             current: None,
             undelivered: None,
@@ -230,12 +261,25 @@ impl Agent {
 
     /// Everything that is fixed for the agent's life.
     async fn prepare(&self, options: &Options, deadline: Instant) -> Result<(Config, Rc<Deliveries>)> {
-        let config = route::to_aws(options, &self.world, Some(deadline)).await?;
-        let arn = config.roles[0].role_arn.literal();
+        let config = self.configure(options, Some(deadline)).await?;
+        let arn = config.roles.first().and_then(|role| role.role_arn.literal());
         let (world, settings) = (&self.world, &self.settings);
-        let deliveries = Deliveries::open(&config.delivery, &config.region(), arn, world, settings, &self.board)?;
+        let deliveries =
+            Deliveries::open(&config.delivery, &config.region(), arn, world, settings, &self.board, &self.holdings)?;
         process::leave_directory();
         Ok((config, Rc::new(deliveries)))
+    }
+
+    /// Metadata attributes are read once: an agent that takes over means the same as the one before.
+    async fn configure(&self, options: &Options, deadline: Option<Instant>) -> Result<Config> {
+        let handover = self.holdings.handover();
+        let left = handover.get("attributes").and_then(|json| serde_json::from_value(json).ok());
+        let attributes = Attributes::from(left);
+        let config = route::to_aws(options, &self.world, deadline, &attributes).await?;
+        if let Ok(json) = serde_json::to_value(attributes.into_inner()) {
+            handover.set("attributes", json);
+        }
+        Ok(config)
     }
 
     /// With `--on-failure run` and a role that could not be read yet, the command starts, and what it will look for
@@ -244,20 +288,22 @@ impl Agent {
     /// # Errors
     /// Where there is nothing to wait for.
     async fn prepare_later(&self, options: &Options, error: Error) -> Result<(Config, Rc<Deliveries>)> {
-        if self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
+        if self.word.is_said() || self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
             return Err(error);
         }
         let choice = delivery_choice::delivery(options, &self.world)?;
         let region = config::region(options, &self.world);
-        let deliveries = Rc::new(Deliveries::open(&choice, &region, None, &self.world, &self.settings, &self.board)?);
+        let (world, settings) = (&self.world, &self.settings);
+        let deliveries = Deliveries::open(&choice, &region, None, world, settings, &self.board, &self.holdings)?;
+        let deliveries = Rc::new(deliveries);
         self.word.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
-        let mut failures = 0;
+        let mut failures: u32 = 0;
         loop {
-            failures += 1;
+            failures = failures.saturating_add(1);
             let now = self.world.now();
             let wait = schedule::retry_after(failures, now, None, self.world.random());
             self.world.wait(wait).await;
-            let error = match route::to_aws(options, &self.world, None).await {
+            let error = match self.configure(options, None).await {
                 Ok(config) => return Ok((config, deliveries)),
                 Err(error) => error,
             };
@@ -267,7 +313,7 @@ impl Agent {
                 state.failures = failures;
                 state.last_error = error.to_string();
             };
-            self.board.change(0, &self.world, deliveries.credentials_file(), change).await;
+            self.board.change(0, change);
         }
     }
 }

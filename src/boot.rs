@@ -10,13 +10,15 @@ use secrecy::ExposeSecret;
 use crate::cli::{self, Options, Typed};
 use crate::config::{self, Settings};
 use crate::error::{Error, Kind, Result};
-use crate::first_word::Listener;
 use crate::flow::Environment;
+use crate::guard::{self, Beside};
+use crate::holdings::Holdings;
 use crate::log::{Format, Log, Severity};
+use crate::process::{Post, Started};
 use crate::report::{self, Report};
 use crate::route::{self, Way};
-use crate::world::World;
-use crate::{agent, credential_process, delivery_choice, process, status, token};
+use crate::world::{self, World};
+use crate::{credential_process, delivery_choice, process, status, token};
 
 /// The agent keeps the deadline; this much later it is taken for stuck.
 const AGENT_GRACE: Duration = Duration::from_secs(10);
@@ -28,10 +30,8 @@ const OF_THE_AGENT: &[&str] =
 
 /// Runs fedboot with argv and returns its exit code, unless it becomes the command.
 pub fn run(arguments: &[OsString]) -> u8 {
+    process::leave_no_core();
     let arguments = arguments.get(1..).unwrap_or_default();
-    if arguments.first().is_some_and(|first| first == process::AGENT) {
-        return agent::run(&arguments[1..]);
-    }
     let world = Rc::new(World::real());
     let mut options = Options::default();
     let (typed, outcome) = match cli::split(arguments) {
@@ -44,7 +44,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
             if matches!(typed, Typed::CredentialProcess) {
                 options.leave_variables(OF_THE_AGENT);
             }
-            let outcome = parsed.and_then(|()| start(&typed, flags, &options, &world));
+            let outcome = parsed.and_then(|()| start(&typed, &options, &world));
             (Some(typed), outcome)
         }
         Err(error) => (None, Err(error)),
@@ -73,7 +73,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
 }
 
 /// Returns what is to be printed, and the exit code; nothing where this process becomes the command.
-fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &Rc<World>) -> Result<(String, u8)> {
+fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String, u8)> {
     match typed {
         Typed::Help => Ok((cli::help(), 0)),
         Typed::Version => Ok((concat!("fedboot ", env!("CARGO_PKG_VERSION"), "\n").into(), 0)),
@@ -82,9 +82,10 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &Rc<World>
             let settings = Settings::resolve(options, world)?;
             // Before anything is asked of any cloud: a command that is not there needs no credentials.
             let path = world.exact_variable("PATH");
-            let file = process::find_command(&command[0], path.as_deref())?;
+            let name = command.first().map(OsString::as_os_str).unwrap_or_default();
+            let file = process::find_command(name, path.as_deref())?;
             process::let_signals_end_pid_1();
-            let environment = first_word(flags, &settings, true)?;
+            let environment = first_word(options, world, settings, true)?;
             Err(process::exec(&file, command, &environment.set, &environment.unset))
         }
         Typed::Agent => {
@@ -97,10 +98,12 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &Rc<World>
                 }
                 process::ignore_broken_pipes();
                 process::keep_files_private();
-                return Ok((String::new(), agent::alone(world.clone(), options, settings, Listener::Stdout)));
+                let holdings = Rc::new(Holdings::new(options, world, true));
+                let beside = Beside { world: world.clone(), options, settings: Rc::new(settings), holdings };
+                return Ok((String::new(), guard::stand(&beside, Post::in_front())));
             }
             process::let_signals_end_pid_1();
-            Ok((first_word(flags, &settings, false)?.exports(), 0))
+            Ok((first_word(options, world, settings, false)?.exports(), 0))
         }
         Typed::CredentialProcess => {
             options.refuse(OF_THE_AGENT)?;
@@ -126,13 +129,21 @@ fn start(typed: &Typed, flags: &[OsString], options: &Options, world: &Rc<World>
     }
 }
 
-/// Starts the agent and waits for what it says.
-fn first_word(flags: &[OsString], settings: &Settings, has_command: bool) -> Result<Environment> {
-    let agent = process::spawn_agent(flags, has_command)?;
-    let bytes = agent.read_report(settings.timeout + AGENT_GRACE).map_err(|error| {
-        Error::new(Kind::Fatal, "hear from the agent", "", error.to_string()).advice("is it stopped or out of memory?")
+/// Starts guard and agent, and waits for what that says.
+fn first_word(options: &Options, world: &Rc<World>, settings: Settings, has_command: bool) -> Result<Environment> {
+    let holdings = Rc::new(Holdings::new(options, world, false));
+    let patience = settings.timeout.saturating_add(AGENT_GRACE);
+    let reader = match process::fork_guard(has_command, &holdings.descriptors())? {
+        Started::Boot(reader) => reader,
+        Started::Guard(post) => {
+            let beside = Beside { world: world.clone(), options, settings: Rc::new(settings), holdings };
+            process::exit_now(guard::stand(&beside, post))
+        }
+    };
+    let bytes = reader.read(patience, Report::is_complete).map_err(|error| {
+        let problem = world::plain(&error);
+        Error::new(Kind::Fatal, "hear from the agent", "", problem).advice("is it stopped or out of memory?")
     })?;
-    drop(agent);
     match Report::decode(&bytes) {
         Some(Report::Ready(environment)) => Ok(environment),
         Some(Report::Failed(error)) => Err(*error),

@@ -24,7 +24,7 @@ use crate::retry;
 use crate::roles::RoleChoice;
 use crate::route;
 use crate::shared;
-use crate::to_aws::ToAws;
+use crate::to_aws::{Attributes, ToAws};
 use crate::world::World;
 
 /// Some clients ask only once the credentials are past their end, so that is said to be a little earlier.
@@ -85,7 +85,7 @@ pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
     let config = if config::names_a_role(options, world) {
         Config::resolve(options, world, &std::collections::HashMap::new())?
     } else {
-        shared::runtime()?.block_on(route::to_aws(options, world, Some(deadline)))?
+        shared::runtime()?.block_on(route::to_aws(options, world, Some(deadline), &Attributes::default()))?
     };
     let [role] = &config.roles[..] else {
         return Err(Error::usage("credential-process answers for one --role-arn"));

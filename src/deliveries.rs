@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::{Config, Settings};
 use crate::credential_process;
 use crate::delivery::cache::CacheFile;
-use crate::delivery::endpoint::CredentialsEndpoint;
+use crate::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
 use crate::delivery::file::{CredentialsFile, Plan, Profile};
 use crate::delivery::metadata::MetadataServer;
 use crate::delivery::place::{self, Chosen, Writer};
@@ -18,11 +18,12 @@ use crate::delivery_choice::{DeliveryChoice, GoogleDelivery};
 use crate::error::Result;
 use crate::flow::{Credentials, Delivery, Environment, TokenSource, Trouble};
 use crate::google_config::GoogleConfig;
+use crate::holdings::Holdings;
 use crate::log::Severity;
 use crate::roles::RoleChoice;
 use crate::shared;
 use crate::status::Board;
-use crate::world::{World, random_name};
+use crate::world::World;
 
 /// How long another writer of a file is waited for: it may be stopped, and the command waits for us.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -36,6 +37,7 @@ const SHADOWS: &[&str] = &[
     "AWS_ROLE_ARN",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_PROFILE",
 ];
 
@@ -46,6 +48,9 @@ const GOOGLE_SHADOWS: &[&str] = &[
     "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE",
     "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
 ];
+
+/// Under which name an agent leaves the place of its credentials file to the next.
+const CREDENTIALS_FILE: &str = "credentials-file";
 
 const REGION_VARIABLES: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
 
@@ -74,15 +79,18 @@ impl Deliveries {
         world: &Rc<World>,
         settings: &Settings,
         board: &Rc<Board>,
+        holdings: &Holdings,
     ) -> Result<Self> {
         let log = settings.log;
-        board.set_mode(choice.mode);
         let patience = LOCK_PATIENCE.min(settings.timeout);
         let warn = {
             let world = world.clone();
             move |message: &str| log.event(world.now(), Severity::Warning, message, &[])
         };
-        let chosen = match place::choose(choice.credentials_file.as_deref(), choice.mode, world) {
+        // Where the agent before this one has written, if there was one.
+        let left = holdings.handover().get(CREDENTIALS_FILE).and_then(|json| serde_json::from_value(json).ok());
+        let choose = || place::choose(choice.credentials_file.as_deref(), choice.mode, world);
+        let chosen = match left.map_or_else(choose, |file| Ok(Chosen { file, warning: None })) {
             // Variables need no file.
             Err(_) if choice.is_only("env") => Chosen { file: PathBuf::from("/"), warning: None },
             chosen => chosen?,
@@ -95,13 +103,21 @@ impl Deliveries {
         if choice.has("endpoint") {
             let (board, clock) = (board.clone(), world.clone());
             let status = Box::new(move || board.json(clock.now()));
-            places.push(Box::new(CredentialsEndpoint::open(world.clone(), &chosen.file, choice.mode, status)?));
+            let plan = EndpointPlan {
+                listener: holdings.server()?,
+                secret: holdings.secret.clone(),
+                is_in_front: holdings.is_in_front,
+                credentials_file: &chosen.file,
+                mode: choice.mode,
+                status,
+            };
+            places.push(Box::new(CredentialsEndpoint::open(world.clone(), plan)?));
         }
         if choice.has("env") {
             places.push(Box::new(Variables::default()));
         }
         if choice.has("token-file") {
-            let name = format!("{}{}.jwt", place::PREFIX, random_name::<6>());
+            let name = format!("{}{}.jwt", place::PREFIX, holdings.name);
             let path = choice.token_file.clone().unwrap_or_else(|| chosen.file.with_file_name(name));
             let is_ours = choice.token_file.is_none();
             places.push(Box::new(TokenFile {
@@ -132,6 +148,10 @@ impl Deliveries {
         let variables = if choice.profile.is_none() { REGION_VARIABLES } else { &REGION_VARIABLES[..1] };
         let missing = variables.iter().filter(|name| world.variable(name).is_none());
         let regions = missing.map(|name| (*name, region.to_owned())).collect();
+        board.stand_beside(&chosen.file);
+        if let Ok(json) = serde_json::to_value(&chosen.file) {
+            holdings.handover().set(CREDENTIALS_FILE, json);
+        }
         Ok(Self { places, file, credentials_file: chosen.file, shadows: SHADOWS, variables: regions, patience })
     }
 
@@ -145,15 +165,15 @@ impl Deliveries {
         world: &Rc<World>,
         settings: &Settings,
         board: &Board,
+        holdings: &Holdings,
     ) -> Result<Self> {
         let GoogleDelivery { metadata_port, access_token_file, mode } = &config.delivery;
-        board.set_mode(*mode);
         let patience = LOCK_PATIENCE.min(settings.timeout);
         let directory = place::cache_directory(world);
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         let mut variables = Vec::new();
-        if let Some(port) = metadata_port {
-            let server = MetadataServer::open(*port, config.about(world), tokens, world.clone())?;
+        if metadata_port.is_some() {
+            let server = MetadataServer::open(holdings.server()?, config.about(world), tokens, world.clone())?;
             board.serve(server.address(), shared::file_name(&config.asked.request()));
             places.push(Box::new(server));
             variables = unproxied(world);
@@ -165,7 +185,7 @@ impl Deliveries {
         }
         if let Some(named) = access_token_file {
             let writable = || directory.clone().map_err(|error| error.advice("name a writable --access-token-file"));
-            let own = || Ok(writable()?.join(format!("{}{}.access-token", place::PREFIX, random_name::<6>())));
+            let own = || Ok(writable()?.join(format!("{}{}.access-token", place::PREFIX, holdings.name)));
             places.push(Box::new(TokenFile {
                 path: named.clone().map_or_else(own, Ok)?,
                 is_ours: named.is_none(),
@@ -179,6 +199,7 @@ impl Deliveries {
         let shadows = if metadata_port.is_some() { GOOGLE_SHADOWS } else { &[] };
         // Only the state stands there, and without a directory there is none.
         let neighbour = directory.map_or_else(|_| PathBuf::from("/"), |directory| directory.join("google"));
+        board.stand_beside(&neighbour);
         Ok(Self { places, file: None, credentials_file: neighbour, shadows, variables, patience })
     }
 

@@ -1,20 +1,24 @@
 //! The agent's first word, to whoever waits for it: the command may start, or why it may not.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tokio::sync::Notify;
 
 use crate::config::{OnFailure, Settings};
 use crate::deliveries::Deliveries;
 use crate::error::Error;
 use crate::flow::Environment;
+use crate::guard::{HAS_FAILED, WORD_IS_SAID};
 use crate::log::Severity;
-use crate::process::{self, Parent};
+use crate::process::{self, Line, WordWriter};
 use crate::report::Report;
 use crate::world::World;
 
 /// Who waits for the first word.
 pub enum Listener {
-    /// The fedboot that started this one.
-    Parent(Parent),
+    /// The process that becomes the command, or prints the word.
+    Parent(WordWriter),
     /// Whoever reads standard output.
     Stdout,
 }
@@ -30,18 +34,25 @@ pub struct FirstWord {
     lost: Cell<bool>,
     /// The exit code, where the command does not start.
     failed: Cell<Option<u8>>,
+    line: Rc<Line>,
+    told: Notify,
 }
 
 impl Listener {
     /// Tells the listener, once.
-    pub fn tell(self, report: Report, world: &World, settings: &Settings) {
+    fn tell(self, report: Report, alone: bool, world: &World, settings: &Settings) {
         match (self, report) {
-            (Self::Parent(mut parent), report) => parent.report(&report.encode()),
-            (Self::Stdout, Report::Ready(mut environment)) => {
-                // Standard output is a container's log here. The token is in its file.
-                environment.set.retain(|(name, _)| name != "AWS_CONTAINER_AUTHORIZATION_TOKEN");
-                process::write_stdout(&environment.exports());
+            (Self::Parent(pipe), report) => {
+                let heard = pipe.say(&report.encode());
+                if alone {
+                    process::release_stderr();
+                    // Whoever wanted it is gone, and nobody else knows that it is here.
+                    if !heard {
+                        process::end_yourself();
+                    }
+                }
             }
+            (Self::Stdout, Report::Ready(environment)) => process::write_stdout(&environment.exports()),
             (Self::Stdout, Report::Failed(error)) => {
                 settings.log.error(world.now(), Severity::Error.max(settings.log.least), &error, &[]);
             }
@@ -50,14 +61,28 @@ impl Listener {
 }
 
 impl FirstWord {
-    /// Nothing is said yet, and one role is waited for.
-    pub fn of(listener: Listener) -> Self {
+    /// One role is waited for, by this listener; without one it is said already. `alone`: there is no command.
+    pub fn of(listener: Option<Listener>, alone: bool, line: Rc<Line>) -> Self {
         Self {
-            alone: !matches!(&listener, Listener::Parent(parent) if parent.has_command()),
-            listener: RefCell::new(Some(listener)),
+            alone,
+            listener: RefCell::new(listener),
             awaited: Cell::new(1),
             lost: Cell::new(false),
             failed: Cell::default(),
+            line,
+            told: Notify::new(),
+        }
+    }
+
+    /// The line to the guard.
+    pub fn line(&self) -> Rc<Line> {
+        self.line.clone()
+    }
+
+    /// Waits until it is said.
+    pub async fn until_said(&self) {
+        while !self.is_said() {
+            self.told.notified().await;
         }
     }
 
@@ -78,7 +103,10 @@ impl FirstWord {
 
     fn say(&self, report: Report, world: &World, settings: &Settings) {
         if let Some(listener) = self.listener.take() {
-            listener.tell(report, world, settings);
+            let said = if matches!(report, Report::Failed(_)) { HAS_FAILED } else { WORD_IS_SAID };
+            listener.tell(report, self.alone, world, settings);
+            self.line.tell(said);
+            self.told.notify_waiters();
         }
     }
 
@@ -90,7 +118,7 @@ impl FirstWord {
         }
         let mut environment = if self.lost.get() { Environment::default() } else { first.environment() };
         if self.alone {
-            environment.set("FEDBOOT_AGENT_PID", process::own_pid().to_string());
+            environment.set("FEDBOOT_AGENT_PID", self.line.guard().to_string());
         }
         self.say(Report::Ready(environment), world, settings);
     }
@@ -112,13 +140,21 @@ impl FirstWord {
         self.one_is_ready(first, world, settings);
     }
 
+    /// The command does not start.
+    pub fn fail(&self, error: Error, world: &World, settings: &Settings) {
+        self.failed.set(Some(error.exit_code_of_subcommand()));
+        self.say(Report::Failed(Box::new(error)), world, settings);
+    }
+
     /// There is nothing to wait for: the command does not start, or it starts as if there were no fedboot.
     pub fn give_up(&self, error: Error, world: &World, settings: &Settings) {
         match settings.on_failure {
-            OnFailure::Exit => {
-                self.failed.set(Some(error.exit_code_of_subcommand()));
-                self.say(Report::Failed(Box::new(error)), world, settings);
+            // The next agent tries again.
+            _ if self.is_said() => {
+                self.failed.set(Some(1));
+                settings.log.error(world.now(), Severity::Error, &error, &[]);
             }
+            OnFailure::Exit => self.fail(error, world, settings),
             OnFailure::Run => {
                 starts_without(&error, world, settings);
                 self.say(Report::Ready(Environment::default()), world, settings);

@@ -1,4 +1,4 @@
-//! One role's credentials: issue, deliver, sleep. The only loop.
+//! One role's credentials: issue, deliver, sleep.
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -6,15 +6,19 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::config::{OnFailure, Settings};
+use crate::credentials_json;
 use crate::deliveries::Deliveries;
 use crate::error::{Error, Result};
 use crate::first_word::FirstWord;
 use crate::flow::{Content, Credentials, Issuer, Trouble};
+use crate::guard::HAS_DELIVERED;
+use crate::holdings::{Handover, Holdings};
 use crate::log::{Severity, timestamp};
+use crate::process::Line;
 use crate::retry;
 use crate::schedule;
 use crate::status::{Board, State};
-use crate::world::World;
+use crate::world::{self, World};
 
 /// How much of the boot's time is kept, half of it for the wait and half for the try, at its end.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(1);
@@ -43,6 +47,12 @@ pub struct Keeper {
     pub started: Instant,
     /// Whether to go on after the first time.
     pub refresh: bool,
+    /// Whether an agent before this one has done the first time.
+    pub takes_over: bool,
+    /// What is left to the next agent.
+    pub holdings: Rc<Holdings>,
+    /// The line to the guard.
+    pub line: Rc<Line>,
     /// Failures in a row.
     pub failures: u32,
     /// What clients have now.
@@ -58,26 +68,67 @@ pub struct Issued {
     refresh: SystemTime,
 }
 
+impl Issued {
+    /// What an agent left of role `number`.
+    pub fn left(handover: &Handover, number: usize) -> Option<Self> {
+        let json = handover.get(&place(number))?;
+        let (at, credentials) = credentials_json::decode(&json)?;
+        let refresh = world::time_at(json["Refresh"].as_u64()?)?;
+        Some(Self { credentials, at, refresh })
+    }
+
+    fn leave(&self, handover: &Handover, number: usize) {
+        let mut json = credentials_json::encode(self.at, &self.credentials);
+        json["Refresh"] = self.refresh.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs()).into();
+        handover.set(&place(number), json);
+    }
+
+    /// Whether clients can use it at `now`, which is not before it was issued.
+    pub fn is_good(&self, now: SystemTime) -> bool {
+        self.at <= now && now < self.credentials.expiration
+    }
+}
+
+fn place(number: usize) -> String {
+    format!("role-{number}")
+}
+
 impl Keeper {
     /// Comes back when there is nothing more to do: after the first time without refresh, or after a failure that
     /// keeps the command from starting.
     pub async fn keep(mut self, way: Rc<dyn Issuer>, deadline: Instant) {
         let mut boot = self.word.is_some().then_some(deadline);
         let mut last: Option<Error> = None;
+        if self.takes_over {
+            match self.current.take() {
+                Some(issued) => self.take_over(issued).await,
+                None if !self.refresh => return,
+                None => {}
+            }
+            if !self.refresh && self.undelivered.is_none() {
+                return;
+            }
+        }
         loop {
             let deadline = boot.or_else(|| self.patience().map(|patience| self.world.monotonic() + patience));
             let wait = match (self.issue_and_deliver(&*way, deadline).await, boot) {
                 (Ok(issued), _) => {
                     boot = None;
                     let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
-                    self.announce(issued).await;
+                    let is_first = self.current.is_none();
+                    self.announce(issued);
+                    if is_first {
+                        self.board.stand_beside(self.first.credentials_file());
+                    } else {
+                        self.board.look_again().await;
+                    }
                     if !self.refresh {
                         return;
                     }
                     wait
                 }
                 (Err(error), Some(deadline)) => {
-                    self.failures += 1;
+                    self.failures = self.failures.saturating_add(1);
                     let left = deadline.duration_since(self.world.monotonic());
                     if error.is_retryable() && left > retry::LAST_TRY {
                         self.complain_at_boot(&error);
@@ -103,10 +154,25 @@ impl Keeper {
                     }
                 }
                 (Err(error), None) => {
-                    self.failures += 1;
+                    self.failures = self.failures.saturating_add(1);
                     self.complain(&error).await
                 }
             };
+            self.world.wait_and(wait, async || self.put_back().await).await;
+        }
+    }
+
+    /// Goes on with what the agent before this one had.
+    async fn take_over(&mut self, issued: Issued) {
+        if self.deliveries.deliver(Some(&issued.credentials)).await.is_err() {
+            self.undelivered = Some(issued);
+            return;
+        }
+        let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
+        self.show(&issued);
+        self.current = Some(issued);
+        self.line.tell(HAS_DELIVERED);
+        if self.refresh {
             self.world.wait_and(wait, async || self.put_back().await).await;
         }
     }
@@ -141,7 +207,7 @@ impl Keeper {
         self.settings.log.event(self.world.now(), Severity::Warning, message, &[]);
         // That it fails is told when there is something new to deliver.
         let _ = self.deliveries.deliver(Some(credentials)).await;
-        self.board.change(self.number, &self.world, self.first.credentials_file(), |_| {}).await;
+        self.board.look_again().await;
     }
 
     fn schedule(&self, credentials: Credentials) -> Issued {
@@ -151,15 +217,15 @@ impl Keeper {
     }
 
     /// Tells the log, the board, and the first time whoever waits.
-    async fn announce(&mut self, issued: Issued) {
-        let Issued { credentials, at, refresh } = &issued;
+    fn announce(&mut self, issued: Issued) {
+        let Issued { credentials, refresh, .. } = &issued;
         let now = self.world.now();
         let key_id = credentials.keys().map(|keys| keys.access_key_id.clone()).unwrap_or_default();
         let mut fields = Vec::new();
         fields.extend(self.profile.clone().map(|profile| ("profile", profile)));
         fields.extend(credentials.principal.fields());
         if !key_id.is_empty() {
-            fields.push(("access_key_id", key_id.clone()));
+            fields.push(("access_key_id", key_id));
         }
         fields.push(("expiration", timestamp(credentials.expiration)));
         if self.refresh {
@@ -188,20 +254,27 @@ impl Keeper {
             self.settings.log.event(now, Severity::Warning, message, &fields);
         }
         self.failures = 0;
-        let change = |state: &mut State| {
+        self.show(&issued);
+        issued.leave(self.holdings.handover(), self.number);
+        self.current = Some(issued);
+        if let Some(word) = self.word.take() {
+            word.one_is_ready(&self.first, &self.world, &self.settings);
+        }
+        self.line.tell(HAS_DELIVERED);
+    }
+
+    /// Shows probes what clients have now.
+    fn show(&self, issued: &Issued) {
+        let Issued { credentials, at, refresh } = issued;
+        self.board.change(self.number, |state: &mut State| {
             state.principal = Some(credentials.principal.clone());
-            state.access_key_id = key_id;
+            state.access_key_id = credentials.keys().map(|keys| keys.access_key_id.clone()).unwrap_or_default();
             state.expiration = Some(credentials.expiration);
             state.last_refresh = Some(*at);
             state.next_refresh = self.refresh.then_some(*refresh);
             state.failures = 0;
             state.last_error.clear();
-        };
-        self.board.change(self.number, &self.world, self.first.credentials_file(), change).await;
-        self.current = Some(issued);
-        if let Some(word) = self.word.take() {
-            word.one_is_ready(&self.first, &self.world, &self.settings);
-        }
+        });
     }
 
     /// One line says why the command does not start yet; the last error says the rest.
@@ -240,6 +313,6 @@ impl Keeper {
             state.next_refresh = Some(trouble.next_try);
             state.last_error = trouble.error;
         };
-        self.board.change(self.number, &self.world, self.first.credentials_file(), change).await;
+        self.board.change(self.number, change);
     }
 }

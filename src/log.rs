@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::error::Error;
 use crate::process;
+use crate::world::wall_clock;
 
 /// Cloud Logging's severities, as far as fedboot needs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +92,25 @@ impl Log {
             fields.push(("elapsed_ms", elapsed.as_millis().to_string()));
         }
         self.event(time, severity, &error.to_string(), &fields);
+    }
+
+    /// Has a panic end the process with one event. A message that was put together may quote what was being read, so
+    /// only what stands before a quotation is shown.
+    pub fn tell_panics(self) {
+        std::panic::set_hook(Box::new(move |panic| {
+            let payload = panic.payload();
+            let message =
+                payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+            let message = message.unwrap_or_default().split(['`', '"', '\'']).next().unwrap_or_default();
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            self.event(
+                wall_clock(),
+                Severity::Critical,
+                &format!("this is a defect of fedboot: {message} ({place})"),
+                &[],
+            );
+            process::abort();
+        }));
     }
 
     fn line(self, time: SystemTime, severity: Severity, message: &str, fields: &[(&str, String)]) -> String {

@@ -59,6 +59,11 @@ impl Report {
         out
     }
 
+    /// Whether nothing follows these bytes.
+    pub fn is_complete(bytes: &[u8]) -> bool {
+        bytes.strip_suffix(b"end\0").is_some_and(|before| before.is_empty() || before.ends_with(b"\0"))
+    }
+
     /// From the pipe's bytes. `None`: the agent did not come to its end.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let body = bytes.strip_suffix(b"end\0")?;

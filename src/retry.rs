@@ -27,6 +27,11 @@ pub const REFRESH: Backoff = Backoff { first: Duration::from_secs(2), longest: D
 pub const LAST_TRY: Duration = Duration::from_millis(50);
 
 impl Backoff {
+    /// Waits of up to `first`, doubled each time up to `longest`.
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest }
+    }
+
     /// The wait after the `failures`-th failure in a row (from 1), with `random` in `0.0..1.0`: up to
     /// `first · 2^(failures-1)`, at most `longest`, and at least half of `first`, so that no draw of the dice makes
     /// a busy loop.

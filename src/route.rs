@@ -7,7 +7,7 @@ use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::external_account;
 use crate::google_config;
-use crate::to_aws;
+use crate::to_aws::{self, Attributes};
 use crate::world::World;
 
 /// Which way.
@@ -64,12 +64,12 @@ const ON_AWS: &[&str] = &[
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
-/// What is meant on the way to AWS.
+/// What is meant on the way to AWS, with metadata attributes as [`to_aws::configure`] has them.
 ///
 /// # Errors
 /// What is wrong with an option, or that neither way is named.
-pub async fn to_aws(options: &Options, world: &World, deadline: Option<Instant>) -> Result<Config> {
-    to_aws::configure(options, world, deadline).await.map_err(|error| {
+pub async fn to_aws(options: &Options, world: &World, deadline: Option<Instant>, known: &Attributes) -> Result<Config> {
+    to_aws::configure(options, world, deadline, known).await.map_err(|error| {
         // Without a role, the way to Google may have been meant.
         let file = options.value(world, "external-account").filter(|_| !config::names_a_role(options, world));
         file.and_then(|file| external_account::read(&world.absolute(file)).err()).unwrap_or(error)

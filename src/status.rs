@@ -1,12 +1,14 @@
-//! How things stand with each role: kept by the agent, in a file beside the credentials file and at `GET /status` of the
-//! endpoint, and read by `fedboot status`. There is no secret in it.
+//! How things stand with each role: kept by the agent, which tells it on a socket that only its own user and root may ask
+//! (`fedboot status` does), and at `/status` of the credentials endpoint. There is no secret in it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -17,7 +19,7 @@ use crate::delivery::place;
 use crate::error::{Error, Result};
 use crate::flow::Principal;
 use crate::log::timestamp;
-use crate::process;
+use crate::process::{self, peers};
 use crate::world::World;
 
 /// An agent that is this late with what it planned is stopped, or starved.
@@ -44,34 +46,66 @@ pub struct State {
     pub last_error: String,
 }
 
-/// All roles' states, and the file that shows them.
+/// All roles' states.
 #[derive(Default)]
 pub struct Board {
     states: RefCell<Vec<State>>,
-    file: RefCell<Option<(PathBuf, Arc<Mutex<place::Held>>)>>,
-    writer: place::Writer,
-    mode: Cell<Option<u32>>,
     /// Where tokens are handed out, and for which request.
     metadata: RefCell<Option<(String, String)>>,
+    /// The directory of the credentials file, by which agents are told apart.
+    place: RefCell<Place>,
 }
 
-impl Drop for Board {
-    fn drop(&mut self) {
-        if let Some((path, _)) = self.file.take() {
-            let _ = fs::remove_file(path);
+/// A directory, as the processes of another container see it too.
+#[derive(Clone, Default, Debug)]
+pub struct Place {
+    path: PathBuf,
+    /// Device and number; none while there is no such directory.
+    identity: Option<(u64, u64)>,
+    /// The mount namespace in which the path means this one.
+    mounts: String,
+}
+
+impl Place {
+    /// The directory at `path`.
+    pub fn of(path: &Path) -> Self {
+        let identity = fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        Self { path: path.into(), identity, mounts: mounts() }
+    }
+
+    fn json(&self) -> Value {
+        let (device, inode) = self.identity.unzip();
+        json!({"path": self.path.to_string_lossy(), "device": device, "inode": inode, "mounts": self.mounts})
+    }
+
+    /// Whether an agent that says `json` means this directory.
+    fn is(&self, json: &Value) -> bool {
+        match (json["device"].as_u64(), json["inode"].as_u64()) {
+            (Some(device), Some(inode)) => self.identity == Some((device, inode)),
+            // Without one, as on a disk that is full.
+            _ => json["path"] == *self.path.to_string_lossy() && json["mounts"] == self.mounts.as_str(),
         }
     }
 }
 
 impl Board {
-    /// The permissions of the file, 0600 otherwise.
-    pub fn set_mode(&self, mode: u32) {
-        self.mode.set(Some(mode));
-    }
-
     /// Says where a metadata server hands out what is asked for by `request`.
     pub fn serve(&self, address: String, request: String) {
         self.metadata.replace(Some((address, request)));
+    }
+
+    /// Says beside which file this agent's others stand.
+    pub fn stand_beside(&self, file: &Path) {
+        self.place.replace(Place::of(file.parent().unwrap_or(file)));
+    }
+
+    /// Looks again at the directory, which may be another one since something was written: in a thread, as a disk may
+    /// take its time.
+    pub async fn look_again(&self) {
+        let path = self.place.borrow().path.clone();
+        if let Ok(place) = tokio::task::spawn_blocking(move || Place::of(&path)).await {
+            self.place.replace(place);
+        }
     }
 
     /// Says whose state number `role` is; the next one is added.
@@ -85,30 +119,11 @@ impl Board {
         }
     }
 
-    /// Changes the state of role number `role`, and what the file beside `credentials_file` shows.
-    pub async fn change(&self, role: usize, world: &World, credentials_file: &Path, change: impl FnOnce(&mut State)) {
+    /// Changes the state of role number `role`.
+    pub fn change(&self, role: usize, change: impl FnOnce(&mut State)) {
         if let Some(state) = self.states.borrow_mut().get_mut(role) {
             change(state);
         }
-        let text = self.json(world.now());
-        let file = self.file.borrow().clone().filter(|(path, _)| path.exists());
-        let Some((_, file)) = file else {
-            let mode = self.mode.get().unwrap_or(0o600);
-            // Where there is no place for it there is still the endpoint.
-            let created = place::create_held(credentials_file, place::STATUS_SUFFIX, mode, text.as_bytes(), world);
-            self.file.replace(created.ok().map(|(path, held)| (path, Arc::new(Mutex::new(held)))));
-            return;
-        };
-        let _ = self
-            .writer
-            .run(move || {
-                let file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                // In one piece, padded over what stood there before, so that a reader never sees a rest of that.
-                let length = usize::try_from(file.metadata().map_or(0, |metadata| metadata.len())).unwrap_or(0);
-                let _ = file.write_all_at(format!("{text:length$}").as_bytes(), 0);
-                Ok(())
-            })
-            .await;
     }
 
     /// The states as JSON.
@@ -135,7 +150,7 @@ impl Board {
                 role
             })
             .collect();
-        let mut all = json!({"agent": process::own_pid(), "roles": roles});
+        let mut all = json!({"agent": process::parent_pid(), "roles": roles, "directory": self.place.borrow().json()});
         if let Some((address, request)) = &*self.metadata.borrow() {
             all["metadata"] = address.as_str().into();
             all["request"] = request.as_str().into();
@@ -186,27 +201,28 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     let file = credentials_file(options, world);
     let now = world.now();
     let mut worst = Freshness::Fresh;
-    let mut agents = Vec::new();
-    for mut agent in agents_beside(&file, world) {
-        {
-            for role in agent["roles"].as_array_mut().into_iter().flatten() {
-                let time = |name: &str| role[name].as_str().and_then(|time| humantime::parse_rfc3339(time).ok());
-                let failures = role["failures"].as_u64().unwrap_or(0).try_into().unwrap_or(u32::MAX);
-                // It may have changed since the agent wrote.
-                let state = Freshness::of(time("expiration"), time("next_refresh"), failures, now);
-                worst = worst.max(state);
-                role["state"] = state.name().into();
-            }
-            agents.push(agent);
+    let (mut agents, silent) = agents_beside(&file, world, true);
+    for agent in &mut agents {
+        for role in agent["roles"].as_array_mut().into_iter().flatten() {
+            let time = |name: &str| role[name].as_str().and_then(|time| humantime::parse_rfc3339(time).ok());
+            let failures = role["failures"].as_u64().unwrap_or(0).try_into().unwrap_or(u32::MAX);
+            // It may have changed since the agent wrote.
+            let state = Freshness::of(time("expiration"), time("next_refresh"), failures, now);
+            worst = worst.max(state);
+            role["state"] = state.name().into();
         }
     }
     if agents.is_empty() {
-        worst = Freshness::None;
+        worst = if silent.is_empty() { Freshness::None } else { Freshness::Stale };
     }
     let text = match &agents[..] {
         _ if as_json => {
             let state = worst.name();
             format!("{}\n", json!({"state": state, "agents": agents}))
+        }
+        [] if !silent.is_empty() => {
+            let pids: Vec<_> = silent.iter().map(ToString::to_string).collect();
+            format!("stale: there is an agent that does not answer (process {}): is it stopped?\n", pids.join(", "))
         }
         [] => format!("none: no agent keeps credentials fresh beside {}\n", file.display()),
         agents => agents.iter().filter_map(|agent| agent["roles"].as_array()).flatten().map(line).collect(),
@@ -221,13 +237,47 @@ pub fn credentials_file(options: &Options, world: &World) -> PathBuf {
     named.or_else(usual).unwrap_or_else(|| PathBuf::from("/"))
 }
 
-/// What every agent says whose file stands beside the credentials file or in the cache's directory.
-pub fn agents_beside(credentials_file: &Path, world: &World) -> Vec<Value> {
-    place::directories_of(credentials_file, world)
-        .iter()
-        .flat_map(|directory| place::held_by_others(directory, place::STATUS_SUFFIX))
-        .filter_map(|(_, text)| serde_json::from_slice(&text).ok())
-        .collect()
+/// What every agent says that was started with this credentials file, and the processes that did not answer. Where there
+/// is none, with `others` in other containers: those whose files stand in the same directories.
+pub fn agents_beside(credentials_file: &Path, world: &World, others: bool) -> (Vec<Value>, Vec<i32>) {
+    let heard = peers::ask(world.user, key(credentials_file), others);
+    let places: Vec<Place> = if heard.answers.is_empty() || heard.is_own {
+        Vec::new()
+    } else {
+        place::directories_of(credentials_file, world).iter().map(|directory| Place::of(directory)).collect()
+    };
+    let answers = heard.answers.iter().filter_map(|answer| serde_json::from_slice::<Value>(answer).ok());
+    let ours = answers.filter(|agent| heard.is_own || places.iter().any(|place| place.is(&agent["directory"])));
+    (ours.collect(), heard.silent)
+}
+
+/// By which an agent is found that keeps credentials in this file, as long as it is asked from the same container.
+pub fn key(credentials_file: &Path) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (credentials_file, mounts()).hash(&mut hash);
+    hash.finish()
+}
+
+/// Names the mount namespace in which paths mean what they mean here.
+fn mounts() -> String {
+    let link = fs::read_link("/proc/self/ns/mnt");
+    link.map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Tells this user's processes and root how things stand, on the socket `listener`.
+pub async fn answer(listener: UnixListener, board: Rc<Board>, world: Rc<World>) {
+    let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            world.sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let may_ask = |peer: tokio::net::unix::UCred| [0, world.user].contains(&peer.uid());
+        if stream.peer_cred().is_ok_and(may_ask) {
+            // The socket takes it whole.
+            let _ = stream.try_write(board.json(world.now()).as_bytes());
+        }
+    }
 }
 
 /// One role for people.

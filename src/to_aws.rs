@@ -60,13 +60,25 @@ struct Names {
     role_session_name: String,
 }
 
-/// Config from flags, variables and, only where they name no role, metadata attributes.
+/// Metadata attributes, once they are read.
+pub type Attributes = RefCell<Option<HashMap<String, String>>>;
+
+/// Config from flags, variables and, only where they name no role, metadata attributes: those that are `known`, which
+/// holds them afterwards.
 ///
 /// # Errors
 /// What is wrong with an option, or that no role is named.
-pub async fn configure(options: &Options, world: &World, deadline: Option<Instant>) -> Result<Config> {
+pub async fn configure(
+    options: &Options,
+    world: &World,
+    deadline: Option<Instant>,
+    known: &Attributes,
+) -> Result<Config> {
     if config::names_a_role(options, world) {
         return Config::resolve(options, world, &HashMap::new());
+    }
+    if let Some(attributes) = &*known.borrow() {
+        return Config::resolve(options, world, attributes);
     }
     let server = MetadataServer::new(config::metadata_endpoint(options, world)?, String::new());
     let give_up = world.monotonic() + ATTRIBUTE_PATIENCE;
@@ -75,7 +87,11 @@ pub async fn configure(options: &Options, world: &World, deadline: Option<Instan
     let mut failures = 0;
     loop {
         match attributes(&server, &http).await {
-            Ok(attributes) => return Config::resolve(options, world, &attributes),
+            Ok(attributes) => {
+                let config = Config::resolve(options, world, &attributes);
+                known.replace(Some(attributes));
+                return config;
+            }
             Err(error) if error.is_retryable() && world.monotonic() + retry::LAST_TRY < give_up => {
                 failures += 1;
                 let left = give_up.duration_since(world.monotonic());

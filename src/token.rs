@@ -84,7 +84,7 @@ fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Creden
     }
     let config = GoogleConfig::resolve(options, world, false)?;
     let request = shared::file_name(&config.asked.request());
-    for agent in status::agents_beside(&status::credentials_file(options, world), world) {
+    for agent in status::agents_beside(&status::credentials_file(options, world), world, false).0 {
         if let (Some(address), true) = (agent["metadata"].as_str(), agent["request"] == request.as_str())
             && let Ok(credentials) = shared::runtime()?.block_on(ask(address, wanted, world))
         {

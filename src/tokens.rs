@@ -10,11 +10,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
+use crate::credentials_json;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Issuer, Mint, TokenSource, Wanted};
+use crate::holdings::Holdings;
 use crate::http::Http;
 use crate::log::{Log, Severity};
 use crate::retry;
@@ -29,6 +32,10 @@ const MARGIN: Duration = Duration::from_secs(240);
 const FRESH_PART: u32 = 12;
 /// Tokens that are kept; then the one that was not asked for longest gives way.
 const MOST: usize = 256;
+/// How many of them are left to the next agent.
+const MOST_LEFT: usize = 32;
+/// Under which name.
+const LEFT: &str = "tokens";
 /// Exchanges at a time: an agent is not to be the one who overruns Google.
 const AT_A_TIME: usize = 8;
 
@@ -42,6 +49,7 @@ struct Inner {
     mint: Rc<dyn Mint>,
     usual: Wanted,
     entries: RefCell<Vec<Rc<Entry>>>,
+    holdings: RefCell<Option<Rc<Holdings>>>,
     turns: Semaphore,
 }
 
@@ -76,7 +84,26 @@ impl Tokens {
     /// Tokens that `mint` makes; the `usual` access token is kept by whoever calls [`Issuer::issue`].
     pub fn new(world: Rc<World>, log: Log, mint: Rc<dyn Mint>, usual: Wanted) -> Self {
         let turns = Semaphore::new(AT_A_TIME);
-        Self(Rc::new(Inner { world, log, mint, usual, entries: RefCell::default(), turns }))
+        Self(Rc::new(Inner {
+            world,
+            log,
+            mint,
+            usual,
+            entries: RefCell::default(),
+            holdings: RefCell::default(),
+            turns,
+        }))
+    }
+
+    /// Goes on with the tokens that an agent before this one has left in `holdings`, and leaves its own there.
+    pub fn take_over(&self, holdings: Rc<Holdings>) {
+        let left = holdings.handover().get(LEFT).unwrap_or_default();
+        for json in left.as_array().into_iter().flatten() {
+            if let (Some(wanted), Some((at, credentials))) = (wanted_in(json), credentials_json::decode(json)) {
+                self.0.entry(&wanted).issued.replace(Some((at, Rc::new(credentials))));
+            }
+        }
+        self.0.holdings.replace(Some(holdings));
     }
 }
 
@@ -172,6 +199,7 @@ impl Inner {
             Ok(credentials) => {
                 entry.issued.replace(Some((now, credentials)));
                 entry.failure.take();
+                self.leave();
             }
             Err(error) => {
                 let in_a_row = entry.failure.take().map_or(1, |failure| failure.in_a_row.saturating_add(1));
@@ -184,6 +212,25 @@ impl Inner {
                 entry.failure.replace(Some(Failure { error, in_a_row, next_try }));
             }
         }
+    }
+
+    /// Leaves the tokens that were asked for last to the next agent.
+    fn leave(&self) {
+        let Some(holdings) = &*self.holdings.borrow() else { return };
+        let mut entries = self.entries.borrow().clone();
+        entries.sort_by_key(|entry| std::cmp::Reverse((entry.wanted == self.usual, entry.asked.get())));
+        let left = entries.iter().take(MOST_LEFT).filter_map(|entry| {
+            let issued = entry.issued.borrow();
+            let (at, credentials) = issued.as_ref()?;
+            let mut json = credentials_json::encode(*at, credentials);
+            match &entry.wanted {
+                Wanted::AccessToken(scopes) => json["Scopes"] = scopes.clone().into(),
+                Wanted::IdToken(audience) => json["Audience"] = audience.as_str().into(),
+                Wanted::SubjectToken => return None,
+            }
+            Some(json)
+        });
+        holdings.handover().set(LEFT, left.collect());
     }
 
     fn entry(&self, wanted: &Wanted) -> Rc<Entry> {
@@ -209,6 +256,14 @@ impl Inner {
         });
         entries.push(entry.clone());
         entry
+    }
+}
+
+/// For which question an agent has left a token.
+fn wanted_in(json: &Value) -> Option<Wanted> {
+    match json["Audience"].as_str() {
+        Some(audience) => Some(Wanted::IdToken(audience.into())),
+        None => Some(Wanted::AccessToken(serde_json::from_value(json["Scopes"].clone()).ok()?)),
     }
 }
 

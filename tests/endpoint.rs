@@ -34,14 +34,13 @@ struct Endpoint {
 impl Endpoint {
     fn of(held: &Held) -> Self {
         let uri = held.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-        let (address, path) = uri.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("http://…");
-        let token = held.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-        Self { address: address.into(), path: format!("/{path}"), token }
+        let (address, path, secret) = web::parts(&uri);
+        Self { address: address.into(), path: path.into(), token: secret.into() }
     }
 
     /// What an SDK sends.
     fn request(&self) -> String {
-        request("GET", &self.path, &[("Host", &self.address), ("Authorization", &self.token)])
+        request("GET", &format!("{}/{}", self.path, self.token), &[("Host", &self.address)])
     }
 
     #[track_caller]
@@ -108,11 +107,14 @@ fn only_programs_of_this_machine_with_the_token_are_answered() {
     let last = other.pop().expect("a token");
     other.push(if last == '0' { '1' } else { '0' });
     let get = |headers: &[(&str, &str)]| request("GET", path, headers);
+    let get_right = |headers: &[(&str, &str)]| request("GET", &format!("{path}/{token}"), headers);
     let with_host = |name: &str| get(&[("Host", name), ("Authorization", token)]);
     let with_token = |token: &str| get(&[("Host", address), ("Authorization", token)]);
     let elsewhere = |method: &str, path: &str| request(method, path, &[("Host", address), ("Authorization", token)]);
     for (status, name, request) in [
         (200, "right", endpoint.request()),
+        (200, "what the token file holds in the header", get_right(&[("Host", address), ("Authorization", "fedboot")])),
+        (200, "the secret in the header", get(&[("Host", address), ("Authorization", token)])),
         (200, "localhost", with_host(&host("localhost"))),
         (200, "LocalHost", with_host(&host("LocalHost"))),
         (200, "IPv6", with_host(&host("[::1]"))),
@@ -127,6 +129,10 @@ fn only_programs_of_this_machine_with_the_token_are_answered() {
         (401, "other letters", with_token(&token.to_uppercase())),
         (401, "a scheme", with_token(&format!("Bearer {token}"))),
         (401, "the token elsewhere", get(&[("Host", address), ("X-Authorization", token)])),
+        (401, "no secret in the path", request("GET", &format!("{path}/"), &[("Host", address)])),
+        (401, "a wrong secret in the path", request("GET", &format!("{path}/{other}"), &[("Host", address)])),
+        (401, "a beginning in the path", request("GET", &format!("{path}/{}", &token[1..]), &[("Host", address)])),
+        (401, "more in the path", request("GET", &format!("{path}/{token}/"), &[("Host", address)])),
         (401, "the token in the query", request("GET", &format!("{path}?{token}"), &[("Host", address)])),
         (403, "another host", with_host(&host("evil.example"))),
         (403, "a host that begins well", with_host(&host("127.0.0.1.evil.example"))),
@@ -223,15 +229,17 @@ fn it_listens_on_one_address_until_the_command_ends() {
 }
 
 #[test]
-fn the_token_file_holds_the_token_and_no_more() {
+fn the_secret_stands_in_the_url_and_nowhere_else() {
     let stage = Stage::new();
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
         let held = stage.hold(&[]);
         let file = held.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-        let token = held.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+        let token = Endpoint::of(&held).token;
         assert!(Path::new(&file).is_absolute(), "{file}");
-        assert_eq!(fs::read(&file).expect("the token file"), token.as_bytes(), "a line end, or another token");
+        assert_eq!(fs::read(&file).expect("the token file"), b"fedboot", "a line end, or a secret");
+        let known = held.environment.iter().filter(|entry| String::from_utf8_lossy(entry).contains(&token));
+        assert_eq!(known.count(), 1);
         assert_eq!(fs::metadata(&file).expect("the token file").mode() & 0o7777, 0o600);
         assert!(token.len() >= 32 && token.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token}");
         held.release(&stage).assert_succeeded();

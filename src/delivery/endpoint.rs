@@ -1,14 +1,19 @@
 //! A loopback server that answers the SDKs' container-credentials request from memory.
 //!
-//! `GET` of `AWS_CONTAINER_CREDENTIALS_FULL_URI` with `Authorization: TOKEN` →
-//! `{"AccessKeyId", "SecretAccessKey", "Token", "Expiration"}`:
+//! `GET` of `AWS_CONTAINER_CREDENTIALS_FULL_URI` → `{"AccessKeyId", "SecretAccessKey", "Token", "Expiration"}`:
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>.
 //!
+//! Who may ask knows a secret. As on ECS it is the end of the URL's path, so no client needs an authorization variable;
+//! `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` is named all the same, as some clients ask no URL without it, but what
+//! stands in that file is no secret. Where the URL would stand in a container's log, it is the file that holds the
+//! secret, for the `Authorization` header.
+//!
 //! It answers the last good credentials as long as they live: an SDK whose endpoint fails fails its request at once.
-//! `GET /status` with the same token says how things stand.
+//! `…/status` says how things stand.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -18,22 +23,29 @@ use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use tokio::sync::Notify;
 
 use super::loopback::{self, Loopback, Reply, Respond};
 use super::place;
 use crate::error::Result;
-use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
+use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
 use crate::log::timestamp;
-use crate::world::{self, World};
+use crate::world::World;
 
 const PATH: &str = "/v1/credentials";
-const STATUS_PATH: &str = "/status";
+const STATUS: &str = "/status";
+/// What stands in the token file where it is no secret.
+const NO_SECRET: &str = "fedboot";
+/// How long a client waits for credentials that are due: SDKs give an endpoint a second or two.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The server; it stands as long as this does.
 pub struct CredentialsEndpoint {
     state: Rc<State>,
     server: Loopback,
     token_file: PathBuf,
+    content: SecretString,
+    is_in_front: bool,
     /// Says that the token file is in use.
     _token_file_held: place::Held,
     mode: u32,
@@ -41,8 +53,11 @@ pub struct CredentialsEndpoint {
 
 struct State {
     world: Rc<World>,
-    token: SecretString,
+    secret: SecretString,
     answer: RefCell<Option<Answer>>,
+    /// Whether the last try has failed, so that there is nothing to wait for.
+    has_failed: Cell<bool>,
+    changed: Notify,
     status: Box<dyn Fn() -> String>,
 }
 
@@ -51,20 +66,48 @@ struct Answer {
     expiration: SystemTime,
 }
 
+/// How an endpoint is to stand.
+pub struct EndpointPlan<'a> {
+    /// The socket that it listens on.
+    pub listener: TcpListener,
+    /// What clients have to know.
+    pub secret: SecretString,
+    /// Whether the URL may not hold the secret, so that the token file does.
+    pub is_in_front: bool,
+    /// Beside which the token file is made.
+    pub credentials_file: &'a Path,
+    /// Permissions of the token file.
+    pub mode: u32,
+    /// Makes the answer to `…/status`.
+    pub status: Box<dyn Fn() -> String>,
+}
+
 impl CredentialsEndpoint {
-    /// Binds a free port and starts to serve; the token file is made beside `credentials_file` with the permissions
-    /// `mode`. `status` makes the answer to `GET /status`.
+    /// Starts to serve.
     ///
     /// # Errors
-    /// What could not be bound or written.
-    pub fn open(world: Rc<World>, credentials_file: &Path, mode: u32, status: Box<dyn Fn() -> String>) -> Result<Self> {
-        let token = world::random_name::<32>();
+    /// What could not be written.
+    pub fn open(world: Rc<World>, plan: EndpointPlan<'_>) -> Result<Self> {
+        let EndpointPlan { listener, secret, is_in_front, credentials_file, mode, status } = plan;
         // No line end: some SDKs send the file's content as it stands.
-        let (token_file, held) =
-            place::create_held(credentials_file, place::TOKEN_SUFFIX, mode, token.as_bytes(), &world)?;
-        let state = Rc::new(State { world: world.clone(), token: token.into(), answer: RefCell::new(None), status });
-        let server = Loopback::open("credentials endpoint", 0, world, state.clone())?;
-        Ok(Self { state, server, token_file, _token_file_held: held, mode })
+        let content = if is_in_front { secret.clone() } else { NO_SECRET.into() };
+        let (token_file, held) = place::create_held(
+            credentials_file,
+            place::TOKEN_SUFFIX,
+            mode,
+            content.expose_secret().as_bytes(),
+            &world,
+        )?;
+        let state = Rc::new(State {
+            world: world.clone(),
+            secret,
+            answer: RefCell::default(),
+            has_failed: Cell::default(),
+            changed: Notify::new(),
+            status,
+        });
+        let server = Loopback::open(listener, world, state.clone())?;
+        Ok(Self { state, server, token_file, content, is_in_front, _token_file_held: held, mode })
     }
 }
 
@@ -85,14 +128,22 @@ impl Delivery for CredentialsEndpoint {
             });
             let answer = Answer { body: body.to_string().into(), expiration: credentials.expiration };
             self.state.answer.replace(Some(answer));
+            self.state.has_failed.set(false);
+            self.state.changed.notify_waiters();
         }
         Box::pin(async {
             if self.is_intact() {
                 return Ok(());
             }
-            let token = self.state.token.expose_secret().as_bytes().to_vec();
+            let token = self.content.expose_secret().as_bytes().to_vec();
             place::update(&self.token_file, self.mode, Duration::ZERO, &|_| Ok(token.clone())).map(drop)
         })
+    }
+
+    fn fail<'a>(&'a self, _: &'a Trouble) -> BoxFuture<'a, Result<()>> {
+        self.state.has_failed.set(true);
+        self.state.changed.notify_waiters();
+        Box::pin(async { Ok(()) })
     }
 
     fn is_intact(&self) -> bool {
@@ -101,8 +152,11 @@ impl Delivery for CredentialsEndpoint {
 
     fn environment(&self) -> Environment {
         let mut environment = Environment::default();
-        environment.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{}{PATH}", self.server.address));
-        environment.set("AWS_CONTAINER_AUTHORIZATION_TOKEN", self.state.token.expose_secret());
+        let mut uri = format!("http://{}{PATH}", self.server.address);
+        if !self.is_in_front {
+            uri = uri + "/" + self.state.secret.expose_secret();
+        }
+        environment.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
         environment.set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &self.token_file);
         environment
     }
@@ -110,26 +164,56 @@ impl Delivery for CredentialsEndpoint {
 
 impl Respond for State {
     fn respond(&self, request: &Request<Incoming>) -> Reply<'_> {
-        Reply::Now(self.answer(request))
+        if !loopback::is_local(request) {
+            let message = "this server is for programs on this machine";
+            return Reply::Now(refusal(StatusCode::FORBIDDEN, "Forbidden", message));
+        }
+        let path = request.uri().path();
+        let (shown, what) = match path.strip_prefix(PATH).map(|rest| rest.strip_prefix('/').unwrap_or(rest)) {
+            // The secret by the header.
+            Some("") => (header(request), ""),
+            None if path == STATUS => (header(request), STATUS),
+            Some(rest) => match rest.strip_suffix(STATUS) {
+                Some(secret) => (secret.as_bytes(), STATUS),
+                None => (rest.as_bytes(), ""),
+            },
+            None => (&b""[..], "?"),
+        };
+        if request.method() != Method::GET || what == "?" {
+            return Reply::Now(refusal(
+                StatusCode::NOT_FOUND,
+                "NotFound",
+                "there is only GET of AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            ));
+        }
+        if !bool::from(shown.ct_eq(self.secret.expose_secret().as_bytes())) {
+            let message = "neither the path nor the Authorization header holds the secret";
+            return Reply::Now(refusal(StatusCode::UNAUTHORIZED, "Unauthorized", message));
+        }
+        if what == STATUS {
+            return Reply::Now(reply(StatusCode::OK, (self.status)().into()));
+        }
+        if self.is_live() || self.has_failed.get() {
+            return Reply::Now(self.answer());
+        }
+        // The agent has just started, or has just been woken: the refresh is under way.
+        Reply::Later(Box::pin(async {
+            let _ = tokio::time::timeout(PATIENCE, self.changed.notified()).await;
+            self.answer()
+        }))
     }
 }
 
+fn header(request: &Request<Incoming>) -> &[u8] {
+    request.headers().get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes)
+}
+
 impl State {
-    fn answer(&self, request: &Request<Incoming>) -> loopback::Answer {
-        if !loopback::is_local(request) {
-            return refusal(StatusCode::FORBIDDEN, "Forbidden", "this server is for programs on this machine");
-        }
-        let path = request.uri().path();
-        if request.method() != Method::GET || ![PATH, STATUS_PATH].contains(&path) {
-            return refusal(StatusCode::NOT_FOUND, "NotFound", "there is only GET /v1/credentials and GET /status");
-        }
-        let token = request.headers().get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-        if !bool::from(token.ct_eq(self.token.expose_secret().as_bytes())) {
-            return refusal(StatusCode::UNAUTHORIZED, "Unauthorized", "the Authorization header is not the token");
-        }
-        if path == STATUS_PATH {
-            return reply(StatusCode::OK, (self.status)().into());
-        }
+    fn is_live(&self) -> bool {
+        self.answer.borrow().as_ref().is_some_and(|answer| answer.expiration > self.world.now())
+    }
+
+    fn answer(&self) -> loopback::Answer {
         match &*self.answer.borrow() {
             Some(answer) if answer.expiration > self.world.now() => reply(StatusCode::OK, answer.body.clone()),
             Some(_) => refusal(

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -27,8 +27,6 @@ use crate::world::{self, World};
 /// For one request's header, and for the pause between two requests on one connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGEST_HEADER: usize = 16 << 10;
-/// A burst of clients waits in line; one that finds no place tries again after a second, which some SDKs do not have.
-const LISTEN_QUEUE: u32 = 4096;
 /// Above this many, connections that are idle give way: clients that hold theirs open must not lock others out, nor fill
 /// the memory.
 const MANY_CONNECTIONS: usize = 1024;
@@ -72,23 +70,14 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Binds `port`, or a free one for 0, and starts to serve. `what` names the server in an error.
+    /// Starts to serve on `listener`, which does not block.
     ///
     /// # Errors
-    /// What could not be bound.
-    pub fn open(what: &str, port: u16, world: Rc<World>, respond: Rc<dyn Respond>) -> Result<Self> {
-        let bind = || {
-            let socket = TcpSocket::new_v4()?;
-            // A server that has just ended must not keep the next one from its port.
-            socket.set_reuseaddr(true)?;
-            socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
-            let listener = socket.listen(LISTEN_QUEUE)?;
-            listener.local_addr().map(|address| (listener, address))
-        };
-        let (listener, address) = bind().map_err(|error| {
-            let address = if port == 0 { "127.0.0.1".to_owned() } else { format!("127.0.0.1:{port}") };
-            Error::new(Kind::Fatal, format!("open the {what}"), address, world::plain(&error))
-        })?;
+    /// What the kernel refused.
+    pub fn open(listener: std::net::TcpListener, world: Rc<World>, respond: Rc<dyn Respond>) -> Result<Self> {
+        let taken = listener.local_addr().and_then(|address| Ok((TcpListener::from_std(listener)?, address)));
+        let (listener, address) =
+            taken.map_err(|error| Error::new(Kind::Fatal, "serve clients", "127.0.0.1", world::plain(&error)))?;
         let server = tokio::task::spawn_local(serve(listener, world, respond)).abort_handle();
         Ok(Self { address, server })
     }

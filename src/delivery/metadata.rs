@@ -10,6 +10,7 @@
 //! `Metadata-Flavor: Google`, which no browser can be made to send, and none may bear `X-Forwarded-For`.
 
 use std::borrow::Cow;
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -65,18 +66,14 @@ struct State {
 }
 
 impl MetadataServer {
-    /// Binds `port`, or a free one for 0, and starts to serve the tokens of `source`.
+    /// Starts to serve the tokens of `source` on `listener`.
     ///
     /// # Errors
-    /// What could not be bound.
-    pub fn open(port: u16, about: About, source: Rc<dyn TokenSource>, world: Rc<World>) -> Result<Self> {
+    /// What the kernel refused.
+    pub fn open(listener: TcpListener, about: About, source: Rc<dyn TokenSource>, world: Rc<World>) -> Result<Self> {
         let usual = Rc::new(Wanted::AccessToken(about.scopes.clone()));
         let state = Rc::new(State { world: world.clone(), source, tree: tree(&about), usual, about });
-        let server = Loopback::open("metadata server", port, world, state).map_err(|error| match port {
-            0 => error,
-            _ => error.advice("is another agent running? Name another --metadata-port"),
-        })?;
-        Ok(Self { server })
+        Ok(Self { server: Loopback::open(listener, world, state)? })
     }
 
     /// Where clients find it.
@@ -305,7 +302,11 @@ fn in_camel_case(value: &Value) -> Value {
             name.clone()
         } else {
             let first = words.next().unwrap_or_default().to_owned();
-            words.fold(first, |all, word| all + &word[..1].to_uppercase() + &word[1..])
+            words.fold(first, |all, word| {
+                let mut letters = word.chars();
+                let capital = letters.next().map(|letter| letter.to_ascii_uppercase());
+                all + &capital.into_iter().chain(letters).collect::<String>()
+            })
         };
         (name, in_camel_case(inner))
     });

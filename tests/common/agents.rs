@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::thread;
 
-use super::launch::kill;
+use super::launch::{children_of, kill};
 use super::{Outcome, PATIENCE, Stage};
 
 /// An agent in the background, which ends with the test.
@@ -40,7 +40,12 @@ impl Drop for Agent {
     fn drop(&mut self) {
         // Not somebody else to whom the kernel gave the number since.
         let argv = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        if argv.split(|byte| *byte == 0).any(|word| word == b"--fedboot-agent") {
+        if argv.split(|byte| *byte == 0).any(|word| word == b"--fedboot-guard") {
+            // An agent that loses its guard takes its place.
+            kill(self.pid, libc::SIGSTOP);
+            for agent in children_of(self.pid) {
+                kill(agent, libc::SIGKILL);
+            }
             kill(self.pid, libc::SIGKILL);
         }
     }
@@ -95,6 +100,15 @@ impl Front {
 
 impl Drop for Front {
     fn drop(&mut self) {
+        let _ = self.child.try_wait().is_ok_and(|ended| {
+            if ended.is_none() {
+                kill(self.child.id(), libc::SIGSTOP);
+                for agent in children_of(self.child.id()) {
+                    kill(agent, libc::SIGKILL);
+                }
+            }
+            true
+        });
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -122,6 +122,18 @@ impl Held {
         agents[0]
     }
 
+    /// Kills guard and agent, so that there is nobody who could put another one in its place.
+    #[track_caller]
+    pub fn kill_agent_for_good(&self) {
+        let agent = self.agent();
+        let guard = parent_of(agent);
+        kill(guard, libc::SIGSTOP);
+        kill(agent, libc::SIGKILL);
+        kill(guard, libc::SIGKILL);
+        gone(guard);
+        gone(agent);
+    }
+
     /// Ends the command and waits for both.
     pub fn release(mut self, stage: &Stage) -> Outcome {
         let mut child = self.child.take().expect("held once");
@@ -257,6 +269,12 @@ pub fn children_of(pid: u32) -> Vec<u32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|child| stat(*child).is_some_and(|fields| fields.get(1) == Some(&wanted)))
         .collect()
+}
+
+/// The process whose child it is.
+#[track_caller]
+pub fn parent_of(pid: u32) -> u32 {
+    stat(pid).expect("its stat")[1].parse().expect("a pid")
 }
 
 /// What its descriptors lead to, by number.

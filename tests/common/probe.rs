@@ -228,7 +228,7 @@ fn children() -> String {
     loop {
         let mut status = 0;
         // SAFETY: writes one int there.
-        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) } {
+        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
             -1 => break,
             0 => {
                 all.push("one or more that run".to_owned());

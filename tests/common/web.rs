@@ -27,6 +27,15 @@ impl Reply {
     }
 }
 
+/// Address, path and secret of a credentials endpoint's URL, which is built as on ECS.
+#[track_caller]
+pub fn parts(uri: &str) -> (&str, &str, &str) {
+    let (address, rest) = uri.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("http://…");
+    let at = uri.len() - rest.len() - 1;
+    let (path, secret) = uri[at..].rsplit_once('/').expect("a secret at its end");
+    (address, path, secret)
+}
+
 /// A request as text.
 pub fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> String {
     let mut request = format!("{method} {target} HTTP/1.1\r\n");

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime};
 use fedboot_sandbox::{Fault, Role, Sandbox, Service};
 use serde_json::Value;
 
-use crate::common::launch::kill;
 use crate::common::{Event, Outcome, Stage, eventually, write};
 use crate::{
     ASSUME_ROLE, NOBODY, answer, arn, asked, aws, caches_in, hold, key, mode, names_in, newest, newest_key,
@@ -326,7 +325,7 @@ fn an_agent_exchanges_for_all() {
     }
     assert_eq!(asked(&stage, ASSUME_ROLE), 1);
     // Until there is none.
-    kill(held.agent(), libc::SIGKILL);
+    held.kill_agent_for_good();
     eventually("the process takes over", || key(&ask()) != first);
     assert_eq!(asked(&stage, ASSUME_ROLE), 2);
     assert_eq!(key(&ask()), newest_key(&stage));

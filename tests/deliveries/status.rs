@@ -7,11 +7,10 @@ use fedboot_sandbox::{Fault, Sandbox, Service};
 use serde_json::Value;
 
 use crate::common::agents::Agent;
-use crate::common::launch::kill;
+use crate::common::launch::{gone, kill, state};
+use crate::common::web::parts;
 use crate::common::{Outcome, Stage, binary, eventually};
-use crate::{
-    Environment, TOKEN, URI, arn, aws, environment, get, hold, newest, newest_key, refused, short_lived, with_roles,
-};
+use crate::{Environment, URI, arn, aws, environment, get, hold, newest, newest_key, refused, short_lived, with_roles};
 
 /// `fedboot status` in this environment alone.
 fn ask(environment: &Environment, options: &[&str]) -> Outcome {
@@ -106,10 +105,9 @@ fn none() {
     assert!(nothing.stdout.starts_with("none: no agent"), "{}", nothing.stdout);
     assert_eq!(by_home(&stage), (vec![], Some(2)));
     assert!(!aws(&stage).exists(), "a question makes no directory");
-    // Its file is left, but it is dead.
     let held = hold(&stage, "");
     assert_eq!(by_home(&stage).1, Some(0));
-    kill(held.agent(), libc::SIGKILL);
+    held.kill_agent_for_good();
     eventually("it is gone", || by_home(&stage) == (vec![], Some(2)));
     held.release(&stage).assert_succeeded();
     for line in ["status --format xml", "status --formt json", "status x", "status -- touch ran"] {
@@ -135,16 +133,18 @@ fn none_yet() {
 fn at_the_endpoint() {
     let stage = Stage::new();
     let agent = Agent::start(&stage, "");
-    let (uri, token) = (agent.variable(URI).replace("/v1/credentials", "/status"), agent.variable(TOKEN));
-    let (status, body) = get(&uri, &token).expect("an answer");
+    let uri = agent.variable(URI);
+    let (address, _, token) = parts(&uri);
+    let (status, body) = get(&format!("{uri}/status"), "").expect("an answer");
     let json: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!((status, &json["agent"]), (200, &agent.pid.into()));
     assert!(says(&json["roles"][0], "access_key_id", &newest_key(&stage)), "{json}");
     assert_eq!(json["roles"], Value::from(by_home(&stage).0));
     stage.assert_no_secret(&body);
-    assert!(!body.contains(&token));
+    assert!(!body.contains(token));
+    assert_eq!(get(&format!("http://{address}/status"), token).map(|(status, _)| status), Some(200));
     for wrong in ["", "x", &token[1..]] {
-        let (status, body) = get(&uri, wrong).expect("an answer");
+        let (status, body) = get(&format!("http://{address}/status"), wrong).expect("an answer");
         assert!(status == 401 && !body.contains("arn:"), "{status} {body}");
     }
 }
@@ -181,7 +181,25 @@ fn elsewhere() {
     assert_eq!(ask(&environment(&held), &[]).code(), Some(0));
     assert_eq!(ask(&home(&stage), &["--credentials-file", &file]).code(), Some(0));
     assert_eq!(ask(&home(&stage), &[]).code(), Some(2));
+    // A disk that is gone, or full, does not make an agent that serves look dead.
     fs::remove_dir_all(stage.directory.path().join("volume")).expect("gone");
-    assert_eq!(ask(&environment(&held), &[]).code(), Some(2));
+    assert_eq!(ask(&environment(&held), &[]).code(), Some(0));
     held.release(&stage).assert_succeeded();
+}
+
+/// A probe must not take an agent that is only slow for none.
+#[test]
+fn an_agent_that_does_not_answer() {
+    let stage = Stage::new();
+    let held = hold(&stage, "");
+    let agent = held.agent();
+    kill(agent, libc::SIGSTOP);
+    eventually("it stops", || state(agent) == Some('T'));
+    let outcome = ask(&home(&stage), &[]);
+    assert_eq!(outcome.code(), Some(1), "{}", outcome.stdout);
+    assert!(outcome.stdout.starts_with("stale: ") && outcome.stdout.contains("does not answer"), "{}", outcome.stdout);
+    kill(agent, libc::SIGCONT);
+    eventually("it answers", || by_home(&stage).1 == Some(0));
+    held.release(&stage).assert_succeeded();
+    gone(agent);
 }

@@ -33,7 +33,6 @@ LARGEST_BINARY = 2_800_000
 HERE = next(name for name, machine in EMULATED.items() if machine == os.uname().machine)
 # Design §3: what the command gets, and what stays away from it.
 DELIVERED = {
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_PROFILE",

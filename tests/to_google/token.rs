@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fedboot_sandbox::{AwsPlace, Fault, Sandbox, Service};
 use serde_json::{Value, json};
 
-use crate::common::launch::{Held, gone, kill};
+use crate::common::launch::Held;
 use crate::common::{Outcome, Stage, asked, binary, eventually, write};
 use crate::{
     ACCESS, ACCOUNT, CLOUD_PLATFORM, EXCHANGE, ID, POOL, STORAGE, at, at_with, cost, hold, info, is_live, printed,
@@ -213,9 +213,7 @@ fn from_the_agent_of_the_command() {
 fn an_agent_that_has_ended() {
     let stage = simple();
     let held = hold(&stage, "");
-    let agent = held.agent();
-    kill(agent, libc::SIGKILL);
-    gone(agent);
+    held.kill_agent_for_good();
     let outcome = inside(&held, "token access");
     assert_eq!(outcome.code(), Some(1), "{}", outcome.stdout);
     assert!(

@@ -1,0 +1,150 @@
+//! The guard beside the command: it holds what outlives an agent, forks an agent, and another one whenever that ends
+//! without leave (killed, out of memory, a panic): at once, then with backoff, for ever. It has no runtime and reads no
+//! secret of any cloud.
+//!
+//! An agent whose guard has ended finishes its work and takes the guard's place.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::agent::{self, Ending};
+use crate::cli::Options;
+use crate::config::Settings;
+use crate::error::{Error, Kind};
+use crate::holdings::Holdings;
+use crate::log::Severity;
+use crate::process::{self, Agent, Born, Event, Post};
+use crate::report::Report;
+use crate::retry::Backoff;
+use crate::world::World;
+
+/// What the agent says on its line: its first word is said.
+pub const WORD_IS_SAID: u8 = b'W';
+/// The same, and it was that there will be nothing.
+pub const HAS_FAILED: u8 = b'F';
+/// It has delivered something that is good.
+pub const HAS_DELIVERED: u8 = b'D';
+
+/// How long an agent may take to end after the command, and after it was told to: it may be stopped.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// Between agents that end before they have delivered anything.
+const RESTART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+
+/// Agents that end sooner than this, one after the other, must not keep a processor busy.
+const HASTY: Duration = Duration::from_millis(50);
+
+/// What guard and agents have in common.
+pub struct Beside<'a> {
+    /// Clock, chance, environment.
+    pub world: Rc<World>,
+    /// What was typed.
+    pub options: &'a Options,
+    /// How to fail and to log.
+    pub settings: Rc<Settings>,
+    /// What outlives an agent.
+    pub holdings: Rc<Holdings>,
+}
+
+/// How an agent ended, as its guard sees it.
+enum Watched {
+    /// With leave, or because the time had come: with this exit code.
+    Over(u8),
+    /// Without leave: why, and whether it had delivered anything before.
+    Died { why: String, lived: bool },
+}
+
+/// Stands by until there is nothing more to guard; returns the exit code.
+pub fn stand(beside: &Beside<'_>, mut post: Post) -> u8 {
+    beside.settings.log.tell_panics();
+    // Whether whoever waits for the agent's word has it.
+    let mut said = false;
+    let mut deaths: u32 = 0;
+    loop {
+        // Whoever comes back as an agent that lost its guard is the guard from here on.
+        let started = beside.world.monotonic();
+        let forked = post.take().and_then(|()| post.fork_agent());
+        let watched = match forked {
+            Ok(Born::Agent(line)) => match agent::run(beside, &mut post, said, line) {
+                Ending::Left(code) => process::exit_now(code),
+                Ending::GuardLost => {
+                    (said, deaths) = (true, 0);
+                    continue;
+                }
+            },
+            Ok(Born::Guard(agent)) => {
+                process::leave_directory();
+                watch(beside, &mut post, &mut said, &agent)
+            }
+            Err(errno) => Watched::Died { why: format!("the agent cannot be forked: {}", errno.desc()), lived: false },
+        };
+        let (why, lived) = match watched {
+            Watched::Over(code) => return code,
+            Watched::Died { why, lived } => (why, lived),
+        };
+        if !said {
+            return fail(beside, &mut post, why);
+        }
+        let is_hasty = started.elapsed() < HASTY;
+        deaths = if lived { 0 } else { deaths.saturating_add(1) };
+        let wait = match deaths {
+            0 if is_hasty => HASTY,
+            0 | 1 => Duration::ZERO,
+            more => RESTART.delay(more, beside.world.random()),
+        };
+        let fields = [("deaths", deaths.to_string()), ("wait_ms", wait.as_millis().to_string())];
+        let message = format!("{why}; another one takes its place");
+        beside.settings.log.event(beside.world.now(), Severity::Warning, &message, &fields);
+        if !wait.is_zero() && post.rest(wait) {
+            return 0;
+        }
+    }
+}
+
+/// Watches an agent to its end, and the command.
+fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &Agent) -> Watched {
+    let is_alone = post.command.is_none();
+    let (mut lived, mut is_to_end) = (false, false);
+    loop {
+        match post.wait(Some(agent), is_to_end.then_some(LAST_PATIENCE)) {
+            Event::Said(WORD_IS_SAID) => {
+                *said = true;
+                post.word = None;
+                if is_alone && !beside.holdings.is_in_front {
+                    process::release_stderr();
+                }
+                if let Some(file) = beside.options.value(&beside.world, "log-file").filter(|_| is_alone) {
+                    let _ = process::log_to(&beside.world.absolute(file));
+                }
+            }
+            Event::Said(HAS_FAILED) => is_to_end = true,
+            Event::Said(_) => lived = true,
+            Event::CommandEnded => {
+                post.command = None;
+                is_to_end = true;
+            }
+            Event::Told(signal) => {
+                agent.signal(signal);
+                is_to_end = true;
+            }
+            Event::AgentLeft(code) if code == 0 || is_to_end || !*said => return Watched::Over(code),
+            Event::AgentLeft(_) => return Watched::Died { why: "the agent could not go on".into(), lived },
+            Event::AgentDied(_) if is_to_end => return Watched::Over(0),
+            Event::AgentDied(by) => return Watched::Died { why: format!("the agent was killed by {by}"), lived },
+            Event::TimeIsUp => agent.signal(Signal::SIGKILL),
+            Event::Nothing => {}
+        }
+    }
+}
+
+/// Tells whoever waits for the agent's word that there will be none.
+fn fail(beside: &Beside<'_>, post: &mut Post, why: String) -> u8 {
+    let error = Error::new(Kind::Fatal, "get credentials", "", why)
+        .advice("is there too little memory, or a limit (ulimit -a) that is too low?");
+    match post.word.take() {
+        Some(word) => drop(word.say(&Report::Failed(Box::new(error)).encode())),
+        None => beside.settings.log.error(beside.world.now(), Severity::Error, &error, &[]),
+    }
+    125
+}

@@ -1,0 +1,126 @@
+//! What a guard holds for its agents: the sockets, what clients authenticate with, and what one agent leaves to the next.
+//! All of it is made before any agent, so that it is the same for each of them.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixListener;
+
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use crate::cli::Options;
+use crate::delivery_choice::{self, GoogleDelivery};
+use crate::error::{Error, Kind, Result};
+use crate::process::memory::Memory;
+use crate::process::{self, peers};
+use crate::route::{self, Way};
+use crate::status;
+use crate::world::{self, World, random_name};
+
+/// A burst of clients waits in line; one that finds no place tries again after a second, which some SDKs do not have.
+const LISTEN_QUEUE: i32 = 4096;
+
+/// See the module.
+pub struct Holdings {
+    server: Option<Result<TcpListener>>,
+    status: Option<UnixListener>,
+    handover: Handover,
+    /// What clients of the credentials endpoint know.
+    pub secret: SecretString,
+    /// A random name for what is this agent's own.
+    pub name: String,
+    /// Whether what the agent prints stands in a log: it is in front, without a command.
+    pub is_in_front: bool,
+}
+
+impl Holdings {
+    /// Opens what the deliveries that are asked for will need. What cannot be had is told by the agent.
+    pub fn new(options: &Options, world: &World, is_in_front: bool) -> Self {
+        let port = match route::way(options, world) {
+            Ok(Way::ToAws) => delivery_choice::delivery(options, world)
+                .is_ok_and(|delivery| delivery.has("endpoint"))
+                .then_some(("credentials endpoint", 0)),
+            Ok(Way::ToGoogle) => {
+                let port = GoogleDelivery::resolve(options, world).ok().and_then(|delivery| delivery.metadata_port);
+                port.map(|port| ("metadata server", port))
+            }
+            Err(_) => None,
+        };
+        let name = random_name::<6>();
+        Self {
+            server: port.map(|(what, port)| bind(what, port)),
+            status: peers::listen(world.user, status::key(&status::credentials_file(options, world)), &name),
+            handover: Handover(Memory::new()),
+            secret: random_name::<32>().into(),
+            name,
+            is_in_front,
+        }
+    }
+
+    /// The numbers of all descriptors.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let server = self.server.as_ref().and_then(|server| server.as_ref().ok()).map(AsRawFd::as_raw_fd);
+        let status = self.status.as_ref().map(AsRawFd::as_raw_fd);
+        let memory = self.handover.0.as_ref().map(Memory::descriptor);
+        [server, status, memory].into_iter().flatten().collect()
+    }
+
+    /// The socket of the server that clients ask, for this process to listen on.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn server(&self) -> Result<TcpListener> {
+        let missing = |problem: String| Error::new(Kind::Fatal, "serve clients", "127.0.0.1", problem);
+        match &self.server {
+            Some(Ok(listener)) => listener.try_clone().map_err(|error| missing(world::plain(&error))),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(missing("no socket was opened for them".into())),
+        }
+    }
+
+    /// The socket on which `fedboot status` asks.
+    pub fn status(&self) -> Option<UnixListener> {
+        self.status.as_ref()?.try_clone().ok()
+    }
+
+    /// What one agent leaves to the next.
+    pub fn handover(&self) -> &Handover {
+        &self.handover
+    }
+}
+
+fn bind(what: &str, port: u16) -> Result<TcpListener> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        process::listen(&listener, LISTEN_QUEUE);
+        Ok(process::above_standard(listener.into())?.into())
+    });
+    bound.map_err(|error| {
+        let address = if port == 0 { "127.0.0.1".to_owned() } else { format!("127.0.0.1:{port}") };
+        let error = Error::new(Kind::Fatal, format!("open the {what}"), address, world::plain(&error));
+        if port == 0 { error } else { error.advice("is another agent running? Name another --metadata-port") }
+    })
+}
+
+/// What one agent leaves to the next, as JSON values by name: the guard has it open and never reads it.
+pub struct Handover(Option<Memory>);
+
+impl Handover {
+    fn all(&self) -> Map<String, Value> {
+        let kept = self.0.as_ref().and_then(Memory::kept);
+        kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default()
+    }
+
+    /// What was left under this name.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        self.all().remove(name)
+    }
+
+    /// Leaves `value` under this name. Where it cannot be kept the next agent does without it.
+    pub fn set(&self, name: &str, value: Value) {
+        let Some(memory) = &self.0 else { return };
+        let mut all = self.all();
+        all.insert(name.into(), value);
+        let _ = memory.keep(Value::from(all).to_string().as_bytes());
+    }
+}

@@ -1,0 +1,439 @@
+//! The processes of a start. The one that was started becomes the command. Beside it stands the **guard**, which holds
+//! what outlives an agent and forks one **agent** after the other. None of them is this executable started again: the
+//! process that starts has one thread and holds no secret of a cloud, so a fork of it may go on as it is.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid};
+
+use super::watch::{TERMINATION, WATCH_INTERVAL, Watch, readable, take_signals};
+use super::{above_standard, exit_now, keep_files_private, open_null, stop_waiting_on_stderr};
+use crate::error::{Error, Kind, Result};
+
+/// The pid by which the processes of an agent without a command are called.
+const NOBODY: i32 = 0;
+
+/// In which process [`fork_guard`] came back.
+pub enum Started {
+    /// The one that was started, which reads the agent's word.
+    Boot(WordReader),
+    /// The guard.
+    Guard(Post),
+}
+
+/// What a guard stands by: whose end it awaits, and who waits for its agent's word.
+pub struct Post {
+    /// Watches the process that becomes the command; none for an agent alone.
+    pub command: Option<Watch>,
+    /// The other end of a [`WordReader`], until the word is said.
+    pub word: Option<WordWriter>,
+    signals: Option<SignalFd>,
+    keeps_name: bool,
+}
+
+/// Where the agent's word is read.
+pub struct WordReader(OwnedFd);
+
+/// Where the agent says its word.
+pub struct WordWriter(OwnedFd);
+
+/// Starts the guard: a session of its own, with none of the command's descriptors but stderr, and those in `keep`. With
+/// `has_command` it stands by this process.
+///
+/// It is no child that the command could meet: an orphan, or, where orphans would come back to the command (it is pid 1,
+/// or adopts orphans), a child that sends no signal at its end, which `wait` passes over
+/// (<https://man7.org/linux/man-pages/man2/wait.2.html>, "clone children").
+///
+/// # Errors
+/// What the kernel refused.
+pub fn fork_guard(has_command: bool, keep: &[RawFd]) -> Result<Started> {
+    let failed = |what: &str, errno: Errno| {
+        let error = Error::new(Kind::Fatal, "start the agent", "", format!("{what} failed: {}", errno.desc()));
+        if errno == Errno::EAGAIN {
+            error.advice("is a limit on processes reached (ulimit -u, pids.max)?")
+        } else {
+            error
+        }
+    };
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed("pipe", errno))?;
+    // Where the caller closed 0, 1 or 2, the kernel hands them out again: those numbers are the command's.
+    let reader = above_standard(reader).map_err(|errno| failed("fcntl", errno))?;
+    let writer = above_standard(writer).map_err(|errno| failed("fcntl", errno))?;
+    let command = if has_command { Watch::of(nix::unistd::getpid()) } else { None };
+    let adopts = adopts_orphans();
+    if let ForkResult::Parent { child } = fork_unseen().map_err(|errno| failed("fork", errno))? {
+        if !adopts {
+            let _ = waitpid(child, Some(WaitPidFlag::__WCLONE));
+        }
+        return Ok(Started::Boot(WordReader(reader)));
+    }
+    let _ = nix::unistd::setsid();
+    if !adopts {
+        // SAFETY: one thread. The second fork makes the guard an orphan.
+        match unsafe { nix::unistd::fork() } {
+            Ok(ForkResult::Child) => {}
+            Ok(ForkResult::Parent { .. }) => exit_now(0),
+            Err(errno) => {
+                let _ = nix::unistd::write(&writer, format!("fork failed: {}", errno.desc()).as_bytes());
+                exit_now(1)
+            }
+        }
+    }
+    drop(reader);
+    let mut kept = keep.to_vec();
+    kept.push(writer.as_raw_fd());
+    kept.extend(command.as_ref().and_then(Watch::descriptor).map(|fd| fd.as_raw_fd()));
+    close_others(&mut kept);
+    leave_standard_descriptors();
+    stop_waiting_on_stderr();
+    keep_files_private();
+    Ok(Started::Guard(Post { command, word: Some(WordWriter(writer)), signals: None, keeps_name: false }))
+}
+
+/// Whether orphans come back to this process.
+fn adopts_orphans() -> bool {
+    let mut adopts: libc::c_int = 0;
+    // SAFETY: writes one number.
+    let asked = unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut adopts) };
+    nix::unistd::getpid().as_raw() == 1 || (asked == 0 && adopts != 0)
+}
+
+/// A fork whose child sends its parent no signal at its end, and is met by no `wait` of the command's.
+fn fork_unseen() -> nix::Result<ForkResult> {
+    // SAFETY: this process has one thread, so the child may go on as an ordinary process. No flag is set, the signal of
+    // its end included, and no stack is given: the system call is then a fork.
+    let forked = unsafe { Errno::result(libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0)) };
+    match forked {
+        Ok(0) => Ok(ForkResult::Child),
+        Ok(child) => Ok(ForkResult::Parent { child: Pid::from_raw(i32::try_from(child).map_err(|_| Errno::ESRCH)?) }),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Closes everything above the standard descriptors that is not kept.
+fn close_others(kept: &mut [RawFd]) {
+    kept.sort_unstable();
+    let mut from: RawFd = 3;
+    let mut closed = true;
+    for fd in kept.iter().copied().chain([RawFd::MAX]) {
+        if fd > from {
+            let (first, last) = (from.unsigned_abs(), fd.saturating_sub(1).unsigned_abs());
+            // SAFETY: plain system call; what it closes is used by nobody in this process.
+            closed &= unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0;
+        }
+        from = fd.saturating_add(1);
+    }
+    if closed {
+        return;
+    }
+    // A kernel that knows no such call.
+    let listed: Vec<RawFd> = match fs::read_dir("/proc/self/fd") {
+        Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect(),
+        Err(_) => (3..4096).collect(),
+    };
+    for fd in listed.into_iter().filter(|fd| *fd > 2 && !kept.contains(fd)) {
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// The numbers 0 and 1 stay taken, so that no socket ever becomes somebody's standard output, and 2 where it is closed.
+fn leave_standard_descriptors() {
+    let null = open_null().or_else(|_| nix::unistd::pipe2(OFlag::O_CLOEXEC).and_then(|(end, _)| above_standard(end)));
+    let Ok(null) = null else { return };
+    // SAFETY: the numbers 0 to 2 belong to nobody in this process.
+    unsafe {
+        libc::dup2(null.as_raw_fd(), 0);
+        libc::dup2(null.as_raw_fd(), 1);
+        if libc::fcntl(2, libc::F_GETFD) < 0 {
+            libc::dup2(null.as_raw_fd(), 2);
+        }
+    }
+}
+
+impl WordReader {
+    /// Reads the agent's word until it `is_complete`, or until nobody is left who could say more.
+    ///
+    /// # Errors
+    /// After `timeout`, or where reading fails.
+    pub fn read(&self, timeout: Duration, is_complete: impl Fn(&[u8]) -> bool) -> io::Result<Vec<u8>> {
+        let mut word = Vec::new();
+        let mut buffer = [0; 4096];
+        // The agent keeps the time itself; this is for one that cannot (stopped, say), so it need not be exact.
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        while !is_complete(&word) {
+            match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno.into()),
+                Ok(_) => {}
+            }
+            match nix::unistd::read(&self.0, &mut buffer) {
+                Ok(0) => break,
+                Ok(count) => word.extend(buffer.iter().take(count)),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(word)
+    }
+}
+
+impl WordWriter {
+    /// Says `word`; whether there was somebody to hear it.
+    pub fn say(self, word: &[u8]) -> bool {
+        io::Write::write_all(&mut fs::File::from(self.0), word).is_ok()
+    }
+}
+
+impl Post {
+    /// This process is the guard itself, under the name that it was started by: an agent without a command, in front.
+    pub fn in_front() -> Self {
+        Self { command: None, word: None, signals: None, keeps_name: true }
+    }
+
+    /// Makes this process fit to be the guard: told of its agent's end, and by nobody else's signals but those that
+    /// mean the end of an agent without a command.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn take(&mut self) -> nix::Result<()> {
+        if !self.keeps_name {
+            be_called(c"fedboot-guard", "--fedboot-guard", self.pid());
+        }
+        heed_no_signals(self.command.is_some());
+        let all = [Signal::SIGCHLD].into_iter().chain(TERMINATION);
+        let wanted: Vec<_> = all.take(if self.command.is_some() { 1 } else { usize::MAX }).collect();
+        self.signals = Some(take_signals(&wanted)?);
+        Ok(())
+    }
+
+    fn pid(&self) -> i32 {
+        self.command.as_ref().map_or(NOBODY, |command| command.pid().as_raw())
+    }
+
+    /// Forks an agent.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn fork_agent(&mut self) -> nix::Result<Born> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (guards, agents) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
+        let guard = nix::unistd::getpid();
+        // SAFETY: this process has one thread, so the child may go on as an ordinary process.
+        match unsafe { nix::unistd::fork() }? {
+            ForkResult::Parent { child } => Ok(Born::Guard(Agent { pid: child, line: guards })),
+            ForkResult::Child => {
+                drop(guards);
+                self.signals = None;
+                self.keeps_name = false;
+                be_called(c"fedboot-agent", "--fedboot-agent", self.pid());
+                heed_no_signals(self.command.is_some());
+                Ok(Born::Agent(Line { socket: agents, guard }))
+            }
+        }
+    }
+
+    /// Waits for `longest`, or until the command ends or whoever started this says that it shall; says whether.
+    pub fn rest(&self, longest: Duration) -> bool {
+        matches!(self.wait(None, Some(longest)), Event::CommandEnded | Event::Told(_))
+    }
+
+    /// Waits for the next thing that happens to `agent` or to whoever is watched.
+    pub fn wait(&self, agent: Option<&Agent>, longest: Option<Duration>) -> Event {
+        let command = self.command.as_ref();
+        let watched = command.and_then(Watch::descriptor);
+        let unwatched = command.filter(|_| watched.is_none());
+        let line = agent.map(|agent| agent.line.as_fd());
+        let signals = self.signals.as_ref().map(AsFd::as_fd);
+        let longest = match (longest, unwatched) {
+            (Some(longest), Some(_)) => Some(longest.min(WATCH_INTERVAL)),
+            (None, Some(_)) => Some(WATCH_INTERVAL),
+            (longest, None) => longest,
+        };
+        let timeout = longest.map_or(PollTimeout::NONE, |it| PollTimeout::try_from(it).unwrap_or(PollTimeout::MAX));
+        let mut ready: Vec<PollFd<'_>> =
+            [watched, signals, line].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut ready, timeout) {
+            Ok(0) if unwatched.is_some_and(Watch::has_ended) => return Event::CommandEnded,
+            Ok(0) if unwatched.is_none() => return Event::TimeIsUp,
+            Ok(0) | Err(_) => return Event::Nothing,
+            Ok(_) => {}
+        }
+        let is_ready = |fd: Option<BorrowedFd<'_>>| {
+            let number = fd.map(|fd| fd.as_raw_fd());
+            ready.iter().any(|it| Some(it.as_fd().as_raw_fd()) == number && it.any().unwrap_or(false))
+        };
+        if is_ready(watched) {
+            return Event::CommandEnded;
+        }
+        // What the agent said before its end counts first.
+        if let (true, Some(agent)) = (is_ready(line), agent) {
+            let mut byte = [0];
+            if nix::unistd::read(&agent.line, &mut byte) == Ok(1) {
+                let [said] = byte;
+                return Event::Said(said);
+            }
+        }
+        if let (true, Some(signals)) = (is_ready(signals), &self.signals)
+            && let Ok(Some(info)) = signals.read_signal()
+        {
+            let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
+            if let Some(signal) = signal.filter(|signal| *signal != Signal::SIGCHLD) {
+                return Event::Told(signal);
+            }
+        }
+        reap(agent)
+    }
+}
+
+/// Reaps whoever has ended: as pid 1, also those that others left.
+fn reap(agent: Option<&Agent>) -> Event {
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        if status == WaitStatus::StillAlive {
+            break;
+        }
+        if status.pid() == agent.map(|agent| agent.pid) && status.pid().is_some() {
+            return match status {
+                WaitStatus::Exited(_, code) => Event::AgentLeft(u8::try_from(code).unwrap_or(1)),
+                WaitStatus::Signaled(_, signal, _) => Event::AgentDied(signal),
+                _ => continue,
+            };
+        }
+    }
+    Event::Nothing
+}
+
+/// In which process [`Post::fork_agent`] came back.
+pub enum Born {
+    /// The guard.
+    Guard(Agent),
+    /// The agent.
+    Agent(Line),
+}
+
+/// What a guard waits for.
+#[derive(Debug)]
+pub enum Event {
+    /// Nothing, so far.
+    Nothing,
+    /// Nothing, for as long as was to be waited.
+    TimeIsUp,
+    /// The command has ended.
+    CommandEnded,
+    /// Somebody wants this to end.
+    Told(Signal),
+    /// The agent has said so.
+    Said(u8),
+    /// The agent has nothing more to do: its exit code.
+    AgentLeft(u8),
+    /// Something has ended the agent.
+    AgentDied(Signal),
+}
+
+/// A guard's view of its agent.
+pub struct Agent {
+    pid: Pid,
+    line: OwnedFd,
+}
+
+impl Agent {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let _ = nix::sys::signal::kill(self.pid, signal);
+    }
+}
+
+/// An agent's line to its guard.
+pub struct Line {
+    socket: OwnedFd,
+    guard: Pid,
+}
+
+impl Line {
+    /// Tells the guard.
+    pub fn tell(&self, byte: u8) {
+        let _ = nix::unistd::write(&self.socket, &[byte]);
+    }
+
+    /// Waits for the guard's end.
+    pub async fn guard_ended(&self) {
+        let line = self.socket.try_clone().and_then(readable);
+        match line {
+            // It never says anything.
+            Ok(line) => drop(line.readable().await),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// The guard's pid.
+    pub fn guard(&self) -> i32 {
+        self.guard.as_raw()
+    }
+
+    /// A guard that was stopped must see this one's end.
+    pub fn wake_guard(&self) {
+        if nix::unistd::getppid() == self.guard {
+            let _ = nix::sys::signal::kill(self.guard, Signal::SIGCONT);
+        }
+    }
+}
+
+/// As the guard and the agent are to be: no signal is blocked, none that is meant for the command ends them (a stopping
+/// container may signal every process in it, and the command may need credentials while it drains), and they are told
+/// of their children's ends.
+fn heed_no_signals(has_command: bool) {
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    let of_command = if has_command { SigHandler::SigIgn } else { SigHandler::SigDfl };
+    let of_files = SigHandler::SigIgn;
+    for (signal, handler) in [
+        (Signal::SIGHUP, of_command),
+        (Signal::SIGINT, of_command),
+        (Signal::SIGTERM, of_command),
+        // What is wrong with a file or a pipe is an error of the write.
+        (Signal::SIGPIPE, of_files),
+        (Signal::SIGXFSZ, of_files),
+        (Signal::SIGQUIT, SigHandler::SigDfl),
+        (Signal::SIGCHLD, SigHandler::SigDfl),
+    ] {
+        // SAFETY: no handler is installed.
+        let _ = unsafe { nix::sys::signal::signal(signal, handler) };
+    }
+}
+
+/// Where argv stands in memory, and how long it is, as the kernel shows it to `ps`.
+static ARGV: (AtomicUsize, AtomicUsize) = (AtomicUsize::new(0), AtomicUsize::new(0));
+
+/// Says where argv stands.
+pub(super) fn argv_is_at(start: usize, length: usize) {
+    ARGV.0.store(start, Ordering::Relaxed);
+    ARGV.1.store(length, Ordering::Relaxed);
+}
+
+/// Gives this process a name and an argv of its own, so that nobody takes it for the command, whose words would stand
+/// there otherwise. Where argv has no room for all of the words, it has those that fit.
+fn be_called(name: &std::ffi::CStr, word: &str, pid: i32) {
+    // SAFETY: a NUL-terminated name; nothing else is read.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    let (start, length) = (ARGV.0.load(Ordering::Relaxed), ARGV.1.load(Ordering::Relaxed));
+    let whole = format!("fedboot\0{word}\0{pid}\0");
+    let words = [whole.as_str(), "fedboot\0"].into_iter().find(|words| words.len() <= length).unwrap_or_default();
+    if start != 0 {
+        // SAFETY: argv is this process's own memory, may be written (C11 5.1.2.2.1), and nobody reads it any more.
+        unsafe {
+            std::ptr::write_bytes(start as *mut u8, 0, length);
+            std::ptr::copy_nonoverlapping(words.as_ptr(), start as *mut u8, words.len());
+        }
+    }
+}
