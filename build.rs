@@ -9,7 +9,11 @@ fn main() {
     println!("cargo::rerun-if-changed=link.ld");
     let is = |name: &str, value: &str| var(name).is_ok_and(|found| found == value);
     if is("CARGO_CFG_TARGET_ENV", "musl") && is("PROFILE", "release") {
-        // Compiler drivers and linkers alike know -T.
+        // Compiler drivers and linkers alike know -T and -z.
         println!("cargo::rustc-link-arg-bins=-T{}/link.ld", var("CARGO_MANIFEST_DIR").unwrap_or_default());
+        // A position-independent program has thousands of places to adjust when it starts; in this form they take a
+        // bit each instead of 24 bytes. musl's start-up code knows it since 1.2.4.
+        println!("cargo::rustc-link-arg-bins=-z");
+        println!("cargo::rustc-link-arg-bins=pack-relative-relocs");
     }
 }

@@ -144,7 +144,7 @@ struct Agent {
 
 impl Agent {
     async fn work(&self, options: &Options) {
-        let deadline = self.started + self.settings.timeout;
+        let deadline = self.world.deadline(self.settings.timeout);
         if let Some(listener) = self.holdings.status() {
             tokio::task::spawn_local(status::answer(listener, self.board.clone(), self.world.clone()));
         }
@@ -307,7 +307,7 @@ impl Agent {
                 Ok(config) => return Ok((config, deliveries)),
                 Err(error) => error,
             };
-            let more = [("next_try", timestamp(now + wait)), ("failures", failures.to_string())];
+            let more = [("next_try", timestamp(world::later(now, wait))), ("failures", failures.to_string())];
             self.settings.log.error(self.world.now(), Severity::Error, &error, &more);
             let change = |state: &mut State| {
                 state.failures = failures;

@@ -119,7 +119,12 @@ fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &Agent) -
                 }
             }
             Event::Said(HAS_FAILED) => is_to_end = true,
-            Event::Said(_) => lived = true,
+            Event::Said(_) => {
+                if !lived {
+                    process::memory::forget_program();
+                }
+                lived = true;
+            }
             Event::CommandEnded => {
                 post.command = None;
                 is_to_end = true;

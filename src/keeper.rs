@@ -73,14 +73,15 @@ impl Issued {
     pub fn left(handover: &Handover, number: usize) -> Option<Self> {
         let json = handover.get(&place(number))?;
         let (at, credentials) = credentials_json::decode(&json)?;
-        let refresh = world::time_at(json["Refresh"].as_u64()?)?;
+        let refresh = world::time_at(json.get("Refresh")?.as_u64()?)?;
         Some(Self { credentials, at, refresh })
     }
 
     fn leave(&self, handover: &Handover, number: usize) {
         let mut json = credentials_json::encode(self.at, &self.credentials);
-        json["Refresh"] = self.refresh.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs()).into();
-        handover.set(&place(number), json);
+        let refresh = self.refresh.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs());
+        json.insert("Refresh".into(), refresh.into());
+        handover.set(&place(number), json.into());
     }
 
     /// Whether clients can use it at `now`, which is not before it was issued.
@@ -110,7 +111,7 @@ impl Keeper {
             }
         }
         loop {
-            let deadline = boot.or_else(|| self.patience().map(|patience| self.world.monotonic() + patience));
+            let deadline = boot.or_else(|| self.patience().map(|patience| self.world.deadline(patience)));
             let wait = match (self.issue_and_deliver(&*way, deadline).await, boot) {
                 (Ok(issued), _) => {
                     boot = None;
@@ -134,13 +135,13 @@ impl Keeper {
                         self.complain_at_boot(&error);
                         last = Some(error);
                         // The whole time is used, and a last try has some of it.
-                        let longest = left.saturating_sub(left.min(BEFORE_DEADLINE) / 2);
+                        let longest = left.saturating_sub(left.min(BEFORE_DEADLINE).mul_f64(0.5));
                         retry::BOOT.delay(self.failures, self.world.random()).min(longest)
                     } else {
                         boot = None;
                         // A try that the deadline cut short says less than the one before it.
                         let error = last.take().filter(|_| left.is_zero()).unwrap_or(error);
-                        let elapsed = self.world.monotonic() - self.started;
+                        let elapsed = self.started.elapsed();
                         let error = Error { tries: Some((self.failures, elapsed)), ..error };
                         let Some(word) = self.word.take() else { return };
                         if self.settings.on_failure == OnFailure::Exit {
@@ -195,7 +196,7 @@ impl Keeper {
     /// How long one try may take while clients have something: a service that hangs must leave time for others.
     fn patience(&self) -> Option<Duration> {
         let left = self.current.as_ref()?.credentials.expiration.duration_since(self.world.now()).ok()?;
-        Some((left / 4).max(SHORTEST_TRY))
+        Some(left.mul_f64(0.25).max(SHORTEST_TRY))
     }
 
     /// Puts back what others have removed.
@@ -212,7 +213,8 @@ impl Keeper {
 
     fn schedule(&self, credentials: Credentials) -> Issued {
         let at = self.world.now();
-        let refresh = at + schedule::refresh_after(at, credentials.expiration, self.world.random());
+        let wait = schedule::refresh_after(at, credentials.expiration, self.world.random());
+        let refresh = world::later(at, wait);
         Issued { credentials, at, refresh }
     }
 
@@ -236,7 +238,7 @@ impl Keeper {
         }
         let first = self.current.is_none();
         if first {
-            fields.push(("elapsed_ms", (self.world.monotonic() - self.started).as_millis().to_string()));
+            fields.push(("elapsed_ms", self.started.elapsed().as_millis().to_string()));
         }
         let what = match &credentials.content {
             Content::Keys(_) => "AWS credentials are",
@@ -289,7 +291,7 @@ impl Keeper {
         let now = self.world.now();
         let expiration = self.current.as_ref().map(|issued| issued.credentials.expiration);
         let wait = schedule::retry_after(self.failures, now, expiration, self.world.random());
-        let mut more = vec![("next_try", timestamp(now + wait)), ("failures", self.failures.to_string())];
+        let mut more = vec![("next_try", timestamp(world::later(now, wait))), ("failures", self.failures.to_string())];
         more.extend(self.profile.clone().map(|profile| ("profile", profile)));
         let severity = match &self.current {
             Some(Issued { credentials, at, .. }) => {
@@ -306,7 +308,8 @@ impl Keeper {
     /// Leaves word of a failure for clients and probes.
     async fn tell(&self, error: &Error, wait: Duration) {
         let now = self.world.now();
-        let trouble = Trouble { at: now, next_try: now + wait, failures: self.failures, error: error.to_string() };
+        let trouble =
+            Trouble { at: now, next_try: world::later(now, wait), failures: self.failures, error: error.to_string() };
         self.deliveries.fail(&trouble).await;
         let change = |state: &mut State| {
             state.failures = self.failures;

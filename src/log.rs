@@ -3,11 +3,11 @@
 //! The JSON fields are Cloud Logging's: <https://cloud.google.com/logging/docs/structured-logging>.
 
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
 use crate::process;
-use crate::world::wall_clock;
+use crate::world::{later, wall_clock};
 
 /// Cloud Logging's severities, as far as fedboot needs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +77,7 @@ impl Log {
 
     /// Writes `error` as one event.
     pub fn error(&self, time: SystemTime, severity: Severity, error: &Error, more: &[(&str, String)]) {
-        let mut fields = Vec::with_capacity(more.len() + 5);
+        let mut fields = Vec::with_capacity(16);
         fields.extend_from_slice(more);
         for (name, value) in [("step", &error.step), ("address", &error.address)] {
             if !value.is_empty() {
@@ -114,7 +114,7 @@ impl Log {
     }
 
     fn line(self, time: SystemTime, severity: Severity, message: &str, fields: &[(&str, String)]) -> String {
-        let time = humantime::format_rfc3339_millis(time).to_string();
+        let time = humantime::format_rfc3339_millis(shown(time)).to_string();
         let mut line = String::with_capacity(256);
         if self.format == Format::Text {
             // Control characters of a hostile reply must not reach a terminal.
@@ -140,5 +140,10 @@ impl Log {
 
 /// A time as logs and files show it: RFC 3339 in UTC, whole seconds.
 pub fn timestamp(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    humantime::format_rfc3339_seconds(shown(time)).to_string()
+}
+
+/// The time, or the nearest one that has a year of four digits: a clock may say anything.
+pub fn shown(time: SystemTime) -> SystemTime {
+    later(time.max(SystemTime::UNIX_EPOCH), Duration::ZERO)
 }

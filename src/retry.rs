@@ -37,8 +37,8 @@ impl Backoff {
     /// a busy loop.
     pub fn delay(self, failures: u32, random: f64) -> Duration {
         let ceiling = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.longest);
-        let floor = self.first / 2;
-        floor + ceiling.saturating_sub(floor).mul_f64(random)
+        let floor = self.first.mul_f64(0.5);
+        floor.saturating_add(ceiling.saturating_sub(floor).mul_f64(random))
     }
 }
 
@@ -48,19 +48,19 @@ impl Backoff {
 /// The last one, with the number of tries.
 pub async fn until<T>(world: &World, deadline: Instant, attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
     let started = world.monotonic();
-    let mut failures = 0;
+    let mut failures: u32 = 0;
     let mut last = None;
     loop {
         let error = match attempt().await {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        failures += 1;
+        failures = failures.saturating_add(1);
         let left = deadline.duration_since(world.monotonic());
         if !error.is_retryable() || left <= LAST_TRY {
             // A try that the deadline cut short says less than the one before it.
             let error = last.filter(|_| left.is_zero()).unwrap_or(error);
-            return Err(Error { tries: Some((failures, world.monotonic() - started)), ..error });
+            return Err(Error { tries: Some((failures, started.elapsed())), ..error });
         }
         last = Some(error);
         world.sleep(BOOT.delay(failures, world.random()).min(left)).await;

@@ -31,7 +31,7 @@ const LONGEST_WITHOUT: Duration = Duration::from_secs(10);
 pub fn retry_after(failures: u32, now: SystemTime, expiration: Option<SystemTime>, random: f64) -> Duration {
     let wait = retry::REFRESH.delay(failures, random);
     match expiration.map(|expiration| expiration.duration_since(now)) {
-        Some(Ok(left)) => wait.min((left / 8).max(SHORTEST_RETRY)),
+        Some(Ok(left)) => wait.min(left.mul_f64(0.125).max(SHORTEST_RETRY)),
         // The many hurried tries before say nothing of how long it will last.
         Some(Err(_)) => wait.min(LONGEST_WITHOUT),
         None => wait,
@@ -46,7 +46,7 @@ pub fn severity(now: SystemTime, issued: SystemTime, expiration: SystemTime) -> 
     match expiration.duration_since(now) {
         Err(_) => Severity::Critical,
         Ok(left) if left.is_zero() => Severity::Critical,
-        Ok(left) if left < Duration::from_secs(600).min(lifetime / 4) => Severity::Error,
+        Ok(left) if left < Duration::from_secs(600).min(lifetime.mul_f64(0.25)) => Severity::Error,
         Ok(_) => Severity::Warning,
     }
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::flow::Principal;
 use crate::log::timestamp;
 use crate::process::{self, peers};
-use crate::world::World;
+use crate::world::{self, World};
 
 /// An agent that is this late with what it planned is stopped, or starved.
 const LATE: Duration = Duration::from_secs(90);
@@ -80,10 +80,12 @@ impl Place {
 
     /// Whether an agent that says `json` means this directory.
     fn is(&self, json: &Value) -> bool {
-        match (json["device"].as_u64(), json["inode"].as_u64()) {
+        let number = |name: &str| json.get(name)?.as_u64();
+        let is = |name: &str, value: &str| json.get(name).and_then(Value::as_str) == Some(value);
+        match (number("device"), number("inode")) {
             (Some(device), Some(inode)) => self.identity == Some((device, inode)),
             // Without one, as on a disk that is full.
-            _ => json["path"] == *self.path.to_string_lossy() && json["mounts"] == self.mounts.as_str(),
+            _ => is("path", &self.path.to_string_lossy()) && is("mounts", &self.mounts),
         }
     }
 }
@@ -144,16 +146,17 @@ impl Board {
                     "failures": state.failures,
                     "last_error": state.last_error,
                 });
-                for (name, value) in state.principal.iter().flat_map(Principal::fields) {
-                    role[name] = value.into();
+                let fields = state.principal.iter().flat_map(Principal::fields);
+                if let Some(role) = role.as_object_mut() {
+                    role.extend(fields.map(|(name, value)| (name.to_owned(), value.into())));
                 }
                 role
             })
             .collect();
         let mut all = json!({"agent": process::parent_pid(), "roles": roles, "directory": self.place.borrow().json()});
-        if let Some((address, request)) = &*self.metadata.borrow() {
-            all["metadata"] = address.as_str().into();
-            all["request"] = request.as_str().into();
+        if let (Some((address, request)), Some(all)) = (&*self.metadata.borrow(), all.as_object_mut()) {
+            all.insert("metadata".into(), address.as_str().into());
+            all.insert("request".into(), request.as_str().into());
         }
         all.to_string()
     }
@@ -171,7 +174,7 @@ impl Freshness {
     fn of(expiration: Option<SystemTime>, next: Option<SystemTime>, failures: u32, now: SystemTime) -> Self {
         match expiration {
             Some(expiration) if now < expiration => {
-                let late = next.is_some_and(|next| next + LATE < now);
+                let late = next.is_some_and(|next| world::later(next, LATE) < now);
                 if failures > 0 || late { Self::Stale } else { Self::Fresh }
             }
             _ => Self::None,
@@ -203,13 +206,14 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     let mut worst = Freshness::Fresh;
     let (mut agents, silent) = agents_beside(&file, world, true);
     for agent in &mut agents {
-        for role in agent["roles"].as_array_mut().into_iter().flatten() {
-            let time = |name: &str| role[name].as_str().and_then(|time| humantime::parse_rfc3339(time).ok());
-            let failures = role["failures"].as_u64().unwrap_or(0).try_into().unwrap_or(u32::MAX);
+        let roles = agent.get_mut("roles").and_then(Value::as_array_mut);
+        for role in roles.into_iter().flatten().filter_map(Value::as_object_mut) {
+            let time = |name: &str| humantime::parse_rfc3339(role.get(name)?.as_str()?).ok();
+            let failures = role.get("failures").and_then(Value::as_u64).unwrap_or(0).try_into().unwrap_or(u32::MAX);
             // It may have changed since the agent wrote.
             let state = Freshness::of(time("expiration"), time("next_refresh"), failures, now);
             worst = worst.max(state);
-            role["state"] = state.name().into();
+            role.insert("state".into(), state.name().into());
         }
     }
     if agents.is_empty() {
@@ -225,7 +229,7 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
             format!("stale: there is an agent that does not answer (process {}): is it stopped?\n", pids.join(", "))
         }
         [] => format!("none: no agent keeps credentials fresh beside {}\n", file.display()),
-        agents => agents.iter().filter_map(|agent| agent["roles"].as_array()).flatten().map(line).collect(),
+        agents => agents.iter().filter_map(|agent| agent.get("roles")?.as_array()).flatten().map(line).collect(),
     };
     Ok((text, worst as u8))
 }
@@ -247,7 +251,10 @@ pub fn agents_beside(credentials_file: &Path, world: &World, others: bool) -> (V
         place::directories_of(credentials_file, world).iter().map(|directory| Place::of(directory)).collect()
     };
     let answers = heard.answers.iter().filter_map(|answer| serde_json::from_slice::<Value>(answer).ok());
-    let ours = answers.filter(|agent| heard.is_own || places.iter().any(|place| place.is(&agent["directory"])));
+    let ours = answers.filter(|agent| {
+        let directory = agent.get("directory").unwrap_or(&Value::Null);
+        heard.is_own || places.iter().any(|place| place.is(directory))
+    });
     (ours.collect(), heard.silent)
 }
 
@@ -282,7 +289,7 @@ pub async fn answer(listener: UnixListener, board: Rc<Board>, world: Rc<World>) 
 
 /// One role for people.
 fn line(role: &Value) -> String {
-    let text = |name: &str| role[name].as_str().filter(|text| !text.is_empty());
+    let text = |name: &str| role.get(name)?.as_str().filter(|text| !text.is_empty());
     let mut line = format!(
         "{} {}",
         text("state").unwrap_or("none"),
@@ -293,7 +300,7 @@ fn line(role: &Value) -> String {
             let _ = write!(line, " {name}={value}");
         }
     }
-    let _ = write!(line, " failures={}", role["failures"]);
+    let _ = write!(line, " failures={}", role.get("failures").unwrap_or(&Value::Null));
     if let Some(error) = text("last_error") {
         let _ = write!(line, " last_error={error}");
     }

@@ -224,11 +224,11 @@ impl Inner {
             let (at, credentials) = issued.as_ref()?;
             let mut json = credentials_json::encode(*at, credentials);
             match &entry.wanted {
-                Wanted::AccessToken(scopes) => json["Scopes"] = scopes.clone().into(),
-                Wanted::IdToken(audience) => json["Audience"] = audience.as_str().into(),
+                Wanted::AccessToken(scopes) => json.insert("Scopes".into(), scopes.clone().into()),
+                Wanted::IdToken(audience) => json.insert("Audience".into(), audience.as_str().into()),
                 Wanted::SubjectToken => return None,
-            }
-            Some(json)
+            };
+            Some(Value::from(json))
         });
         holdings.handover().set(LEFT, left.collect());
     }

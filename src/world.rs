@@ -102,6 +102,14 @@ impl World {
         Instant::now()
     }
 
+    /// When `timeout` will have passed by that clock.
+    pub fn deadline(&self, timeout: Duration) -> Instant {
+        /// Longer than any machine runs.
+        const FOR_EVER: Duration = Duration::from_secs(1 << 31);
+        let now = self.monotonic();
+        now.checked_add(timeout.min(FOR_EVER)).unwrap_or(now)
+    }
+
     /// Waits by whichever clock comes first: the wall clock may be set, and goes on through a suspend; the other one
     /// cannot be set back. The wall clock is read at least once a minute.
     pub async fn wait(&self, duration: Duration) {
@@ -148,11 +156,19 @@ pub fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
+/// The end of the year 9999, which is the last that has four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// The time that is so many seconds after 1970 began; `None` where no clock will ever say it.
 pub fn time_at(seconds: u64) -> Option<SystemTime> {
-    /// The end of the year 9999, which is the last that has four digits.
-    const LAST: u64 = 253_402_300_799;
-    (seconds <= LAST).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+    (seconds <= LAST_SECOND).then_some(time)
+}
+
+/// The time that is `duration` after `time`, or the last that any clock says.
+pub fn later(time: SystemTime, duration: Duration) -> SystemTime {
+    let last = time_at(LAST_SECOND).unwrap_or(time);
+    time.checked_add(duration).unwrap_or(last).min(last)
 }
 
 /// The time that is so many seconds after `now`.

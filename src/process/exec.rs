@@ -21,7 +21,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub fn let_signals_end_pid_1() {
     extern "C" fn end(signal: i32) {
         // SAFETY: `_exit` may be called from a signal handler.
-        unsafe { libc::_exit(128 + signal) }
+        unsafe { libc::_exit(signal | 128) }
     }
     if nix::unistd::getpid().as_raw() != 1 {
         return;

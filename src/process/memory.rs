@@ -53,6 +53,32 @@ unsafe impl GlobalAlloc for Wiping {
     }
 }
 
+/// Lets go of the pages of the program's file that this process has used: the kernel has them still, and maps again what
+/// is needed. A guard needs next to none of them for the rest of its life.
+pub fn forget_program() {
+    extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the C library describes what it has loaded; segments that are never written hold nothing but the
+        // file's own bytes, which the kernel reads again.
+        unsafe {
+            let (base, count) = ((*info).dlpi_addr, usize::from((*info).dlpi_phnum));
+            for header in std::slice::from_raw_parts((*info).dlpi_phdr, count) {
+                if header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0 {
+                    let start = base.wrapping_add(header.p_vaddr) & !0xfff;
+                    let length = header.p_memsz.wrapping_add(header.p_vaddr & 0xfff);
+                    libc::madvise(
+                        start as *mut libc::c_void,
+                        usize::try_from(length).unwrap_or(0),
+                        libc::MADV_DONTNEED,
+                    );
+                }
+            }
+        }
+        0
+    }
+    // SAFETY: the callback does not keep what it is given.
+    unsafe { libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut()) };
+}
+
 /// A file without a name, which an agent leaves to the next one; it is gone with the last process that has it open.
 /// Of its two halves the one that is in use is never written to, so that a process that is killed while it writes leaves
 /// the other one.

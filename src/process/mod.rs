@@ -190,7 +190,7 @@ pub fn write_stdout(text: &str) {
     let stdout = unsafe { std::os::fd::BorrowedFd::borrow_raw(1) };
     let mut rest = text.as_bytes();
     while let Ok(count @ 1..) = nix::unistd::write(stdout, rest) {
-        rest = &rest[count..];
+        rest = rest.get(count..).unwrap_or_default();
     }
 }
 
