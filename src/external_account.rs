@@ -95,7 +95,11 @@ pub fn type_of(path: &Path) -> Option<String> {
     json["type"].as_str().map(str::to_owned)
 }
 
-fn parse(bytes: &[u8]) -> Result<ExternalAccount> {
+/// Reads what such a file holds.
+///
+/// # Errors
+/// A usage error that names the field and says what it should hold.
+pub fn parse(bytes: &[u8]) -> Result<ExternalAccount> {
     let json: Value = serde_json::from_slice(bytes).map_err(|error| {
         let what = if error.is_eof() { "is cut short" } else { "is no JSON" };
         Error::usage(format!("the file {what} (line {}, column {})", error.line(), error.column()))

@@ -8,6 +8,6 @@ pub mod signature;
 pub mod sts;
 mod sts_errors;
 pub mod sts_hosts;
-mod sts_reply;
+pub mod sts_reply;
 pub mod web_identity;
 pub mod web_identity_token;

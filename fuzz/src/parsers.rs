@@ -1,0 +1,114 @@
+//! Everything that reads what somebody else wrote.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::time::SystemTime;
+
+use fedboot::cli::{self, Options, Typed};
+use fedboot::exchange::sts_reply::Reply;
+use fedboot::http::{self, Endpoint};
+use fedboot::ini::{self, Section};
+use fedboot::report::Report;
+use fedboot::template::{Template, placeholder};
+use fedboot::{credentials_json, external_account};
+use serde_json::Value;
+
+/// An edit keeps every other section as it was, and doing it twice changes nothing more.
+pub fn ini(bytes: &[u8]) {
+    const SECTIONS: [&str; 4] = ["default", "fedboot", "profile a", "other"];
+    let before = SECTIONS.map(|name| ini::read(bytes, name));
+    for name in &SECTIONS[..2] {
+        let section =
+            Section { name, set: vec![("region", "eu-west-1".into()), ("key", "=#;[".into())], remove: &["role_arn"] };
+        let Ok(edited) = ini::edit(bytes, &section) else { continue };
+        let again = ini::edit(&edited, &section).expect("what was edited can be edited");
+        assert_eq!(edited, again, "a second edit changes it");
+        let values = ini::read(&edited, name).expect("it can be read").expect("the section is there");
+        assert_eq!(values.get("region").map(String::as_str), Some("eu-west-1"));
+        assert!(!values.contains_key("role_arn"));
+        for (other, before) in SECTIONS.iter().zip(&before).filter(|(other, _)| *other != name) {
+            assert_eq!(ini::read(&edited, other).as_ref().ok(), before.as_ref().ok(), "[{other}] is another");
+        }
+    }
+}
+
+/// A token's claims.
+pub fn jwt(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Err(why) = fedboot::jwt::decode(&text) {
+        assert!(why.starts_with("is "), "{why}");
+    }
+}
+
+/// An answer of STS.
+pub fn sts(bytes: &[u8]) {
+    if let Some(reply) = Reply::parse(bytes) {
+        for name in ["Code", "Message", "AccessKeyId", "SessionToken", "RequestId"] {
+            let _ = reply.text(name);
+        }
+        if let Some(time) = reply.time("Expiration") {
+            let _ = fedboot::log::timestamp(time);
+        }
+    }
+}
+
+/// The file that gcloud writes. An error quotes nothing of it that could be a secret.
+pub fn external_account(bytes: &[u8]) {
+    if let Err(error) = external_account::parse(bytes) {
+        assert!(!error.to_string().contains("SECRET"), "{error}");
+    }
+}
+
+/// What one agent leaves to the next, and a cache to its readers.
+pub fn credentials(bytes: &[u8]) {
+    let Ok(json) = serde_json::from_slice::<Value>(bytes) else { return };
+    if let Some((issued, credentials)) = credentials_json::decode(&json) {
+        let again = Value::from(credentials_json::encode(issued, &credentials));
+        assert!(credentials_json::decode(&again).is_some());
+        let _ = fedboot::schedule::refresh_after(issued, credentials.expiration, 0.5);
+        let _ = fedboot::schedule::severity(SystemTime::UNIX_EPOCH, issued, credentials.expiration);
+    }
+}
+
+/// Words of a command line, a line each.
+pub fn options(bytes: &[u8]) {
+    let words: Vec<OsString> = bytes.split(|byte| *byte == b'\n').map(|word| OsString::from_vec(word.to_vec())).collect();
+    if let Ok((typed, flags)) = cli::split(&words) {
+        let _ = cli::parse_options(flags, matches!(typed, Typed::Boot(_)), &mut Options::default());
+    }
+}
+
+/// Role ARNs and session names with placeholders.
+pub fn template(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(template) = Template::parse("role-arn", text) {
+        let filled = template.expand(placeholder);
+        assert_eq!(Template::parse("role-arn", &filled).expect("a template"), template);
+    }
+}
+
+/// Endpoints.
+pub fn url(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for allow_http in [false, true] {
+        match Endpoint::with_path(text, allow_http) {
+            Ok((endpoint, _)) => {
+                let _ = (endpoint.host().len(), endpoint.is_loopback(), endpoint.url("/"));
+            }
+            Err(error) => assert!(!error.to_string().contains("SECRET"), "{error}"),
+        }
+    }
+}
+
+/// What is shown of a server's words.
+pub fn excerpt(bytes: &[u8]) {
+    let shown = http::excerpt(bytes);
+    assert!(!shown.contains(char::is_control), "{shown:?}");
+}
+
+/// The agent's word.
+pub fn report(bytes: &[u8]) {
+    if Report::decode(bytes).is_some() {
+        assert!(Report::is_complete(bytes));
+    }
+}
