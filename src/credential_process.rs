@@ -15,10 +15,10 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::cli::{FLAGS_ONLY, Options};
 use crate::config::{self, Config, Settings};
 use crate::delivery::cache::Cache;
-use crate::delivery::place;
 use crate::error::{Error, Kind, Result};
 use crate::flow::Issuer;
 use crate::log::timestamp;
+use crate::private_file;
 use crate::process;
 use crate::retry;
 use crate::roles::RoleChoice;
@@ -81,7 +81,7 @@ fn quoted(word: &str) -> Result<String> {
 /// Why there is none.
 pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
     let settings = Settings::resolve(options, world)?;
-    let deadline = world.monotonic() + settings.timeout;
+    let deadline = world.deadline(settings.timeout);
     let config = if config::names_a_role(options, world) {
         Config::resolve(options, world, &std::collections::HashMap::new())?
     } else {
@@ -90,7 +90,7 @@ pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
     let [role] = &config.roles[..] else {
         return Err(Error::usage("credential-process answers for one --role-arn"));
     };
-    let cache = cache(&config, role, |name| Ok(place::cache_directory(world)?.join(name)))?;
+    let cache = cache(&config, role, |name| Ok(private_file::cache_directory(world)?.join(name)))?;
     let issue = |give_up| {
         let way = ToAws::new(&config, role, world.clone(), &settings.log)?;
         shared::runtime()?.block_on(retry::until(world, give_up, async || way.issue(Some(give_up)).await))
@@ -99,8 +99,8 @@ pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
     let keys =
         credentials.keys().ok_or_else(|| Error::new(Kind::Fatal, "answer", "", "there are no keys in the cache"))?;
     let lifetime = credentials.expiration.duration_since(issued).unwrap_or_default();
-    let early = credentials.expiration - EARLY.min(lifetime / 10);
-    let said = if early > world.now() { early } else { credentials.expiration };
+    let early = credentials.expiration.checked_sub(EARLY.min(lifetime.mul_f64(0.1)));
+    let said = early.filter(|early| *early > world.now()).unwrap_or(credentials.expiration);
     let answer = serde_json::json!({
         "Version": 1,
         "AccessKeyId": keys.access_key_id,

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use crate::config::{Config, Settings};
 use crate::credential_process;
-use crate::delivery::cache::CacheFile;
+use crate::delivery::cache::{self, CacheFile};
 use crate::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
 use crate::delivery::file::{CredentialsFile, Plan, Profile};
 use crate::delivery::metadata::MetadataServer;
-use crate::delivery::place::{self, Chosen, Writer};
-use crate::delivery::token_file::TokenFile;
+use crate::delivery::token_file::{Own, TokenFile};
 use crate::delivery::variables::Variables;
 use crate::delivery_choice::{DeliveryChoice, GoogleDelivery};
 use crate::error::Result;
@@ -20,13 +19,15 @@ use crate::flow::{Credentials, Delivery, Environment, TokenSource, Trouble};
 use crate::google_config::GoogleConfig;
 use crate::holdings::Holdings;
 use crate::log::Severity;
+use crate::private_file::{self, Chosen, Writer};
 use crate::roles::RoleChoice;
 use crate::shared;
 use crate::status::Board;
 use crate::world::World;
 
-/// How long another writer of a file is waited for: it may be stopped, and the command waits for us.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long another writer of a file is waited for in one go; then the whole is tried again, as long as the command's
+/// start may take.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What would keep the command's clients from what was delivered: it would be found first.
 const SHADOWS: &[&str] = &[
@@ -82,14 +83,14 @@ impl Deliveries {
         holdings: &Holdings,
     ) -> Result<Self> {
         let log = settings.log;
-        let patience = LOCK_PATIENCE.min(settings.timeout);
+        let patience = LOCK_PATIENCE.min(settings.timeout.mul_f64(0.5));
         let warn = {
             let world = world.clone();
             move |message: &str| log.event(world.now(), Severity::Warning, message, &[])
         };
         // Where the agent before this one has written, if there was one.
         let left = holdings.handover().get(CREDENTIALS_FILE).and_then(|json| serde_json::from_value(json).ok());
-        let choose = || place::choose(choice.credentials_file.as_deref(), choice.mode, world);
+        let choose = || private_file::choose(choice.credentials_file.as_deref(), choice.mode, world);
         let chosen = match left.map_or_else(choose, |file| Ok(Chosen { file, warning: None })) {
             // Variables need no file.
             Err(_) if choice.is_only("env") => Chosen { file: PathBuf::from("/"), warning: None },
@@ -117,12 +118,11 @@ impl Deliveries {
             places.push(Box::new(Variables::default()));
         }
         if choice.has("token-file") {
-            let name = format!("{}{}.jwt", place::PREFIX, holdings.name);
-            let path = choice.token_file.clone().unwrap_or_else(|| chosen.file.with_file_name(name));
-            let is_ours = choice.token_file.is_none();
+            let name = format!("{}{}{}", private_file::PREFIX, holdings.name, private_file::WEB_IDENTITY_SUFFIX);
+            let own = || Ok(private_file::beside(&chosen.file, choice.mode, world)?.join(name));
             places.push(Box::new(TokenFile {
-                path,
-                is_ours,
+                path: choice.token_file.clone().map_or_else(own, Ok)?,
+                own: choice.token_file.is_none().then(Own::default),
                 mode: choice.mode,
                 patience,
                 variable: "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -145,7 +145,11 @@ impl Deliveries {
         };
         let file = Some(CredentialsFile::new(plan, warn));
         // Without a profile that says it, botocore knows no region but by the older variable.
-        let variables = if choice.profile.is_none() { REGION_VARIABLES } else { &REGION_VARIABLES[..1] };
+        let variables = if choice.profile.is_none() {
+            REGION_VARIABLES
+        } else {
+            REGION_VARIABLES.split_at_checked(1).map_or(REGION_VARIABLES, |(first, _)| first)
+        };
         let missing = variables.iter().filter(|name| world.variable(name).is_none());
         let regions = missing.map(|name| (*name, region.to_owned())).collect();
         board.stand_beside(&chosen.file);
@@ -168,8 +172,8 @@ impl Deliveries {
         holdings: &Holdings,
     ) -> Result<Self> {
         let GoogleDelivery { metadata_port, access_token_file, mode } = &config.delivery;
-        let patience = LOCK_PATIENCE.min(settings.timeout);
-        let directory = place::cache_directory(world);
+        let patience = LOCK_PATIENCE.min(settings.timeout.mul_f64(0.5));
+        let directory = private_file::cache_directory(world);
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         let mut variables = Vec::new();
         if metadata_port.is_some() {
@@ -185,10 +189,11 @@ impl Deliveries {
         }
         if let Some(named) = access_token_file {
             let writable = || directory.clone().map_err(|error| error.advice("name a writable --access-token-file"));
-            let own = || Ok(writable()?.join(format!("{}{}.access-token", place::PREFIX, holdings.name)));
+            let suffix = private_file::ACCESS_TOKEN_SUFFIX;
+            let own = || Ok(writable()?.join(format!("{}{}{suffix}", private_file::PREFIX, holdings.name)));
             places.push(Box::new(TokenFile {
                 path: named.clone().map_or_else(own, Ok)?,
-                is_ours: named.is_none(),
+                own: named.is_none().then(Own::default),
                 mode: *mode,
                 patience,
                 variable: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
@@ -197,6 +202,9 @@ impl Deliveries {
             }));
         }
         let shadows = if metadata_port.is_some() { GOOGLE_SHADOWS } else { &[] };
+        if let Ok(directory) = &directory {
+            cache::sweep(directory, &[], world.now(), false);
+        }
         // Only the state stands there, and without a directory there is none.
         let neighbour = directory.map_or_else(|_| PathBuf::from("/"), |directory| directory.join("google"));
         board.stand_beside(&neighbour);
@@ -211,17 +219,19 @@ impl Deliveries {
     pub fn add_roles(&mut self, config: &Config, world: &Rc<World>) -> Result<Vec<Self>> {
         let mut further = Vec::new();
         let mut profiles = Vec::new();
+        let mut caches = Vec::new();
         let mut add = |role: &RoleChoice, name: &str| -> Result<Box<dyn Delivery>> {
             let cache = credential_process::cache(config, role, |name| {
-                Ok(self.credentials_file.with_file_name(format!("{}{name}", place::PREFIX)))
+                Ok(self.credentials_file.with_file_name(format!("{}{name}", private_file::PREFIX)))
             })?;
             let line = credential_process::command_line(config, role, cache.path())?;
             let set = vec![("credential_process", line), ("region", config.region())];
             profiles.push(Profile { name: name.into(), set });
+            caches.push(cache.path().to_owned());
             let clock = world.clone();
             Ok(Box::new(CacheFile::new(cache, self.patience, move || clock.now())))
         };
-        let (first, others) = (&config.roles[0], &config.roles[1..]);
+        let Some((first, others)) = config.roles.split_first() else { return Ok(further) };
         let mut own = None;
         if let (true, Some(name)) = (config.delivery.has("process"), &config.delivery.profile) {
             own = Some(add(first, name)?);
@@ -237,6 +247,9 @@ impl Deliveries {
             });
         }
         self.places.extend(own);
+        if let Some(directory) = self.credentials_file.parent() {
+            cache::sweep(directory, &caches, world.now(), true);
+        }
         if let Some(file) = &self.file {
             file.add(profiles);
         }
@@ -273,8 +286,13 @@ impl Deliveries {
     }
 
     /// Whether everything is still where it was delivered.
-    pub fn are_intact(&self) -> bool {
-        self.all().all(Delivery::is_intact)
+    pub async fn are_intact(&self) -> bool {
+        for place in self.all() {
+            if !place.is_intact().await {
+                return false;
+            }
+        }
+        true
     }
 
     /// What the command's environment must say.

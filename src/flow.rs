@@ -338,8 +338,8 @@ pub trait Delivery {
     }
 
     /// Whether what was delivered is still there; others may have removed or replaced it.
-    fn is_intact(&self) -> bool {
-        true
+    fn is_intact(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { true })
     }
 
     /// What the command's environment must say for its clients to look there.

@@ -51,10 +51,10 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
     let mut headers = kinds.iter().enumerate().filter(|(_, kind)| is_ours(kind)).map(|(index, _)| index);
     let start = headers.next();
     if let Some(second) = headers.next() {
-        return Err(Malformed { line: second + 1, problem: "a section that stands in the file before" });
+        return Err(Malformed { line: second.saturating_add(1), problem: "a section that stands in the file before" });
     }
     let property = |key: &str, value: &str| [key.as_bytes(), b" = ", value.as_bytes(), newline].concat();
-    let mut out = Vec::with_capacity(text.len() + 1024);
+    let mut out = Vec::with_capacity(text.len().saturating_add(1024));
     let Some(start) = start else {
         out.extend_from_slice(text);
         if !text.is_empty() {
@@ -72,17 +72,22 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
         }
         return Ok(out);
     };
-    let end = (start + 1..lines.len()).find(|&i| matches!(kinds[i], Line::Header(_))).unwrap_or(lines.len());
+    let (before, header_and_on) = lines.split_at_checked(start).unwrap_or((&lines, &[]));
+    let (header, behind) =
+        header_and_on.split_first().map_or((&b""[..], &[][..]), |(header, behind)| (*header, behind));
+    let kinds = kinds.get(start.saturating_add(1)..).unwrap_or_default();
+    let end = kinds.iter().position(|kind| matches!(kind, Line::Header(_))).unwrap_or(kinds.len());
     // Comments and blank lines at the section's end most often belong to the next one.
-    let body_end = (start + 1..end).rfind(|&i| kinds[i] != Line::Filler).map_or(start + 1, |last| last + 1);
-    for line in &lines[..start] {
+    let last = kinds.iter().take(end).rposition(|kind| *kind != Line::Filler);
+    let body_length = last.map_or(0, |last| last.saturating_add(1));
+    for line in before {
         out.extend_from_slice(line);
     }
-    push_whole(&mut out, lines[start], newline);
+    push_whole(&mut out, header, newline);
     let mut missing: Vec<_> = section.set.iter().collect();
     let mut dropping = false;
-    for index in start + 1..body_end {
-        match kinds[index] {
+    for (kind, line) in kinds.iter().zip(behind).take(body_length) {
+        match kind {
             Line::Property(key) => {
                 let wanted = missing.iter().position(|(name, _)| name.as_bytes().eq_ignore_ascii_case(key));
                 let is_set = section.set.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(key));
@@ -98,12 +103,12 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
             Line::Continuation if dropping => continue,
             _ => {}
         }
-        push_whole(&mut out, lines[index], newline);
+        push_whole(&mut out, line, newline);
     }
     for (key, value) in missing {
         out.extend(property(key, value));
     }
-    for line in &lines[body_end..] {
+    for line in behind.iter().skip(body_length) {
         out.extend_from_slice(line);
     }
     Ok(out)
@@ -137,7 +142,7 @@ pub fn read(text: &[u8], section: &str) -> Result<Option<HashMap<String, String>
                 let value = line.split_once(['=', ':']).map(|(_, value)| value).unwrap_or_default();
                 // A comment may stand behind white space.
                 let end = [" #", " ;", "\t#", "\t;"].iter().filter_map(|start| value.find(start)).min();
-                let value = value[..end.unwrap_or(value.len())].trim().to_owned();
+                let value = end.and_then(|end| value.get(..end)).unwrap_or(value).trim().to_owned();
                 let name = String::from_utf8_lossy(name).to_lowercase();
                 values.get_or_insert_with(HashMap::new).insert(name, value);
             }
@@ -164,25 +169,26 @@ fn classify<'a>(lines: &[&'a [u8]]) -> Result<Vec<Line<'a>>, Malformed> {
     let mut in_property = false;
     let mut kinds = Vec::with_capacity(lines.len());
     for (index, raw) in lines.iter().enumerate() {
-        let malformed = |problem| Malformed { line: index + 1, problem };
+        let malformed = |problem| Malformed { line: index.saturating_add(1), problem };
         let line = if index == 0 { raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw) } else { raw };
         let trimmed = line.trim_ascii();
         let kind = match trimmed.first() {
             None | Some(b'#' | b';') => Line::Filler,
-            _ if line[0].is_ascii_whitespace() && in_property => Line::Continuation,
+            _ if line.first().is_some_and(u8::is_ascii_whitespace) && in_property => Line::Continuation,
             Some(b'[') => {
                 let close = trimmed.iter().position(|byte| *byte == b']').filter(|close| *close > 1);
-                let close = close.ok_or_else(|| malformed("a section header without its ] or its name"))?;
+                let name = close.and_then(|close| trimmed.get(1..close));
+                let name = name.ok_or_else(|| malformed("a section header without its ] or its name"))?;
                 in_section = true;
                 in_property = false;
-                Line::Header(trimmed[1..close].trim_ascii())
+                Line::Header(name.trim_ascii())
             }
             _ if !in_section => return Err(malformed("a line before the first section")),
             _ => match trimmed.iter().position(|byte| matches!(byte, b'=' | b':')) {
                 Some(0) => return Err(malformed("a value without a name")),
                 Some(at) => {
                     in_property = true;
-                    Line::Property(trimmed[..at].trim_ascii())
+                    Line::Property(trimmed.get(..at).unwrap_or_default().trim_ascii())
                 }
                 None => return Err(malformed("a line that is neither a section, nor name = value, nor a comment")),
             },

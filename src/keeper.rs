@@ -201,9 +201,10 @@ impl Keeper {
 
     /// Puts back what others have removed.
     async fn put_back(&self) {
-        let Some(Issued { credentials, .. }) = self.current.as_ref().filter(|_| !self.deliveries.are_intact()) else {
+        let Some(Issued { credentials, .. }) = &self.current else { return };
+        if self.deliveries.are_intact().await {
             return;
-        };
+        }
         let message = "what was delivered has been removed or replaced: it is put back";
         self.settings.log.event(self.world.now(), Severity::Warning, message, &[]);
         // That it fails is told when there is something new to deliver.

@@ -26,7 +26,8 @@
 //! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
 //! - [`credential_process`] and [`token`]: the same for a client that asks by itself, by a cache that is [`shared`].
-//! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`process`]: the Unix corner; [`ini`], [`jwt`],
+//! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`process`]: the Unix corner; [`private_file`]: what
+//!   is written; [`ini`], [`jwt`],
 //!   [`log`], [`error`].
 
 pub mod agent;
@@ -55,6 +56,7 @@ pub mod ini;
 pub mod jwt;
 pub mod keeper;
 pub mod log;
+pub mod private_file;
 pub mod process;
 pub mod report;
 pub mod retry;

@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::config::Settings;
-use crate::delivery::cache::{Cache, Record};
+use crate::delivery::cache::{self, Cache, Record};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Credentials, Trouble};
 use crate::log::Severity;
 use crate::schedule;
-use crate::world::World;
+use crate::world::{self, World};
 
 /// How long a refresh may take while there is another answer.
 const HURRY: Duration = Duration::from_secs(3);
@@ -73,7 +73,7 @@ pub fn answer(
                 return Err(error);
             }
             // While the last ones are good, a client does not wait for long.
-            let give_up = if live(&record, now).is_some() { deadline.min(world.monotonic() + HURRY) } else { deadline };
+            let give_up = if live(&record, now).is_some() { deadline.min(world.deadline(HURRY)) } else { deadline };
             let issued = issue(give_up);
             return refresh(cache, record, issued, world, settings);
         }
@@ -85,7 +85,7 @@ pub fn answer(
         if let Some(error) = shared(&record, started, now).or_else(|| refused.map(told)) {
             return Err(error);
         }
-        if world.monotonic() + POLL > deadline {
+        if world.deadline(POLL) > deadline {
             return Err(Error::new(
                 Kind::Fatal,
                 "wait for credentials",
@@ -117,7 +117,7 @@ fn refresh(
         Err(error) => {
             let failures = record.trouble.take().map_or(1, |trouble| trouble.failures.saturating_add(1));
             let expiration = record.credentials.as_ref().map(|(_, credentials)| credentials.expiration);
-            let next_try = now + schedule::retry_after(failures, now, expiration, world.random());
+            let next_try = world::later(now, schedule::retry_after(failures, now, expiration, world.random()));
             record.trouble = Some(Trouble { at: now, next_try, failures, error: error.to_string() });
             Some(error)
         }
@@ -125,6 +125,10 @@ fn refresh(
     // A full disk is no reason to have no answer.
     if let Err(error) = cache.write(&record, settings.timeout) {
         settings.log.error(now, Severity::Warning, &error, &[]);
+    }
+    // Beside it may stand those of roles that nobody asks for any more.
+    if let Some(directory) = cache.path().parent() {
+        cache::sweep(directory, &[cache.path().to_owned()], now, false);
     }
     match (live(&record, now), failed) {
         (Some(answer), None) => Ok(answer),
@@ -142,7 +146,7 @@ fn refresh(
 /// The answer, if it need not be refreshed yet.
 fn fresh(record: &Record, now: SystemTime) -> Option<Answer> {
     let (issued, credentials) = record.credentials.as_ref()?;
-    let due = *issued + schedule::refresh_after(*issued, credentials.expiration, 0.5);
+    let due = world::later(*issued, schedule::refresh_after(*issued, credentials.expiration, 0.5));
     let waiting = record.trouble.as_ref().is_some_and(|trouble| trouble.at <= now && now < trouble.next_try);
     if (now < due || waiting) && *issued <= now { live(record, now) } else { None }
 }

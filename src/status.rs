@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 
 use crate::cli::Options;
 use crate::config::Settings;
-use crate::delivery::place;
 use crate::error::{Error, Result};
 use crate::flow::Principal;
 use crate::log::timestamp;
+use crate::private_file as place;
 use crate::process::{self, peers};
 use crate::world::{self, World};
 

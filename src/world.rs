@@ -1,13 +1,17 @@
 //! The only door to the outside: clock, environment, randomness, files. (HTTP is [`crate::http`].)
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::time::Instant;
 
 use crate::process;
@@ -35,6 +39,12 @@ const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
 /// No file that fedboot reads (tokens, CA bundles, credentials) is larger.
 const LARGEST_FILE: u64 = 4 << 20;
+
+/// How long whoever writes to a pipe may take.
+const PIPE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// `/dev/null`, wherever it is mounted.
+const NULL_DEVICE: u64 = libc::makedev(1, 3);
 
 impl World {
     /// The real world.
@@ -118,7 +128,7 @@ impl World {
 
     /// The same, and does `meanwhile` each time that the clock was read and there is more to wait.
     pub async fn wait_and(&self, duration: Duration, meanwhile: impl AsyncFn()) {
-        let (wall, monotonic) = (self.now() + duration, self.monotonic() + duration);
+        let (wall, monotonic) = (later(self.now(), duration), self.deadline(duration));
         let mut first = true;
         while self.now() < wall && self.monotonic() < monotonic {
             if !std::mem::take(&mut first) {
@@ -181,6 +191,7 @@ pub fn time_in(now: SystemTime, seconds: u64) -> Option<SystemTime> {
 ///
 /// # Panics
 /// Where the kernel has none to give: nothing that depends on them may go on.
+#[expect(clippy::expect_used, reason = "nothing that depends on them may go on")]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::getrandom(&mut bytes).expect("the kernel gives random bytes");
@@ -193,18 +204,66 @@ pub fn random_name<const N: usize>() -> String {
     random_bytes::<N>().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The whole file, if it is of a sane size.
+/// The whole file that somebody has named, if it is of a sane size. A shell's `<(…)` is one too; any other pipe, a device
+/// or a socket is none, and nothing here waits for one.
 ///
 /// # Errors
 /// Those of opening and reading; `FileTooLarge` above 4 MiB.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
+    match metadata.rdev() {
+        _ if kind.is_file() => read_open_file(file),
+        _ if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ if kind.is_fifo() && is_descriptor(path) => read_pipe(file),
+        // By which people say that there shall be nothing.
+        NULL_DEVICE if kind.is_char_device() => Ok(Vec::new()),
+        _ => Err(io::Error::other("is not a regular file")),
+    }
+}
+
+/// What is left of an open file, if it is of a sane size.
+///
+/// # Errors
+/// Those of reading; `FileTooLarge` above 4 MiB.
+pub fn read_open_file(file: File) -> io::Result<Vec<u8>> {
     // Most are smaller than this, and so read at once.
     let mut bytes = Vec::with_capacity(8 << 10);
-    fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    file.take(LARGEST_FILE.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
+}
+
+/// Whether the path names a descriptor of this process, as a shell's `<(…)` does.
+fn is_descriptor(path: &Path) -> bool {
+    ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Reads a pipe to its end, which whoever writes to it has to come to.
+fn read_pipe(mut pipe: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut part = [0; 4096];
+    let started = Instant::now();
+    loop {
+        let left = PIPE_PATIENCE.saturating_sub(started.elapsed());
+        let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], patience) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        let count = pipe.read(&mut part)?;
+        let Some(read) = part.get(..count).filter(|read| !read.is_empty()) else { return Ok(bytes) };
+        bytes.extend_from_slice(read);
+        if bytes.len() as u64 > LARGEST_FILE {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+    }
 }
 
 /// Bytes from argv or a pipe as an operating-system string.

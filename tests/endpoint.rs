@@ -333,12 +333,14 @@ fn it_answers_while_the_file_cannot_be_written() {
     let stage = Stage::with(Sandbox::builder().credential_lifetime(Duration::from_secs(6)));
     let held = stage.hold(&[]);
     let endpoint = Endpoint::of(&held);
-    let directory = File::open(stage.home().join(".aws")).expect("the directory");
-    let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno).expect("the lock");
+    let path = stage.home().join(".aws/.credentials.fedboot.lock");
+    let file = File::create(&path).expect("the lock file");
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno).expect("the lock");
     let before = stage.credentials_text();
     let first = key_in(&endpoint.fetch());
     eventually("fresh ones are answered", || key_in(&endpoint.fetch()) != first);
     assert_eq!(stage.credentials_text(), before, "the file was not locked");
+    fs::remove_file(path).expect("its end");
     drop(lock);
     let fresh = key_in(&endpoint.fetch());
     eventually("and written", || stage.credentials_text().contains(&fresh) || key_in(&endpoint.fetch()) != fresh);

@@ -5,16 +5,19 @@
 //! while it exchanges. What is cached for another request than the reader's own counts as nothing.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use super::place::{self, Held, Writer};
 use crate::error::{Error, Result};
 use crate::flow::{BoxFuture, Content, Credentials, Delivery, Environment, Keys, Principal, Trouble};
-use crate::world;
+use crate::private_file::{self, LockedFile, Writer};
+
+const LOCK_SUFFIX: &str = ".lock";
 
 /// A cache file and the request that it answers.
 #[derive(Clone)]
@@ -45,14 +48,59 @@ impl Cache {
         &self.path
     }
 
-    /// What is cached; nothing where there is no such file, or one that nobody can make sense of.
+    /// What is cached; nothing where there is no such file, or one of somebody else, or one that nobody can make sense of.
     pub fn read(&self) -> Record {
-        // A pipe, say, would have the client wait for ever.
-        let bytes = self.path.is_file().then(|| world::read_file(&self.path).ok()).flatten();
-        let json = bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let json = json.filter(|json| json["Request"] == self.request.as_str()).unwrap_or_default();
-        let text = |name: &str| json[name].as_str().map(str::to_owned);
-        let time = |name: &str| json[name].as_str().and_then(|time| humantime::parse_rfc3339(time).ok());
+        let json = self.json().filter(|json| text(json, "Request").as_ref() == Some(&self.request));
+        json.map(|json| Record::of(&json)).unwrap_or_default()
+    }
+
+    fn json(&self) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&private_file::read(&self.path, self.mode).ok()?).ok()
+    }
+
+    /// Replaces what is cached. Another writer is waited for as long as `patience` lasts.
+    ///
+    /// # Errors
+    /// What went wrong with the file.
+    pub fn write(&self, record: &Record, patience: Duration) -> Result<()> {
+        let mut json = record.json();
+        json.insert("Request".into(), self.request.as_str().into());
+        let text = Value::from(json).to_string();
+        let written = private_file::update(&self.path, self.mode, patience, &|_| Ok(text.clone().into()));
+        written.map(drop).map_err(|error| Error {
+            step: "write the cache".into(),
+            advice: "name another --cache-file, or mend what keeps this one from being written".into(),
+            ..error
+        })
+    }
+
+    /// The right to refresh, for this process alone or shared with others. `None`: somebody else has it.
+    ///
+    /// # Errors
+    /// What went wrong with the lock file.
+    pub fn lock(&self, share: bool) -> Result<Option<LockedFile>> {
+        private_file::lock_file(&self.lock_path(), share)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(LOCK_SUFFIX);
+        path.into()
+    }
+}
+
+fn text(json: &Map<String, Value>, name: &str) -> Option<String> {
+    json.get(name)?.as_str().map(str::to_owned)
+}
+
+fn time(json: &Map<String, Value>, name: &str) -> Option<SystemTime> {
+    humantime::parse_rfc3339(json.get(name)?.as_str()?).ok()
+}
+
+impl Record {
+    fn of(json: &Map<String, Value>) -> Self {
+        let text = |name| text(json, name);
+        let time = |name| time(json, name);
         let credentials = || {
             let content = match text("GoogleToken") {
                 Some(token) => Content::GoogleToken(SecretString::from(token)),
@@ -69,64 +117,88 @@ impl Cache {
             Some((time("Issued")?, Credentials { content, expiration: time("Expiration")?, principal }))
         };
         let trouble = || {
-            let failures = json["Failures"].as_u64()?.try_into().ok()?;
+            let failures = json.get("Failures")?.as_u64()?.try_into().ok()?;
             Some(Trouble { at: time("FailedAt")?, next_try: time("NextTry")?, failures, error: text("Error")? })
         };
-        Record { credentials: credentials(), trouble: trouble() }
+        Self { credentials: credentials(), trouble: trouble() }
     }
 
-    /// Replaces what is cached. Another writer is waited for as long as `patience` lasts.
-    ///
-    /// # Errors
-    /// What went wrong with the file.
-    pub fn write(&self, record: &Record, patience: Duration) -> Result<()> {
+    fn json(&self) -> Map<String, Value> {
+        let mut json = Map::new();
+        let mut put = |name: &str, value: Value| json.insert(name.into(), value);
         let time = |time| humantime::format_rfc3339_nanos(time).to_string();
-        let mut json = json!({"Request": self.request});
-        if let Some((issued, credentials)) = &record.credentials {
+        if let Some((issued, credentials)) = &self.credentials {
             match &credentials.content {
                 Content::Keys(keys) => {
-                    json["AccessKeyId"] = keys.access_key_id.as_str().into();
-                    json["SecretAccessKey"] = keys.secret_access_key.expose_secret().into();
-                    json["SessionToken"] = keys.session_token.expose_secret().into();
+                    put("AccessKeyId", keys.access_key_id.as_str().into());
+                    put("SecretAccessKey", keys.secret_access_key.expose_secret().into());
+                    put("SessionToken", keys.session_token.expose_secret().into());
                 }
                 // Of the other kind there is none in a cache: a client reads it from a file of its own.
                 Content::GoogleToken(token) | Content::WebIdentityToken(token) => {
-                    json["GoogleToken"] = token.expose_secret().into();
+                    put("GoogleToken", token.expose_secret().into());
                 }
             }
             match &credentials.principal {
                 Principal::Role { arn, session_name } => {
-                    json["RoleArn"] = arn.as_str().into();
-                    json["RoleSessionName"] = session_name.as_str().into();
+                    put("RoleArn", arn.as_str().into());
+                    put("RoleSessionName", session_name.as_str().into());
                 }
-                Principal::Google(principal) => json["Principal"] = principal.as_str().into(),
+                Principal::Google(principal) => {
+                    put("Principal", principal.as_str().into());
+                }
             }
-            json["Expiration"] = time(credentials.expiration).into();
-            json["Issued"] = time(*issued).into();
+            put("Expiration", time(credentials.expiration).into());
+            put("Issued", time(*issued).into());
         }
-        if let Some(trouble) = &record.trouble {
-            json["FailedAt"] = time(trouble.at).into();
-            json["NextTry"] = time(trouble.next_try).into();
-            json["Failures"] = trouble.failures.into();
-            json["Error"] = trouble.error.as_str().into();
+        if let Some(trouble) = &self.trouble {
+            put("FailedAt", time(trouble.at).into());
+            put("NextTry", time(trouble.next_try).into());
+            put("Failures", trouble.failures.into());
+            put("Error", trouble.error.as_str().into());
         }
-        let text = json.to_string();
-        place::update(&self.path, self.mode, patience, &|_| Ok(text.clone().into())).map(drop).map_err(|error| Error {
-            step: "write the cache".into(),
-            advice: "name another --cache-file, or mend what keeps this one from being written".into(),
-            ..error
-        })
+        json
     }
 
-    /// The right to refresh, for this process alone or shared with others. `None`: somebody else has it.
-    ///
-    /// # Errors
-    /// What went wrong with the lock file.
-    pub fn lock(&self, share: bool) -> Result<Option<Held>> {
-        let mut path = self.path.clone().into_os_string();
-        path.push(".lock");
-        place::lock_file(Path::new(&path), share)
+    /// Whether anybody may still be answered from it.
+    fn is_of_use(&self, now: SystemTime) -> bool {
+        self.credentials.as_ref().is_some_and(|(_, credentials)| now < credentials.expiration)
+            || self.trouble.as_ref().is_some_and(|trouble| now < trouble.next_try)
     }
+}
+
+/// Removes the caches in `directory` that nobody answers from any more: those that are past their end, and with
+/// `of_agents` those that belonged to an agent, which reads only its own ones again, `mine`. What somebody holds the lock
+/// of stays.
+pub fn sweep(directory: &Path, mine: &[PathBuf], now: SystemTime, of_agents: bool) {
+    let names = fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let name = name.strip_suffix(LOCK_SUFFIX).unwrap_or(&name);
+        shared_name(name.strip_prefix(private_file::PREFIX).unwrap_or(name)).then(|| name.to_owned())
+    });
+    for name in names.collect::<BTreeSet<_>>() {
+        let cache = Cache::new(directory.join(&name), String::new(), 0o600);
+        let is_agents = of_agents && name.starts_with(private_file::PREFIX);
+        let is_live = || cache.json().is_some_and(|json| Record::of(&json).is_of_use(now));
+        if mine.contains(&cache.path) || !is_agents && is_live() {
+            continue;
+        }
+        let is_left = match cache.lock(false) {
+            Ok(Some(lock @ LockedFile::Locked(_))) => Some(lock).filter(|_| is_agents || !is_live()),
+            Ok(Some(lock @ LockedFile::Unknown(_))) => Some(lock).filter(|_| !is_live()),
+            Ok(None) | Err(_) => None,
+        };
+        if let Some(_lock) = is_left {
+            let _ = private_file::remove(&cache.path);
+            let _ = private_file::remove(&cache.lock_path());
+        }
+    }
+}
+
+/// Whether [`crate::shared::file_name`] gives such a name.
+fn shared_name(name: &str) -> bool {
+    let hash = name.strip_prefix("cache-").and_then(|rest| rest.strip_suffix(".json"));
+    hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// An agent's hold on a cache.
@@ -134,7 +206,7 @@ pub struct CacheFile {
     cache: Cache,
     patience: Duration,
     writer: Writer,
-    lock: RefCell<Option<Held>>,
+    lock: RefCell<Option<LockedFile>>,
     record: RefCell<Record>,
     now: Box<dyn Fn() -> SystemTime>,
 }
@@ -176,8 +248,9 @@ impl Delivery for CacheFile {
         Box::pin(self.write())
     }
 
-    fn is_intact(&self) -> bool {
-        self.cache.path().exists()
+    fn is_intact(&self) -> BoxFuture<'_, bool> {
+        let path = self.cache.path.clone();
+        Box::pin(self.writer.check(move || path.exists()))
     }
 
     fn environment(&self) -> Environment {

@@ -12,10 +12,10 @@
 //! `…/status` says how things stand.
 
 use std::cell::{Cell, RefCell};
-use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hyper::body::{Bytes, Incoming};
@@ -26,10 +26,10 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
 use super::loopback::{self, Loopback, Reply, Respond};
-use super::place;
 use crate::error::Result;
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
 use crate::log::timestamp;
+use crate::private_file as place;
 use crate::world::World;
 
 const PATH: &str = "/v1/credentials";
@@ -46,9 +46,8 @@ pub struct CredentialsEndpoint {
     token_file: PathBuf,
     content: SecretString,
     is_in_front: bool,
-    /// Says that the token file is in use.
-    _token_file_held: place::Held,
-    mode: u32,
+    held: Arc<Mutex<place::Held>>,
+    writer: place::Writer,
 }
 
 struct State {
@@ -107,13 +106,8 @@ impl CredentialsEndpoint {
             status,
         });
         let server = Loopback::open(listener, world, state.clone())?;
-        Ok(Self { state, server, token_file, content, is_in_front, _token_file_held: held, mode })
-    }
-}
-
-impl Drop for CredentialsEndpoint {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.token_file);
+        let (held, writer) = (Arc::new(Mutex::new(held)), place::Writer::default());
+        Ok(Self { state, server, token_file, content, is_in_front, held, writer })
     }
 }
 
@@ -131,13 +125,12 @@ impl Delivery for CredentialsEndpoint {
             self.state.has_failed.set(false);
             self.state.changed.notify_waiters();
         }
-        Box::pin(async {
-            if self.is_intact() {
-                return Ok(());
-            }
-            let token = self.content.expose_secret().as_bytes().to_vec();
-            place::update(&self.token_file, self.mode, Duration::ZERO, &|_| Ok(token.clone())).map(drop)
-        })
+        let (held, content) = (self.held.clone(), self.content.clone());
+        let restore = move || {
+            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.restore(content.expose_secret().as_bytes())
+        };
+        Box::pin(self.writer.run(restore))
     }
 
     fn fail<'a>(&'a self, _: &'a Trouble) -> BoxFuture<'a, Result<()>> {
@@ -146,8 +139,9 @@ impl Delivery for CredentialsEndpoint {
         Box::pin(async { Ok(()) })
     }
 
-    fn is_intact(&self) -> bool {
-        self.token_file.exists()
+    fn is_intact(&self) -> BoxFuture<'_, bool> {
+        let held = self.held.clone();
+        Box::pin(self.writer.check(move || held.lock().unwrap_or_else(PoisonError::into_inner).is_there()))
     }
 
     fn environment(&self) -> Environment {

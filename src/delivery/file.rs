@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::place;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
 use crate::ini::{self, Malformed, Section};
 use crate::log::timestamp;
-use crate::world;
+use crate::private_file::{self, Writer};
 
 /// What else would make a profile one with credentials, and so keep SDKs from the endpoint.
 const CREDENTIAL_KEYS: &[&str] = &[
@@ -47,7 +46,7 @@ pub struct Profile {
 /// Writes the credentials file.
 pub struct CredentialsFile {
     plan: RefCell<Arc<Plan>>,
-    writer: place::Writer,
+    writer: Writer,
     log: Box<dyn Fn(&str)>,
     warned: Cell<bool>,
 }
@@ -74,7 +73,7 @@ impl CredentialsFile {
     pub fn new(plan: Plan, warn: impl Fn(&str) + 'static) -> Self {
         Self {
             plan: RefCell::new(Arc::new(plan)),
-            writer: place::Writer::default(),
+            writer: Writer::default(),
             log: Box::new(warn),
             warned: Cell::default(),
         }
@@ -88,7 +87,7 @@ impl CredentialsFile {
 
 impl Plan {
     fn write(&self, credentials: Option<&Credentials>) -> Result<bool> {
-        place::update(&self.path, self.mode, self.patience, &|text| {
+        private_file::update(&self.path, self.mode, self.patience, &|text| {
             self.edit(text, credentials).map_err(|malformed| {
                 Error::new(
                     Kind::Fatal,
@@ -151,13 +150,15 @@ impl Delivery for CredentialsFile {
         })
     }
 
-    fn is_intact(&self) -> bool {
-        let plan = self.plan.borrow();
-        let mut sections = plan.sections().peekable();
-        sections.peek().is_none() || {
-            let text = world::read_file(&plan.path).unwrap_or_default();
-            sections.all(|name| ini::has(&text, name))
-        }
+    fn is_intact(&self) -> BoxFuture<'_, bool> {
+        let plan = self.plan.borrow().clone();
+        Box::pin(self.writer.check(move || {
+            let mut sections = plan.sections().peekable();
+            sections.peek().is_none() || {
+                let text = private_file::read(&plan.path, plan.mode).unwrap_or_default();
+                sections.all(|name| ini::has(&text, name))
+            }
+        }))
     }
 
     fn environment(&self) -> Environment {

@@ -1,10 +1,9 @@
-//! Where do clients look? One file a place, with `place` for files and `loopback` for servers below them.
+//! Where do clients look? One file a place, with `loopback` for servers below them.
 
 pub mod cache;
 pub mod endpoint;
 pub mod file;
 pub mod loopback;
 pub mod metadata;
-pub mod place;
 pub mod token_file;
 pub mod variables;

@@ -7,22 +7,22 @@
 //!   <https://cloud.google.com/sdk/docs/authorizing#auth-login>.
 
 use std::cell::RefCell;
-use std::fs;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::place::{self, Writer};
 use crate::error::Result;
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Principal};
+use crate::private_file::{self, Held, Writer};
 
 /// Writes the token file.
 pub struct TokenFile {
     /// An absolute path.
     pub path: PathBuf,
-    /// Whether the file ends with this.
-    pub is_ours: bool,
+    /// The file itself, where its name is one of fedboot's own, so that it ends with this.
+    pub own: Option<Own>,
     /// Its permissions.
     pub mode: u32,
     /// How long another writer is waited for.
@@ -35,11 +35,13 @@ pub struct TokenFile {
     pub role: RefCell<(Option<String>, Option<String>)>,
 }
 
-impl Drop for TokenFile {
-    fn drop(&mut self) {
-        if self.is_ours {
-            let _ = fs::remove_file(&self.path);
-        }
+/// A file that goes when this does, once it is there.
+#[derive(Clone, Default)]
+pub struct Own(Arc<Mutex<Option<Held>>>);
+
+impl Own {
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,15 +54,26 @@ impl Delivery for TokenFile {
             if let Principal::Role { arn, session_name } = &credentials.principal {
                 self.role.replace((Some(arn.clone()), Some(session_name.clone())));
             }
-            let (path, mode, patience) = (self.path.clone(), self.mode, self.patience);
+            let (path, own, mode, patience) = (self.path.clone(), self.own.clone(), self.mode, self.patience);
             // No line end: some SDKs send the file's content as it stands.
-            let write = move || place::update(&path, mode, patience, &|_| Ok(token.expose_secret().into()));
-            self.writer.run(write).await.map(drop)
+            let write = move || {
+                if let Some(own) = own {
+                    let held = private_file::hold(&path, mode, token.expose_secret().as_bytes())?;
+                    own.held().replace(held);
+                    return Ok(());
+                }
+                private_file::update(&path, mode, patience, &|_| Ok(token.expose_secret().into())).map(drop)
+            };
+            self.writer.run(write).await
         })
     }
 
-    fn is_intact(&self) -> bool {
-        self.path.exists()
+    fn is_intact(&self) -> BoxFuture<'_, bool> {
+        let (path, own) = (self.path.clone(), self.own.clone());
+        Box::pin(self.writer.check(move || match own {
+            Some(own) => own.held().as_ref().is_some_and(Held::is_there),
+            None => path.exists(),
+        }))
     }
 
     fn environment(&self) -> Environment {

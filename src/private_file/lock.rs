@@ -1,0 +1,170 @@
+//! Locks: on a file of our own, which nobody else may open, and so nobody else can hold.
+//!
+//! A lock file is removed by whoever has it, while it has it. So whoever gets the lock looks whether the name is still
+//! that of the file it has locked, and otherwise begins anew.
+//!
+//! `flock` may fail with anything: a network file system, a filter of system calls. That is an answer too, and means that
+//! there is no telling who else is at work; nothing here tries for ever.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::{Mode, fchmod, fstat};
+
+use super::walk::{Place, walk};
+use super::{is_forbidden, write_error};
+use crate::error::Result;
+
+const POLL: Duration = Duration::from_millis(20);
+/// How often a signal may come in between.
+const INTERRUPTIONS: usize = 8;
+/// How often others may be quicker, in a row.
+const ATTEMPTS: usize = 16;
+
+/// An open file, locked where the file system knows locks.
+pub enum LockedFile {
+    /// Nobody else holds it.
+    Locked(Flock<File>),
+    /// There is no telling.
+    Unknown(File),
+}
+
+impl Deref for LockedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Self::Locked(file) => file,
+            Self::Unknown(file) => file,
+        }
+    }
+}
+
+/// Locks `file` for this process alone, or together with others that `share` it. The file comes back where somebody
+/// else has it.
+pub fn try_lock(file: File, share: bool) -> std::result::Result<LockedFile, File> {
+    let kind = if share { FlockArg::LockSharedNonblock } else { FlockArg::LockExclusiveNonblock };
+    let mut file = file;
+    for _ in 0..INTERRUPTIONS {
+        match Flock::lock(file, kind) {
+            Ok(locked) => return Ok(LockedFile::Locked(locked)),
+            Err((back, Errno::EWOULDBLOCK)) => return Err(back),
+            Err((back, Errno::EINTR)) => file = back,
+            Err((back, _)) => return Ok(LockedFile::Unknown(back)),
+        }
+    }
+    Ok(LockedFile::Unknown(file))
+}
+
+/// Opens the lock file, which is made if it is not there, and is this user's own.
+fn open(place: &Place) -> io::Result<File> {
+    let file = place.open(OFlag::O_RDWR | OFlag::O_CREAT, 0o600)?;
+    let stat = fstat(&file)?;
+    place.check(&stat)?;
+    if stat.st_mode & 0o777 != 0o600 {
+        fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    }
+    Ok(file)
+}
+
+/// Opens `path`, which is made if it is not there, and locks it for this process alone, or together with others that
+/// `share` it. `None`: somebody else has it.
+///
+/// # Errors
+/// What went wrong with it.
+pub fn lock_file(path: &Path, share: bool) -> Result<Option<LockedFile>> {
+    let lock = || {
+        let place = walk(path, Some(0o600))?;
+        for _ in 0..ATTEMPTS {
+            match try_lock(open(&place)?, share) {
+                Ok(locked) if place.is(&locked) => return Ok(Some(locked)),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(None)
+    };
+    lock().map_err(|error: io::Error| write_error(path, &error))
+}
+
+/// The right to write a file, until it is dropped.
+pub struct Turn {
+    place: Place,
+    _locked: LockedFile,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        super::replace::forget(&self.place);
+        let _ = self.place.remove();
+    }
+}
+
+/// Waits for the turn to write the file at `target` as long as `patience` lasts. `None`: there are no turns, since there
+/// cannot be a lock file.
+///
+/// # Errors
+/// `WouldBlock` where somebody else has it all the time.
+pub fn wait_for_turn(target: &Place, patience: Duration) -> io::Result<Option<Turn>> {
+    let mut name = OsString::from(".");
+    name.push(&target.name);
+    name.push(".fedboot.lock");
+    let place = target.directory.place(name);
+    let mut waited = Duration::ZERO;
+    let mut attempts = 0..ATTEMPTS;
+    loop {
+        match open(&place) {
+            Ok(file) => match try_lock(file, false) {
+                Ok(locked) if place.is(&locked) => {
+                    super::replace::remember(&place);
+                    return Ok(Some(Turn { place, _locked: locked }));
+                }
+                // The one before has just removed it.
+                Ok(_) if attempts.next().is_some() => {}
+                Ok(_) | Err(_) if waited < patience => {
+                    std::thread::sleep(POLL);
+                    waited = waited.saturating_add(POLL);
+                }
+                Ok(_) | Err(_) => return Err(io::ErrorKind::WouldBlock.into()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(error),
+            // Somebody else's, or no file at all, or none can be made here. What was planted goes, if that is up to us.
+            Err(error) => {
+                let is_planted = !is_forbidden(&error) || super::walk::untrusted(&error).is_some();
+                if !is_planted || attempts.next().is_none() || place.remove().is_err() {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a lock on the file itself, which others may have mounted elsewhere, as long as `patience` lasts.
+///
+/// # Errors
+/// `WouldBlock` where somebody else has it all the time.
+pub fn wait_for_file(file: File, patience: Duration) -> io::Result<LockedFile> {
+    let mut file = file;
+    let mut waited = Duration::ZERO;
+    loop {
+        match try_lock(file, false) {
+            Ok(locked) => return Ok(locked),
+            Err(back) if waited < patience => {
+                file = back;
+                std::thread::sleep(POLL);
+                waited = waited.saturating_add(POLL);
+            }
+            // Whoever may read a file may lock it, and must not keep its owner from writing.
+            Err(back) if fstat(&back).is_ok_and(|stat| stat.st_mode & 0o077 != 0) => {
+                return Ok(LockedFile::Unknown(back));
+            }
+            Err(_) => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the dead have left: files that hold a secret, under names that only this program gives, and that no living process
+//! has locked. Whoever sweeps one has its lock until it is gone.
+//!
+//! Where there are no locks, age decides, and only of what a living process writes anew now and then.
+
+use std::fs::{self, File};
+use std::sync::{Mutex, PoisonError};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
+
+use std::sync::Arc;
+
+use super::lock::{LockedFile, try_lock};
+use super::walk::Directory;
+use super::{ACCESS_TOKEN_SUFFIX, PREFIX, STATUS_SUFFIX, TOKEN_SUFFIX, WEB_IDENTITY_SUFFIX};
+
+/// Nothing that is refreshed lives that long.
+const OLD: i64 = 24 * 60 * 60;
+/// The letters and digits of a random name.
+const RANDOM: usize = 12;
+
+/// Directories that this process has swept: once is enough, for a boot is short.
+static SWEPT: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
+/// How a file of ours is known to be in use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// It is written once and then held.
+    Held,
+    /// It is also written anew, or not for long.
+    Rewritten,
+}
+
+/// What the name says, if it is one of ours.
+fn in_use(name: &str) -> Option<Use> {
+    let is_random = |text: &str| text.len() == RANDOM && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(rest) = name.strip_prefix(PREFIX) {
+        let ends = |suffix| rest.strip_suffix(suffix).is_some_and(is_random);
+        return if ends(TOKEN_SUFFIX) || ends(STATUS_SUFFIX) {
+            Some(Use::Held)
+        } else if ends(WEB_IDENTITY_SUFFIX) || ends(ACCESS_TOKEN_SUFFIX) {
+            Some(Use::Rewritten)
+        } else {
+            None
+        };
+    }
+    let (target, random) = name.strip_prefix('.')?.rsplit_once(PREFIX)?;
+    (!target.is_empty() && is_random(random)).then_some(Use::Rewritten)
+}
+
+/// Sweeps the directory, if this process has not done so yet. `new` has just been made there: what stands beside it is
+/// as old as their times differ, whatever this machine's clock says.
+pub fn once(directory: &Arc<Directory>, new: &File) {
+    {
+        let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.contains(&directory.id()) {
+            return;
+        }
+        swept.push(directory.id());
+    }
+    let Ok(new) = fstat(new) else { return };
+    for entry in fs::read_dir(&directory.path).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(used) = name.to_str().and_then(in_use) else { continue };
+        let place = directory.place(name);
+        // Not what somebody else has put there, nor what may have no end.
+        let Ok(file) = place.open(OFlag::O_RDWR, 0) else { continue };
+        let Ok(stat) = fstat(&file) else { continue };
+        if stat.st_mode & libc::S_IFMT != libc::S_IFREG || stat.st_uid != new.st_uid {
+            continue;
+        }
+        let is_left = match try_lock(file, false) {
+            Ok(LockedFile::Locked(file)) => Some(LockedFile::Locked(file)),
+            Ok(file) => {
+                Some(file).filter(|_| used == Use::Rewritten && new.st_mtime.saturating_sub(stat.st_mtime) > OLD)
+            }
+            Err(_) => None,
+        };
+        if let Some(file) = is_left
+            && place.is(&file)
+        {
+            let _ = place.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_ours() {
+        for (name, is_ours) in [
+            (".fedboot-0123456789ab.token", true),
+            (".fedboot-0123456789ab.jwt", true),
+            (".fedboot-0123456789ab.access-token", true),
+            (".fedboot-x.token", false),
+            (".fedboot-0123456789ab.tokens", false),
+            (".fedboot-notes", false),
+            (".fedboot-0123456789ab", false),
+            (".credentials.fedboot-0123456789ab", true),
+            ("credentials.fedboot-0123456789ab", false),
+            (".credentials.fedboot.lock", false),
+            (".x.fedboot-y.fedboot-0123456789ab", true),
+            (".credentials.fedboot-0123456789ab.bak", false),
+            ("", false),
+        ] {
+            assert_eq!(in_use(name).is_some(), is_ours, "{name}");
+        }
+    }
+}

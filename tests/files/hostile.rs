@@ -1,0 +1,1 @@
+//! Another local user who wishes us ill.

@@ -1,0 +1,173 @@
+//! Others at the same time.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Child;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fedboot_sandbox::Sandbox;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::common::launch::{figure, kill};
+use crate::common::{self, PATIENCE, Stage, eventually};
+use crate::{Done, OTHER, agent, beside, with_profiles};
+
+#[test]
+fn several_at_once_take_turns() {
+    let stage = Stage::new();
+    let whole = with_profiles(&stage, 50);
+    let done = AtomicBool::new(false);
+    let reads = thread::scope(|scope| {
+        let reader = scope.spawn(|| whole.poll(&done));
+        let guard = Done(&done);
+        for _ in 0..12 {
+            let children: Vec<Child> =
+                (0..6).map(|_| stage.command(["--", "true"]).spawn().expect("fedboot starts")).collect();
+            for child in children {
+                stage.finish(child).assert_succeeded();
+            }
+            whole.assert();
+            assert_eq!(beside(&stage.credentials_file()), ["credentials"]);
+        }
+        drop(guard);
+        reader.join().expect("no torn read")
+    });
+    assert_eq!(stage.sandbox.issued().len(), 72);
+    figure(&format!("files: 72 fedboots, six at a time, on one file; {reads} reads saw it whole"));
+}
+
+/// Two with different profiles to keep in mind: each one's own section survives the other's writes.
+#[test]
+fn agents_that_refresh_side_by_side_lose_nothing() {
+    let stage = Stage::with(Sandbox::builder().credential_lifetime(Duration::from_secs(4)));
+    let whole = with_profiles(&stage, 50);
+    let held: Vec<_> = (0..4).map(|_| stage.hold(&[])).collect();
+    let done = AtomicBool::new(false);
+    let reads = thread::scope(|scope| {
+        let reader = scope.spawn(|| whole.poll(&done));
+        let guard = Done(&done);
+        stage.sandbox.wait_for(16, "AssumeRoleWithWebIdentity", PATIENCE).expect("refreshes");
+        drop(guard);
+        reader.join().expect("no torn read")
+    });
+    figure(&format!("files: four agents, twelve refreshes, {reads} reads saw the file whole"));
+    for held in held {
+        held.release(&stage).assert_succeeded();
+    }
+    whole.assert();
+    stage.run(["--", "true"]).assert_succeeded();
+    assert_eq!(beside(&stage.credentials_file()), ["credentials"]);
+}
+
+/// The command may end at any moment, that of a refresh too.
+#[test]
+fn a_command_that_ends_in_a_refresh_leaves_nothing_beside_the_file() {
+    let stage = Stage::with(Sandbox::builder().credential_lifetime(Duration::from_secs(2)));
+    let _whole = with_profiles(&stage, 1500);
+    for round in 0..12_u64 {
+        let held = stage.hold(&[]);
+        let issued = stage.sandbox.issued().len();
+        eventually("a refresh", || stage.sandbox.issued().len() > issued);
+        thread::sleep(Duration::from_micros(round * 250));
+        held.release(&stage).assert_succeeded();
+        assert_eq!(beside(&stage.credentials_file()), ["credentials"], "round {round}");
+    }
+}
+
+/// As another fedboot that was stopped in the middle would: it holds the lock, and goes on holding it.
+fn hold_turn(stage: &Stage) -> Turn {
+    let path = stage.home().join(".aws/.credentials.fedboot.lock");
+    common::write(&path, "");
+    let file = File::open(&path).expect("it");
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno).expect("the lock");
+    Turn(path, lock)
+}
+
+/// A lock file goes before its lock.
+struct Turn(PathBuf, #[expect(dead_code, reason = "it is held")] Flock<File>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_lock_that_is_never_released_is_an_error() {
+    let stage = Stage::new();
+    common::write(&stage.credentials_file(), OTHER);
+    let lock = hold_turn(&stage);
+    let start = Instant::now();
+    stage.run(["--timeout=3s", "--", "touch", "ran"]).assert_failed(125, &[".aws", "locked", "stopped"]);
+    figure(&format!("files: with --timeout=3s a held lock is reported after {:.1} s", start.elapsed().as_secs_f64()));
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(stage.credentials_text(), OTHER);
+    drop(lock);
+    stage.run(["--", "true"]).assert_succeeded();
+}
+
+#[test]
+fn a_lock_does_not_outlast_the_timeout() {
+    let stage = Stage::new();
+    let _lock = hold_turn(&stage);
+    let start = Instant::now();
+    stage.run(["--timeout=1", "--", "touch", "ran"]).assert_failed(125, &["locked"]);
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(3), "--timeout=1 took {took:?}");
+}
+
+#[test]
+fn a_lock_that_is_released_in_time_is_waited_for() {
+    let stage = Stage::new();
+    let lock = hold_turn(&stage);
+    let child = stage.command(["--", "true"]).spawn().expect("fedboot starts");
+    thread::sleep(Duration::from_millis(700));
+    assert!(!stage.credentials_file().exists(), "it did not wait");
+    drop(lock);
+    stage.finish(child).assert_succeeded();
+    assert!(stage.credentials_text().contains("aws_access_key_id = ASIA"));
+}
+
+/// A real one that is stopped anywhere: at worst the next one says so, and once it goes on both are done.
+#[test]
+fn a_fedboot_that_was_stopped_does_no_harm() {
+    let stage = Stage::new();
+    let whole = with_profiles(&stage, 2000);
+    for round in 0..3_u64 {
+        let mut stopped = agent(&stage);
+        thread::sleep(Duration::from_millis(8 + round * 8));
+        kill(stopped.id(), libc::SIGSTOP);
+        let outcome = stage.run(["--timeout=3s", "--", "true"]);
+        whole.assert();
+        if outcome.code() != Some(0) {
+            outcome.assert_failed(125, &["locked", "stopped"]);
+        }
+        kill(stopped.id(), libc::SIGCONT);
+        kill(stopped.id(), libc::SIGKILL);
+        stopped.wait().expect("its end");
+    }
+    stage.run(["--", "true"]).assert_succeeded();
+    whole.assert();
+    assert_eq!(beside(&stage.credentials_file()), ["credentials"]);
+}
+
+/// Credentials that could not be written are written later, when there is room again.
+#[test]
+fn a_refresh_that_cannot_be_written_is_written_later() {
+    let stage = Stage::with(Sandbox::builder().credential_lifetime(Duration::from_secs(6)));
+    let held = stage.hold(&[]);
+    let lock_after = stage.credentials_text();
+    let file = stage.credentials_file();
+    fs::remove_file(&file).expect("its end");
+    fs::create_dir(&file).expect("a directory in its place");
+    stage.sandbox.wait_for(2, "AssumeRoleWithWebIdentity", PATIENCE).expect("a refresh");
+    fs::remove_dir(&file).expect("its end");
+    eventually("it is written", || {
+        fs::read_to_string(&file).is_ok_and(|text| text.contains("aws_access_key_id = ASIA"))
+    });
+    assert_ne!(stage.credentials_text(), lock_after);
+    let outcome = held.release(&stage);
+    outcome.assert_succeeded();
+}
