@@ -9,13 +9,12 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, renameat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::lock::{LockedFile, try_lock, wait_for_file, wait_for_turn};
-use super::walk::{Place, untrusted, walk};
+use super::walk::{Place, distrust, untrusted, walk};
 use super::{is_forbidden, sweep, write_error};
 use crate::error::{Error, Result};
 use crate::world;
@@ -82,10 +81,10 @@ fn in_place(
     place.check(&stat)?;
     // Nobody reads the new content who may not.
     if stat.st_mode & 0o777 != mode
-        && let Err(errno) = fchmod(&*file, Mode::from_bits_truncate(mode))
+        && fchmod(&*file, Mode::from_bits_truncate(mode)).is_err()
         && stat.st_mode & 0o077 & !mode != 0
     {
-        return Err(errno.into());
+        return Err(distrust("others may read it, and that cannot be changed".into()).into());
     }
     let content = edit(&world::read_open_file(file.try_clone()?)?).map_err(Failure::Edit)?;
     let length = content.len() as u64;
@@ -154,7 +153,7 @@ pub fn create(neighbour: &Place, mode: u32, name: impl Fn() -> OsString) -> io::
             }
         }
     }
-    Err(Errno::EEXIST.into())
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// A temporary file until it is renamed.

@@ -59,6 +59,10 @@ pub fn once(directory: &Arc<Directory>, new: &File) {
         }
         swept.push(directory.id());
     }
+    sweep(directory, new);
+}
+
+fn sweep(directory: &Arc<Directory>, new: &File) {
     let Ok(new) = fstat(new) else { return };
     for entry in fs::read_dir(&directory.path).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -87,7 +91,42 @@ pub fn once(directory: &Arc<Directory>, new: &File) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use super::super::walk::walk;
+    use super::super::{create_held, hold};
     use super::*;
+    use crate::world::World;
+
+    /// A second process would come to the same: a lock belongs to what was opened, not to the process.
+    #[test]
+    fn what_is_held_stays_also_when_it_was_put_back() {
+        let temporary = tempfile::TempDir::new().expect("a directory");
+        let base = temporary.path().canonicalize().expect("a path");
+        let (neighbour, world) = (base.join("credentials"), World::imagined(&[], || SystemTime::UNIX_EPOCH));
+        let (path, mut held) = create_held(&neighbour, TOKEN_SUFFIX, 0o600, b"first", &world).expect("it is made");
+        let named = base.join(".fedboot-0123456789ab.jwt");
+        let mut rewritten = hold(&named, 0o600, b"one").expect("it is made");
+        for name in ["0123456789aa.jwt", "0123456789ac.token", "0123456789ad.access-token"] {
+            File::create(base.join(format!("{PREFIX}{name}"))).expect("a file");
+        }
+        let directory = walk(&neighbour, None).expect("it is there").directory;
+        for round in 0..3 {
+            sweep(&directory, &held);
+            assert_eq!(fs::read_dir(&base).expect("a directory").count(), 2, "round {round}");
+            assert!(held.is_there() && rewritten.is_there());
+            fs::remove_file(&path).expect("its end");
+            assert!(!held.is_there());
+            held.restore(b"second").expect("it is put back");
+            rewritten = hold(&named, 0o600, b"another").expect("it is written");
+        }
+        assert_eq!(
+            (fs::read(&path).ok(), fs::read(&named).ok()),
+            (Some(b"second".to_vec()), Some(b"another".to_vec()))
+        );
+        drop((held, rewritten));
+        assert_eq!(fs::read_dir(&base).expect("a directory").count(), 0);
+    }
 
     #[test]
     fn names_of_ours() {

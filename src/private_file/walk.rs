@@ -65,7 +65,8 @@ pub fn untrusted(error: &io::Error) -> Option<&str> {
     Some(&error.get_ref()?.downcast_ref::<Untrusted>()?.0)
 }
 
-fn distrust(reason: String) -> io::Error {
+/// An error for what is left alone, with its reason.
+pub fn distrust(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, Untrusted(reason))
 }
 

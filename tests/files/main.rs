@@ -66,6 +66,10 @@ fn rfc3339(seconds: u64) -> String {
 
 /// fedboot as a user who is not root; who meets the home as the test has made it.
 fn as_nobody(stage: &Stage, arguments: &[&str]) -> Outcome {
+    as_user(stage, NOBODY, arguments)
+}
+
+fn as_user(stage: &Stage, user: u32, arguments: &[&str]) -> Outcome {
     // Where root alone may look, nobody else finds the binary or the sandbox's certificate.
     let own = stage.directory.path().join("fedboot");
     // By another process: a file that this one has open for writing, if only in a child that another test has just
@@ -74,7 +78,7 @@ fn as_nobody(stage: &Stage, arguments: &[&str]) -> Outcome {
     assert!(installed.expect("install").success());
     fs::set_permissions(stage.directory.path(), Permissions::from_mode(0o755)).expect("a mode");
     fs::set_permissions(stage.sandbox.directory(), Permissions::from_mode(0o755)).expect("a mode");
-    let mut child = stage.wrapper(&own).args(arguments).uid(NOBODY).gid(NOBODY).spawn().expect("fedboot starts");
+    let mut child = stage.wrapper(&own).args(arguments).uid(user).gid(user).spawn().expect("fedboot starts");
     drop(child.stdin.take());
     stage.finish(child)
 }
