@@ -1,6 +1,6 @@
 //! What stands in the file before and after.
 
-use std::fs::{self};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::common::{self, Stage};

@@ -1,6 +1,6 @@
 //! Places that only a mount namespace has.
 
-use std::fs::{self};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::common::launch::may_unshare;

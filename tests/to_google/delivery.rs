@@ -153,6 +153,32 @@ fn a_port_of_ones_own() {
     assert!(std::net::TcpStream::connect(&port).is_err(), "it still listens");
 }
 
+/// An agent and its command are killed with all that they were, and another one starts in the same place.
+#[test]
+fn restarts_leave_one_access_token_file() {
+    let stage = short_lived(600, Sandbox::builder());
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(stage.home().join(".cache/fedboot")).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.ends_with(".access-token")).collect()
+    };
+    for _ in 0..5 {
+        let held = hold(&stage, "--delivery access-token-file");
+        let agent = held.agent();
+        kill(agent, libc::SIGKILL);
+        gone(agent);
+        drop(held);
+        assert_eq!(names().len(), 1);
+    }
+    let living = hold(&stage, "--delivery access-token-file");
+    let [left] = names().try_into().expect("one file");
+    let other = hold(&stage, "--delivery access-token-file");
+    assert!(names().contains(&left) && names().len() == 2, "{:?}", names());
+    other.release(&stage).assert_succeeded();
+    living.release(&stage).assert_succeeded();
+    assert!(names().is_empty());
+}
+
 #[test]
 fn an_access_token_file() {
     let rows = [
