@@ -10,15 +10,16 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{FlockArg, OFlag};
 use nix::sys::stat::{Mode, fchmod, fstat};
 
-use super::walk::{Place, walk};
-use super::{is_forbidden, write_error};
+use super::walk::{Place, untrusted, walk};
+use super::write_error;
 use crate::error::Result;
 
 const POLL: Duration = Duration::from_millis(20);
@@ -29,8 +30,8 @@ const ATTEMPTS: usize = 16;
 
 /// An open file, locked where the file system knows locks.
 pub enum LockedFile {
-    /// Nobody else holds it.
-    Locked(Flock<File>),
+    /// Nobody else holds it until it is closed.
+    Locked(File),
     /// There is no telling.
     Unknown(File),
 }
@@ -40,8 +41,7 @@ impl Deref for LockedFile {
 
     fn deref(&self) -> &File {
         match self {
-            Self::Locked(file) => file,
-            Self::Unknown(file) => file,
+            Self::Locked(file) | Self::Unknown(file) => file,
         }
     }
 }
@@ -50,16 +50,18 @@ impl Deref for LockedFile {
 /// else has it.
 pub fn try_lock(file: File, share: bool) -> std::result::Result<LockedFile, File> {
     let kind = if share { FlockArg::LockSharedNonblock } else { FlockArg::LockExclusiveNonblock };
-    let mut file = file;
-    for _ in 0..INTERRUPTIONS {
-        match Flock::lock(file, kind) {
-            Ok(locked) => return Ok(LockedFile::Locked(locked)),
-            Err((back, Errno::EWOULDBLOCK)) => return Err(back),
-            Err((back, Errno::EINTR)) => file = back,
-            Err((back, _)) => return Ok(LockedFile::Unknown(back)),
-        }
+    #[expect(deprecated, reason = "what stands for it panics where a lock cannot be given back")]
+    match patiently(|| nix::fcntl::flock(file.as_raw_fd(), kind)) {
+        Ok(()) => Ok(LockedFile::Locked(file)),
+        Err(Errno::EWOULDBLOCK) => Err(file),
+        Err(_) => Ok(LockedFile::Unknown(file)),
     }
-    Ok(LockedFile::Unknown(file))
+}
+
+/// Does it again when a signal has come in between, but not for ever.
+pub fn patiently(call: impl Fn() -> nix::Result<()>) -> nix::Result<()> {
+    let interrupted = |outcome: &nix::Result<()>| *outcome == Err(Errno::EINTR);
+    (0..INTERRUPTIONS).map(|_| call()).find(|outcome| !interrupted(outcome)).unwrap_or(Err(Errno::EINTR))
 }
 
 /// Opens the lock file, which is made if it is not there, and is this user's own.
@@ -134,15 +136,19 @@ pub fn wait_for_turn(target: &Place, patience: Duration) -> io::Result<Option<Tu
                 Ok(_) | Err(_) => return Err(io::ErrorKind::WouldBlock.into()),
             },
             Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(error),
-            // Somebody else's, or no file at all, or none can be made here. What was planted goes, if that is up to us.
-            Err(error) => {
-                let is_planted = !is_forbidden(&error) || super::walk::untrusted(&error).is_some();
-                if !is_planted || attempts.next().is_none() || place.remove().is_err() {
-                    return Ok(None);
-                }
+            // What was planted goes, if that is up to us. Otherwise, or where no file can be made, there are no turns.
+            Err(error) if !is_planted(&error) || attempts.next().is_none() || place.remove().is_err() => {
+                return Ok(None);
             }
+            Err(_) => {}
         }
     }
+}
+
+/// Whether it is somebody else's file, or none.
+fn is_planted(error: &io::Error) -> bool {
+    let is_no_file = matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR | libc::ENXIO));
+    is_no_file || error.kind() == io::ErrorKind::Other || untrusted(error).is_some()
 }
 
 /// Waits for a lock on the file itself, which others may have mounted elsewhere, as long as `patience` lasts.

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use nix::fcntl::{OFlag, renameat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
-use nix::unistd::{Gid, Uid, fchown};
+use nix::unistd::{Gid, Uid, fchown, fsync};
 
-use super::lock::{LockedFile, try_lock, wait_for_file, wait_for_turn};
+use super::lock::{LockedFile, patiently, try_lock, wait_for_file, wait_for_turn};
 use super::walk::{Place, distrust, untrusted, walk};
 use super::{is_forbidden, sweep, write_error};
 use crate::error::{Error, Result};
@@ -93,7 +93,7 @@ fn in_place(
     }
     file.write_all_at(&content, 0)?;
     file.set_len(length)?;
-    Ok(file.sync_all()?)
+    Ok(patiently(|| fsync(&*file))?)
 }
 
 /// Puts a new file with this content in the `place` of the `old` one, and returns it. It is locked before it has the
@@ -116,7 +116,7 @@ pub fn replace(place: &Place, content: &[u8], mode: u32, old: Option<&FileStat>)
             let _ = fchown(&*file, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)));
         }
     }
-    file.sync_all()?;
+    patiently(|| fsync(&*file))?;
     let directory = place.directory.handle();
     renameat(&directory, &*temporary.place.name, &directory, &*place.name)?;
     temporary.is_renamed = true;

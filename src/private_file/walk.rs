@@ -182,7 +182,13 @@ pub fn walk(path: &Path, make: Option<u32>) -> io::Result<Place> {
             at = at.up()?;
             continue;
         }
-        let found = match at.open(&name, OFlag::O_PATH) {
+        // Only who asks for a directory has one mounted that is mounted on demand.
+        let flags = if ahead.is_empty() { OFlag::O_PATH } else { OFlag::O_PATH | OFlag::O_DIRECTORY };
+        let found = at.open(&name, flags).or_else(|error| match error.kind() {
+            io::ErrorKind::NotADirectory => at.open(&name, OFlag::O_PATH),
+            _ => Err(error),
+        });
+        let found = match found {
             Ok(found) => found,
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(_) if ahead.is_empty() => return at.arrive(name, user),
@@ -325,8 +331,7 @@ pub fn leads_to(path: &Path, file: &File) -> bool {
     lstat(path).is_ok_and(|there| is_same(&there, file))
 }
 
-/// The content of a file of our own; a planted one is an error, and so is one that others could have changed.
-/// `mode` says who may write it.
+/// The content of a file of our own; a planted one is an error, and so is one that others may write than `mode` says.
 ///
 /// # Errors
 /// Those of opening and reading it.

@@ -305,7 +305,19 @@ fn locks_that_fail() {
     if !has(name, "strace") {
         return;
     }
-    for errno in ["EIO", "EACCES", "EPERM", "ENOLCK", "ENOSYS", "EINTR", "EBADF", "EAGAIN"] {
+    for errno in [
+        "EIO",
+        "EACCES",
+        "EPERM",
+        "ENOLCK",
+        "ENOSYS",
+        "EINTR",
+        "EBADF",
+        "EAGAIN",
+        "EIO:when=2+",
+        "EIO:when=3+",
+        "EIO:when=5+",
+    ] {
         for arguments in [&["--timeout=2s", "--", "true"][..], &["credential-process", "--timeout=2s"]] {
             let stage = Stage::new();
             let mut strace = stage.wrapper("strace");

@@ -13,6 +13,7 @@ mod leftovers;
 mod others;
 mod paths;
 mod places;
+mod slow;
 mod turns;
 
 use std::fs::{self, Permissions};

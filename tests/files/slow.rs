@@ -1,0 +1,57 @@
+//! A disk that takes its time.
+
+use std::fs;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fedboot_sandbox::Sandbox;
+
+use crate::common::launch::{figure, has, kill};
+use crate::common::{Stage, eventually, web};
+
+/// What each write waits for, by strace.
+const DELAY: Duration = Duration::from_secs(4);
+
+#[test]
+fn servers_do_not_wait_for_a_slow_disk() {
+    let name = "servers_do_not_wait_for_a_slow_disk";
+    if !has(name, "strace") {
+        return;
+    }
+    let stage = Stage::with(Sandbox::builder().credential_lifetime(Duration::from_secs(8)));
+    let held = stage.hold(&[]);
+    let uri = held.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    let (address, path) = uri.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("http://…");
+    let path = format!("/{path}");
+    let token = held.environment.iter().find_map(|entry| entry.strip_prefix(b"AWS_CONTAINER_AUTHORIZATION_TOKEN="));
+    let token = String::from_utf8(token.unwrap_or_default().to_vec()).expect("text");
+    let agent = held.agent();
+    let inject = format!("inject=fsync,renameat:delay_enter={}", DELAY.as_micros());
+    let mut strace = stage
+        .wrapper("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,renameat", "-e", &inject, "-p", &agent.to_string()])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("strace starts");
+    let traced = || {
+        let status = fs::read_to_string(format!("/proc/{agent}/status")).unwrap_or_default();
+        status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|pid| pid.trim() != "0"))
+    };
+    eventually("strace holds it", traced);
+    let (issued, start) = (stage.sandbox.issued().len(), Instant::now());
+    let mut longest = Duration::ZERO;
+    eventually("two refreshes", || {
+        let asked = Instant::now();
+        let reply = web::get(address, &path, &[("Authorization", &token)]);
+        longest = longest.max(asked.elapsed());
+        assert!(longest < DELAY / 2, "an answer took {longest:?}");
+        assert_eq!(reply.status, 200, "after {:?}: {}", start.elapsed(), reply.body);
+        thread::sleep(Duration::from_millis(20));
+        stage.sandbox.issued().len() >= issued + 2
+    });
+    figure(&format!("files: on a disk that takes {DELAY:?} for a call, the longest answer took {longest:?}"));
+    kill(strace.id(), libc::SIGINT);
+    let _ = strace.wait();
+    held.release(&stage).assert_succeeded();
+}
