@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -171,8 +170,8 @@ impl Record {
 /// `of_agents` those that belonged to an agent, which reads only its own ones again, `mine`. What somebody holds the lock
 /// of stays.
 pub fn sweep(directory: &Path, mine: &[PathBuf], now: SystemTime, of_agents: bool) {
-    let names = fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
+    let names = private_file::names_in(directory).into_iter().filter_map(|name| {
+        let name = name.into_string().ok()?;
         let name = name.strip_suffix(LOCK_SUFFIX).unwrap_or(&name);
         shared_name(name.strip_prefix(private_file::PREFIX).unwrap_or(name)).then(|| name.to_owned())
     });

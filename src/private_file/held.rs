@@ -1,6 +1,6 @@
 //! Files that a living process holds: locked as long as it lives, removed by its end, swept by others after that.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -110,8 +110,8 @@ pub fn create_held(
 /// The files in `directory` whose names end so that living processes hold locked, with what stands in them.
 pub fn held_by_others(directory: &Path, suffix: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let Ok(place) = walk(&directory.join("any"), None) else { return Vec::new() };
-    let entries = fs::read_dir(&place.directory.path).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    entries
+    let names = place.directory.names().into_iter();
+    names
         .filter(|name| name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(suffix)))
         .map(|name| place.directory.place(name))
         .filter(|place| {

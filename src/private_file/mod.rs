@@ -27,7 +27,7 @@ pub use held::{Held, create_held, held_by_others, hold};
 pub use lock::{LockedFile, lock_file};
 pub use place::{Chosen, beside, cache_directory, choose, directories_of};
 pub use replace::{abandon, update};
-pub use walk::{read, remove};
+pub use walk::{names_in, read, remove};
 pub use writer::Writer;
 
 /// The beginning of the names of files beside the credentials file.

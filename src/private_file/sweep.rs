@@ -3,13 +3,11 @@
 //!
 //! Where there are no locks, age decides, and only of what a living process writes anew now and then.
 
-use std::fs::{self, File};
-use std::sync::{Mutex, PoisonError};
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
-
-use std::sync::Arc;
 
 use super::lock::{LockedFile, try_lock};
 use super::walk::Directory;
@@ -64,8 +62,7 @@ pub fn once(directory: &Arc<Directory>, new: &File) {
 
 fn sweep(directory: &Arc<Directory>, new: &File) {
     let Ok(new) = fstat(new) else { return };
-    for entry in fs::read_dir(&directory.path).into_iter().flatten().flatten() {
-        let name = entry.file_name();
+    for name in directory.names() {
         let Some(used) = name.to_str().and_then(in_use) else { continue };
         let place = directory.place(name);
         // Not what somebody else has put there, nor what may have no end.
@@ -91,6 +88,7 @@ fn sweep(directory: &Arc<Directory>, new: &File) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::SystemTime;
 
     use super::super::walk::walk;

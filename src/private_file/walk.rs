@@ -15,9 +15,11 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, lstat, mkdirat};
@@ -245,6 +247,14 @@ impl Directory {
         let _ = opened.map(|directory| nix::unistd::fsync(&directory));
     }
 
+    /// The names in it; none where they may not be read.
+    pub fn names(&self) -> Vec<OsString> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let Ok(mut opened) = Dir::openat(&self.handle, ".", flags, Mode::empty()) else { return Vec::new() };
+        let entries = opened.iter().map_while(nix::Result::ok);
+        entries.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned()).collect()
+    }
+
     /// What tells it from all others.
     pub fn id(&self) -> (u64, u64) {
         (self.stat.st_dev, self.stat.st_ino)
@@ -341,6 +351,11 @@ pub fn read(path: &Path, mode: u32) -> io::Result<Vec<u8>> {
         (_, Some(stat)) if may_write(&stat, 0o022 & !mode) => Err(distrust("others may write it".into())),
         (content, Some(_)) => Ok(content),
     }
+}
+
+/// The names in a directory where files may be made; none anywhere else.
+pub fn names_in(directory: &Path) -> Vec<OsString> {
+    walk(&directory.join("any"), None).map(|place| place.directory.names()).unwrap_or_default()
 }
 
 /// Removes a file of our own.
