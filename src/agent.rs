@@ -21,7 +21,7 @@ use crate::guard::Beside;
 use crate::holdings::Holdings;
 use crate::keeper::{Issued, Keeper};
 use crate::log::{Severity, timestamp};
-use crate::private_file as place;
+use crate::private_file;
 use crate::process::{self, Followed, Line, Post};
 use crate::route::{self, Way};
 use crate::schedule;
@@ -89,6 +89,7 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
             word: word.clone(),
             started: world.monotonic(),
         };
+        private_file::leave_held(false);
         let mut ending = Ending::Left(0);
         {
             let working = pin!(agent.work(beside.options));
@@ -96,7 +97,11 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
                 tokio::select! {
                     biased;
                     () = end => {}
-                    () = lost => ending = Ending::GuardLost,
+                    () = lost => {
+                        // What the command was told of stays where it is.
+                        private_file::leave_held(true);
+                        ending = Ending::GuardLost;
+                    }
                     () = working => {}
                 }
             });
@@ -105,7 +110,7 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
         runtime.shutdown_timeout(LAST_WRITE);
         Ok(ending)
     });
-    place::abandon();
+    private_file::abandon();
     match ending {
         Ok(Ending::GuardLost) => Ending::GuardLost,
         Ok(Ending::Left(_)) => {

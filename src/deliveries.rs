@@ -99,6 +99,15 @@ impl Deliveries {
         if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only("env")) {
             warn(warning);
         }
+        let own_file = |suffix: &str| {
+            let directory = private_file::beside(&chosen.file, choice.mode, world)?;
+            let file = directory.join(format!("{}{}{suffix}", private_file::PREFIX, holdings.name));
+            if !chosen.file.starts_with(&directory) {
+                private_file::sweep(&file, &holdings.name, world.now());
+            }
+            Ok(file)
+        };
+        private_file::sweep(&chosen.file, &holdings.name, world.now());
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         // The endpoint first: its answer is memory, a file may have to wait for a disk.
         if choice.has("endpoint") {
@@ -108,7 +117,7 @@ impl Deliveries {
                 listener: holdings.server()?,
                 secret: holdings.secret.clone(),
                 is_in_front: holdings.is_in_front,
-                credentials_file: &chosen.file,
+                token_file: own_file(private_file::TOKEN_SUFFIX)?,
                 mode: choice.mode,
                 status,
             };
@@ -118,8 +127,7 @@ impl Deliveries {
             places.push(Box::new(Variables::default()));
         }
         if choice.has("token-file") {
-            let name = format!("{}{}{}", private_file::PREFIX, holdings.name, private_file::WEB_IDENTITY_SUFFIX);
-            let own = || Ok(private_file::beside(&chosen.file, choice.mode, world)?.join(name));
+            let own = || own_file(private_file::WEB_IDENTITY_SUFFIX);
             places.push(Box::new(TokenFile {
                 path: choice.token_file.clone().map_or_else(own, Ok)?,
                 own: choice.token_file.is_none().then(Own::default),
@@ -203,6 +211,7 @@ impl Deliveries {
         }
         let shadows = if metadata_port.is_some() { GOOGLE_SHADOWS } else { &[] };
         if let Ok(directory) = &directory {
+            private_file::sweep(&directory.join("any"), &holdings.name, world.now());
             cache::sweep(directory, &[], world.now(), false);
         }
         // Only the state stands there, and without a directory there is none.

@@ -14,6 +14,7 @@ use crate::delivery::cache::{self, Cache, Record};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Credentials, Trouble};
 use crate::log::Severity;
+use crate::private_file;
 use crate::schedule;
 use crate::world::{self, World};
 
@@ -128,6 +129,7 @@ fn refresh(
     }
     // Beside it may stand those of roles that nobody asks for any more.
     if let Some(directory) = cache.path().parent() {
+        private_file::sweep(cache.path(), "", now);
         cache::sweep(directory, &[cache.path().to_owned()], now, false);
     }
     match (live(&record, now), failed) {

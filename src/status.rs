@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::flow::Principal;
 use crate::log::timestamp;
-use crate::private_file as place;
+use crate::private_file;
 use crate::process::{self, peers};
 use crate::world::{self, World};
 
@@ -248,7 +248,7 @@ pub fn agents_beside(credentials_file: &Path, world: &World, others: bool) -> (V
     let places: Vec<Place> = if heard.answers.is_empty() || heard.is_own {
         Vec::new()
     } else {
-        place::directories_of(credentials_file, world).iter().map(|directory| Place::of(directory)).collect()
+        private_file::directories_of(credentials_file, world).iter().map(|directory| Place::of(directory)).collect()
     };
     let answers = heard.answers.iter().filter_map(|answer| serde_json::from_slice::<Value>(answer).ok());
     let ours = answers.filter(|agent| {

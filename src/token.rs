@@ -24,7 +24,7 @@ use crate::google_config::{GoogleConfig, OF_THE_OTHER_WAY};
 use crate::http::{Endpoint, Http, excerpt, word_in};
 use crate::jwt;
 use crate::log::{Severity, timestamp};
-use crate::private_file as place;
+use crate::private_file;
 use crate::retry;
 use crate::shared;
 use crate::status;
@@ -114,7 +114,7 @@ fn from_cache(
         shared::runtime()?.block_on(retry::until(world, give_up, async || mint.mint(&http, wanted).await))
     };
     // Where nothing can be kept, each caller exchanges for itself.
-    let Ok(directory) = place::cache_directory(world) else { return Ok((world.now(), issue(deadline)?)) };
+    let Ok(directory) = private_file::cache_directory(world) else { return Ok((world.now(), issue(deadline)?)) };
     let cache = Cache::new(directory.join(shared::file_name(&request)), request, mode);
     shared::answer(&cache, world, settings, deadline, issue)
 }
@@ -168,7 +168,8 @@ fn subject(options: &Options, world: &Rc<World>) -> SecretString {
     // The client reads its last answer there, and runs nothing while that is good.
     if let (Some(file), Ok(_)) = (world.variable("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE"), &made) {
         let content = answer.expose_secret().to_owned();
-        let _ = place::update(&world.absolute(file), 0o600, Duration::from_secs(1), &|_| Ok(content.clone().into()));
+        let _ =
+            private_file::update(&world.absolute(file), 0o600, Duration::from_secs(1), &|_| Ok(content.clone().into()));
     }
     answer
 }

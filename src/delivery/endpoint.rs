@@ -13,7 +13,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -29,7 +29,7 @@ use super::loopback::{self, Loopback, Reply, Respond};
 use crate::error::Result;
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
 use crate::log::timestamp;
-use crate::private_file as place;
+use crate::private_file::{self, Held, Writer};
 use crate::world::World;
 
 const PATH: &str = "/v1/credentials";
@@ -46,8 +46,8 @@ pub struct CredentialsEndpoint {
     token_file: PathBuf,
     content: SecretString,
     is_in_front: bool,
-    held: Arc<Mutex<place::Held>>,
-    writer: place::Writer,
+    held: Arc<Mutex<Held>>,
+    writer: Writer,
 }
 
 struct State {
@@ -66,16 +66,16 @@ struct Answer {
 }
 
 /// How an endpoint is to stand.
-pub struct EndpointPlan<'a> {
+pub struct EndpointPlan {
     /// The socket that it listens on.
     pub listener: TcpListener,
     /// What clients have to know.
     pub secret: SecretString,
     /// Whether the URL may not hold the secret, so that the token file does.
     pub is_in_front: bool,
-    /// Beside which the token file is made.
-    pub credentials_file: &'a Path,
-    /// Permissions of the token file.
+    /// The token file, one of fedboot's own.
+    pub token_file: PathBuf,
+    /// Its permissions.
     pub mode: u32,
     /// Makes the answer to `…/status`.
     pub status: Box<dyn Fn() -> String>,
@@ -86,17 +86,11 @@ impl CredentialsEndpoint {
     ///
     /// # Errors
     /// What could not be written.
-    pub fn open(world: Rc<World>, plan: EndpointPlan<'_>) -> Result<Self> {
-        let EndpointPlan { listener, secret, is_in_front, credentials_file, mode, status } = plan;
+    pub fn open(world: Rc<World>, plan: EndpointPlan) -> Result<Self> {
+        let EndpointPlan { listener, secret, is_in_front, token_file, mode, status } = plan;
         // No line end: some SDKs send the file's content as it stands.
         let content = if is_in_front { secret.clone() } else { NO_SECRET.into() };
-        let (token_file, held) = place::create_held(
-            credentials_file,
-            place::TOKEN_SUFFIX,
-            mode,
-            content.expose_secret().as_bytes(),
-            &world,
-        )?;
+        let held = private_file::hold(&token_file, mode, content.expose_secret().as_bytes())?;
         let state = Rc::new(State {
             world: world.clone(),
             secret,
@@ -106,7 +100,7 @@ impl CredentialsEndpoint {
             status,
         });
         let server = Loopback::open(listener, world, state.clone())?;
-        let (held, writer) = (Arc::new(Mutex::new(held)), place::Writer::default());
+        let (held, writer) = (Arc::new(Mutex::new(held)), Writer::default());
         Ok(Self { state, server, token_file, content, is_in_front, held, writer })
     }
 }

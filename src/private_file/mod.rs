@@ -23,10 +23,11 @@ use std::path::Path;
 use crate::error::{Error, Kind};
 use crate::world;
 
-pub use held::{Held, create_held, held_by_others, hold};
+pub use held::{Held, hold, leave_held};
 pub use lock::{LockedFile, lock_file};
 pub use place::{Chosen, beside, cache_directory, choose, directories_of};
 pub use replace::{abandon, update};
+pub use sweep::sweep;
 pub use walk::{names_in, read, remove};
 pub use writer::Writer;
 
@@ -34,8 +35,6 @@ pub use writer::Writer;
 pub const PREFIX: &str = ".fedboot-";
 /// The ends of the names of files that living processes hold.
 pub const TOKEN_SUFFIX: &str = ".token";
-/// See [`TOKEN_SUFFIX`].
-pub const STATUS_SUFFIX: &str = ".status";
 /// See [`TOKEN_SUFFIX`].
 pub const WEB_IDENTITY_SUFFIX: &str = ".jwt";
 /// See [`TOKEN_SUFFIX`].

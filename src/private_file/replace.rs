@@ -2,7 +2,6 @@
 //! that cannot be, it is written in place, its space reserved before.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -15,7 +14,7 @@ use nix::unistd::{Gid, Uid, fchown, fsync};
 
 use super::lock::{LockedFile, patiently, try_lock, wait_for_file, wait_for_turn};
 use super::walk::{Place, distrust, untrusted, walk};
-use super::{is_forbidden, sweep, write_error};
+use super::{is_forbidden, write_error};
 use crate::error::{Error, Result};
 use crate::world;
 
@@ -38,7 +37,7 @@ pub fn update(path: &Path, mode: u32, patience: Duration, edit: &dyn Fn(&[u8]) -
     if new == old && stat.is_some_and(|stat| stat.st_mode & 0o777 == mode) {
         return Ok(false);
     }
-    match replace(&place, &new, mode, stat.as_ref()) {
+    match replace(&place, &new, mode, stat.as_ref(), true) {
         Ok(_) => Ok(false),
         Err(error) if stat.is_some() && cannot_be_replaced(&error) => {
             in_place(&place, mode, patience, edit).map(|()| true).map_err(|error| match error {
@@ -98,7 +97,15 @@ fn in_place(
 
 /// Puts a new file with this content in the `place` of the `old` one, and returns it. It is locked before it has the
 /// name, so that nobody takes it for one that the dead have left.
-pub fn replace(place: &Place, content: &[u8], mode: u32, old: Option<&FileStat>) -> io::Result<LockedFile> {
+///
+/// What is `lasting` outlasts a loss of power.
+pub fn replace(
+    place: &Place,
+    content: &[u8],
+    mode: u32,
+    old: Option<&FileStat>,
+    lasting: bool,
+) -> io::Result<LockedFile> {
     let mut prefix = OsString::from(".");
     prefix.push(&place.name);
     prefix.push(".fedboot-");
@@ -116,16 +123,20 @@ pub fn replace(place: &Place, content: &[u8], mode: u32, old: Option<&FileStat>)
             let _ = fchown(&*file, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)));
         }
     }
-    patiently(|| fsync(&*file))?;
+    if lasting {
+        patiently(|| fsync(&*file))?;
+    }
     let directory = place.directory.handle();
     renameat(&directory, &*temporary.place.name, &directory, &*place.name)?;
     temporary.is_renamed = true;
-    place.directory.sync();
+    if lasting {
+        place.directory.sync();
+    }
     Ok(file)
 }
 
 /// Makes a new file beside `neighbour`, locked, under a `name` that is not taken.
-pub fn create(neighbour: &Place, mode: u32, name: impl Fn() -> OsString) -> io::Result<(Place, LockedFile)> {
+fn create(neighbour: &Place, mode: u32, name: impl Fn() -> OsString) -> io::Result<(Place, LockedFile)> {
     for _ in 0..ATTEMPTS {
         let place = neighbour.directory.place(name());
         let file = match place.open(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600) {
@@ -143,7 +154,6 @@ pub fn create(neighbour: &Place, mode: u32, name: impl Fn() -> OsString) -> io::
             .map_or(Ok(()), |file| fchmod(&**file, Mode::from_bits_truncate(mode)));
         match (locked, changed) {
             (Some(file), Ok(())) => {
-                sweep::once(&place.directory, &file);
                 return Ok((place, file));
             }
             (_, changed) => {
@@ -191,10 +201,4 @@ pub fn abandon() {
     for place in std::mem::take(&mut *unfinished()) {
         let _ = place.remove();
     }
-}
-
-/// For [`File`]s that are written once.
-pub fn write(file: &File, content: &[u8]) -> io::Result<()> {
-    let mut file = file;
-    file.write_all(content)
 }

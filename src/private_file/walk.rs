@@ -154,7 +154,8 @@ fn kind_of(stat: &FileStat) -> u32 {
     stat.st_mode & libc::S_IFMT
 }
 
-fn own_user() -> u32 {
+/// Whose files this process makes.
+pub fn own_user() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 

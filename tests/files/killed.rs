@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::Stage;
-use crate::common::launch::{figure, kill};
+use crate::common::launch::figure;
 use crate::{Done, agent, beside, with_profiles};
 
 /// Kills `kills` agents while they write, several at a time; the file is whole after each and for a reader meanwhile.
@@ -37,8 +37,7 @@ fn kill_while_writing(kills: usize) {
                         // Spread over the time that reading, writing and syncing take.
                         let spread = (number as u64 * 37) % 95;
                         thread::sleep(Duration::from_micros(spread * spread));
-                        kill(agent.id(), libc::SIGKILL);
-                        agent.wait().expect("its end");
+                        agent.kill();
                         whole.assert();
                         let temporaries = leftovers(&stage);
                         left.fetch_max(temporaries, Ordering::Relaxed);

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::beside;
-use crate::common::launch::{gone, kill};
-use crate::common::{self, Stage};
+use crate::common::launch::{gone, kill, parent_of};
+use crate::common::{self, Stage, agents_of, eventually};
 
 fn is(name: &str, kind: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == kind)
@@ -23,9 +23,7 @@ fn token_files_of_the_dead_are_swept_and_of_the_living_kept() {
     for _ in 0..3 {
         let dying = stage.hold(&[]);
         assert_eq!(tokens().len(), 2);
-        let agent = dying.agent();
-        kill(agent, libc::SIGKILL);
-        gone(agent);
+        dying.kill_agent_for_good();
         assert_eq!(tokens().len(), 2, "nobody could remove it");
         dying.release(&stage).assert_succeeded();
     }
@@ -36,12 +34,8 @@ fn token_files_of_the_dead_are_swept_and_of_the_living_kept() {
     stage.run(["--", "true"]).assert_succeeded();
     let mut expected = [".credentials.bak", ".fedboot-notes", &kept, "credentials", "x.token"];
     expected.sort_unstable();
-    let (status, others): (Vec<_>, Vec<_>) =
-        beside(&stage.credentials_file()).into_iter().partition(|name| is(name, "status"));
-    assert_eq!(others, expected);
-    assert_eq!(status.len(), 1, "those of the dead are swept as well: {status:?}");
-    let token = fs::read_to_string(living.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")).expect("the token file");
-    assert_eq!(token, living.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN"));
+    assert_eq!(beside(&stage.credentials_file()), expected);
+    assert!(Path::new(&living.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")).ends_with(&kept));
     living.release(&stage).assert_succeeded();
     assert!(tokens().is_empty());
 }
@@ -58,7 +52,7 @@ fn restarts_leave_what_the_living_one_has() {
         let stage = Stage::new();
         let ours = || -> Vec<String> {
             let names = beside(&stage.credentials_file()).into_iter();
-            names.filter(|name| name.contains(".fedboot-") && !is(name, "status")).collect()
+            names.filter(|name| name.contains(".fedboot-")).collect()
         };
         let start = |round: u32| {
             // As on another host: that is part of the session's name, and that of the cache's.
@@ -67,9 +61,7 @@ fn restarts_leave_what_the_living_one_has() {
         };
         for round in 0..5 {
             let held = start(round);
-            let agent = held.agent();
-            kill(agent, libc::SIGKILL);
-            gone(agent);
+            held.kill_agent_for_good();
             drop(held);
             assert!(ours().len() <= 2 * ends.len(), "{options}: {:?}", ours());
         }
@@ -118,4 +110,38 @@ fn caches_of_processes_are_swept_when_they_are_past_their_end() {
     assert_eq!(left.len(), 6, "{left:?}");
     let texts = left.iter().map(|name| fs::read_to_string(directory.join(name)).expect("it"));
     assert!(!texts.collect::<String>().contains("first"));
+}
+
+/// What the command's environment names is there at any time, whichever of the two was killed.
+#[test]
+fn another_agent_takes_the_files_over() {
+    for (options, variable, end) in [
+        ("--delivery=file,endpoint", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ".token"),
+        ("--delivery=token-file", "AWS_WEB_IDENTITY_TOKEN_FILE", ".jwt"),
+    ] {
+        let stage = Stage::new();
+        let held = stage.hold(&[options]);
+        let path = held.variable(variable);
+        for round in 0..6 {
+            let agent = held.agent();
+            let dies = if round % 2 == 0 { agent } else { parent_of(agent) };
+            kill(dies, libc::SIGKILL);
+            gone(dies);
+            let mut looks = 0;
+            eventually("another agent is there", || {
+                assert!(Path::new(&path).exists(), "{options}, round {round}: gone after {looks} looks");
+                looks += 1;
+                let agents = agents_of(held.pid);
+                matches!(agents[..], [now] if now != dies && parent_of(now) != dies && parent_of(now) != 1)
+                    && stage.run(["status"]).code() == Some(0)
+            });
+        }
+        // Others sweep what the dead have left, and not this.
+        stage.run(["--", "true"]).assert_succeeded();
+        let ours = beside(&stage.credentials_file()).into_iter().filter(|name| name.ends_with(end));
+        let ours: Vec<_> = ours.collect();
+        assert!(matches!(&ours[..], [one] if Path::new(&path).ends_with(one)), "{options}: {ours:?}");
+        held.release(&stage).assert_succeeded();
+        assert!(!Path::new(&path).exists(), "{options}");
+    }
 }

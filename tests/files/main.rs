@@ -25,8 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use common::launch::skip;
-use common::{Outcome, Stage, binary};
+use common::launch::{children_of, kill, skip, state};
+use common::{Outcome, Stage, binary, eventually};
 
 const OTHER: &str = "# mine\n[other]\naws_access_key_id = AKIA\n\n; the end\n";
 
@@ -164,13 +164,29 @@ fn with_profiles(stage: &Stage, count: usize) -> Whole<'_> {
     Whole { stage, before }
 }
 
-/// An agent without a fedboot before it, so that its pid is known before it does anything; the command that it watches
-/// is this test.
-fn agent(stage: &Stage) -> Child {
-    stage
-        .command(["--fedboot-agent", &std::process::id().to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the agent starts")
+/// An agent without a command, whose pids are known before it does anything.
+struct Agent(Child);
+
+fn agent(stage: &Stage) -> Agent {
+    let mut command = stage.command(["agent", "--foreground"]);
+    Agent(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the agent starts"))
+}
+
+impl Agent {
+    /// Stops the guard first: it would put another agent in the place of this one.
+    fn signal(&self, signal: i32) {
+        let guard = self.0.id();
+        kill(guard, libc::SIGSTOP);
+        // One that it has just forked is its child by then.
+        eventually("the guard stands", || state(guard).is_none_or(|state| "TZX".contains(state)));
+        for agent in children_of(guard) {
+            kill(agent, signal);
+        }
+        kill(guard, signal);
+    }
+
+    fn kill(&mut self) {
+        self.signal(libc::SIGKILL);
+        self.0.wait().expect("its end");
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fedboot_sandbox::Sandbox;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::common::launch::{figure, kill};
+use crate::common::launch::figure;
 use crate::common::{self, PATIENCE, Stage, eventually};
 use crate::{Done, OTHER, agent, beside, with_profiles};
 
@@ -138,15 +138,13 @@ fn a_fedboot_that_was_stopped_does_no_harm() {
     for round in 0..3_u64 {
         let mut stopped = agent(&stage);
         thread::sleep(Duration::from_millis(8 + round * 8));
-        kill(stopped.id(), libc::SIGSTOP);
+        stopped.signal(libc::SIGSTOP);
         let outcome = stage.run(["--timeout=3s", "--", "true"]);
         whole.assert();
         if outcome.code() != Some(0) {
             outcome.assert_failed(125, &["locked", "stopped"]);
         }
-        kill(stopped.id(), libc::SIGCONT);
-        kill(stopped.id(), libc::SIGKILL);
-        stopped.wait().expect("its end");
+        stopped.kill();
     }
     stage.run(["--", "true"]).assert_succeeded();
     whole.assert();

@@ -164,9 +164,7 @@ fn restarts_leave_one_access_token_file() {
     };
     for _ in 0..5 {
         let held = hold(&stage, "--delivery access-token-file");
-        let agent = held.agent();
-        kill(agent, libc::SIGKILL);
-        gone(agent);
+        held.kill_agent_for_good();
         drop(held);
         assert_eq!(names().len(), 1);
     }
