@@ -360,7 +360,8 @@ fn what_tells_requests_apart() {
         run(&stage, "token access --timeout 1");
         tokens.push(lock_files(&stage));
     }
-    assert_eq!(tokens[1].len(), tokens[0].len() + 1, "they share a cache: {tokens:?}");
+    // Those of earlier requests may have been swept meanwhile.
+    assert!(tokens[1].iter().any(|name| !tokens[0].contains(name)), "they share a cache: {tokens:?}");
 }
 
 /// Each request has a lock of its own, also where nothing came of it.
