@@ -937,7 +937,7 @@ fn as_pid_1_the_command_becomes_pid_1() {
     assert_eq!(report["status SigCgt"], "0000000000000000");
     assert_eq!(mask(&report["status SigIgn"]), 1 << (libc::SIGUSR1 - 1));
     // A program that waits for all its children comes to an end of that.
-    assert_eq!(report["children"], "[], then nothing");
+    assert_eq!(report["children"], "[], then ECHILD");
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn only_programs_of_this_machine_with_the_token_are_answered() {
         (401, "other letters", with_token(&token.to_uppercase())),
         (401, "a scheme", with_token(&format!("Bearer {token}"))),
         (401, "the token elsewhere", get(&[("Host", address), ("X-Authorization", token)])),
-        (401, "no secret in the path", request("GET", &format!("{path}/"), &[("Host", address)])),
+        (404, "no secret in the path", request("GET", &format!("{path}/"), &[("Host", address)])),
         (401, "a wrong secret in the path", request("GET", &format!("{path}/{other}"), &[("Host", address)])),
         (401, "a beginning in the path", request("GET", &format!("{path}/{}", &token[1..]), &[("Host", address)])),
         (401, "more in the path", request("GET", &format!("{path}/{token}/"), &[("Host", address)])),

@@ -72,7 +72,8 @@ pub fn credentials(bytes: &[u8]) {
 
 /// Words of a command line, a line each.
 pub fn options(bytes: &[u8]) {
-    let words: Vec<OsString> = bytes.split(|byte| *byte == b'\n').map(|word| OsString::from_vec(word.to_vec())).collect();
+    let words: Vec<OsString> =
+        bytes.split(|byte| *byte == b'\n').map(|word| OsString::from_vec(word.to_vec())).collect();
     if let Ok((typed, flags)) = cli::split(&words) {
         let _ = cli::parse_options(flags, matches!(typed, Typed::Boot(_)), &mut Options::default());
     }

@@ -157,13 +157,14 @@ impl Respond for State {
             return Reply::Now(refusal(StatusCode::FORBIDDEN, "Forbidden", message));
         }
         let path = request.uri().path();
-        let (shown, what) = match path.strip_prefix(PATH).map(|rest| rest.strip_prefix('/').unwrap_or(rest)) {
+        let (shown, what) = match path.strip_prefix(PATH) {
             // The secret by the header.
             Some("") => (header(request), ""),
             None if path == STATUS => (header(request), STATUS),
-            Some(rest) => match rest.strip_suffix(STATUS) {
-                Some(secret) => (secret.as_bytes(), STATUS),
-                None => (rest.as_bytes(), ""),
+            Some(rest) => match (rest.strip_prefix('/').unwrap_or_default(), rest.strip_suffix(STATUS)) {
+                ("", _) => (&b""[..], "?"),
+                (_, Some(rest)) => (rest.trim_start_matches('/').as_bytes(), STATUS),
+                (secret, None) => (secret.as_bytes(), ""),
             },
             None => (&b""[..], "?"),
         };
