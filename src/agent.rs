@@ -129,11 +129,10 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
 fn prepare_alone(beside: &Beside<'_>) -> Result<(process::Termination, Option<Followed>)> {
     let Beside { world, options, .. } = beside;
     let followed = options.value(world, "follow-pid");
-    let followed = followed.map(|text| Followed::parse(&text, &world.working_directory)).transpose()?;
-    if let Some(file) = options.value(world, "log-file").map(|file| world.absolute(file)) {
-        process::log_to(&file).map_err(|error| {
-            Error::usage(format!("--log-file {} cannot be opened: {}", file.display(), world::plain(&error)))
-        })?;
+    let followed = followed.map(|given| Followed::parse(given.raw(), &world.working_directory)).transpose()?;
+    if let Some(file) = options.value(world, "log-file").map(|given| given.file(world)) {
+        process::log_to(file.path())
+            .map_err(|error| Error::usage(format!("{} cannot be opened: {}", file.said(), world::plain(&error))))?;
     }
     Ok((process::take_termination_signals()?, followed))
 }

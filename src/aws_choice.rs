@@ -1,14 +1,17 @@
 //! Who the workload is on AWS, on its way to Google: the part of the configuration that AWS's own variables have a say in.
 
-use crate::cli::{Options, invalid};
-use crate::config::{StsChoice, switch};
+use std::ffi::OsStr;
+
+use crate::cli::Options;
+use crate::config::{StsChoice, chosen, switch};
 use crate::error::{Error, Result};
 use crate::exchange::assume_role::Terms;
 use crate::exchange::sts_hosts;
 use crate::external_account::{CredentialSource, ExternalAccount};
+use crate::given::Given;
 use crate::http::Endpoint;
 use crate::identity::aws::Source;
-use crate::roles::{clean_session_name, terms};
+use crate::roles::{check_session_name, clean_session_name, terms};
 use crate::world::World;
 
 /// Who the workload is on AWS.
@@ -17,7 +20,7 @@ pub struct AwsChoice {
     /// The one source that may be asked.
     pub only: Option<Source>,
     /// The profile, if one was named.
-    pub profile: Option<String>,
+    pub profile: Option<Given>,
     /// Where the instance metadata service is.
     pub imds: Endpoint,
     /// Whether its first version may be asked.
@@ -43,17 +46,14 @@ impl AwsChoice {
     /// A usage error that names what is wrong.
     pub fn resolve(options: &Options, world: &World, file: Option<&ExternalAccount>) -> Result<Self> {
         let text = |name: &str| options.text(world, name);
-        let only = match text("identity")? {
-            None => None,
-            Some(name) => {
-                let known = Source::ALL.into_iter().find(|source| source.name() == name);
-                Some(known.ok_or_else(|| invalid("identity", &name))?)
+        let only = chosen(options, world, "identity", &Source::ALL.map(|source| (source.name(), source)))?;
+        let role_arn = match text("assume-role-arn")? {
+            Some(given) => {
+                sts_hosts::check_role_arn(given.by(), given.text()?)?;
+                Some(given.text()?.to_owned())
             }
+            None => None,
         };
-        let role_arn = text("assume-role-arn")?;
-        if let Some(arn) = &role_arn {
-            sts_hosts::check_role_arn("assume-role-arn", arn)?;
-        }
         let terms = terms(options, world)?;
         if role_arn.is_none() && terms != Terms::default() {
             return Err(Error::usage(
@@ -67,7 +67,7 @@ impl AwsChoice {
             sts.check_region(region)?;
         }
         // AWS's own variable, else where the file says, else the address that it always has.
-        let variable = world.text_variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+        let variable = Given::variable(world, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
         let in_file = file.and_then(|file| match &file.source {
             CredentialSource::Aws { metadata, .. } => metadata.first().cloned(),
             _ => None,
@@ -76,13 +76,16 @@ impl AwsChoice {
             Some(mode) if mode.eq_ignore_ascii_case("ipv6") => "http://[fd00:ec2::254]",
             _ => "http://169.254.169.254",
         };
-        let (name, url) = match (variable, in_file) {
-            (Some(url), _) => ("AWS_EC2_METADATA_SERVICE_ENDPOINT", url),
-            (None, Some(url)) => ("\"credential_source\", url and region_url", url),
-            (None, None) => ("", usual.into()),
+        let in_file = in_file.map(|url| Given::new("\"credential_source\", url or region_url,", url));
+        let url = variable.or(in_file).unwrap_or_else(|| Given::new("", usual));
+        let (imds, _) = url.endpoint_with_path(true)?;
+        let session = match text("role-session-name")? {
+            Some(given) => {
+                check_session_name(&given)?;
+                given.text()?.to_owned()
+            }
+            None => world.hostname.clone(),
         };
-        let (imds, _) = Endpoint::with_path(&url, true).map_err(|error| Error::usage(format!("{name}: {error}")))?;
-        let session = text("role-session-name")?.unwrap_or_else(|| world.hostname.clone());
         let told_apart = [
             "AWS_ACCESS_KEY_ID",
             "AWS_PROFILE",
@@ -102,7 +105,7 @@ impl AwsChoice {
             profile: text("aws-profile")?,
             imds: imds.direct(),
             imdsv1: switch(options, world, "imdsv1")?,
-            region,
+            region: region.map(|given| given.text().map(str::to_owned)).transpose()?,
             sts,
             role_arn,
             session_name: clean_session_name(&session),
@@ -111,8 +114,8 @@ impl AwsChoice {
         })
     }
 
-    /// What else tells one identity from another.
-    pub fn variables(&self) -> &[Option<String>] {
-        &self.variables
+    /// What else tells one identity from another; some of it may be secret.
+    pub fn told_apart(&self) -> (&[Option<String>], Option<&OsStr>) {
+        (&self.variables, self.profile.as_ref().map(Given::raw))
     }
 }

@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
 use crate::error::{Error, Result};
+use crate::given::{self, Given};
+use crate::shown;
 use crate::world::World;
 
 /// One option: a flag, else `FEDBOOT_<NAME>`, else the ecosystem's variables, else its default.
@@ -165,8 +167,9 @@ pub struct Options {
 /// # Errors
 /// A usage error with a suggestion.
 pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
-    let (before, command) = match arguments.iter().position(|argument| argument == "--") {
-        Some(dashes) => (&arguments[..dashes], Some(&arguments[dashes + 1..])),
+    let dashes = arguments.iter().position(|argument| argument == "--");
+    let (before, command) = match dashes.and_then(|dashes| arguments.split_at_checked(dashes)) {
+        Some((before, behind)) => (before, behind.get(1..)),
         None => (arguments, None),
     };
     match before
@@ -188,7 +191,7 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
                 Some("subject") => Kind::Subject,
                 _ => return Ok((Typed::Token(None), &[])),
             };
-            return Ok((Typed::Token(Some(kind)), &arguments[2..]));
+            return Ok((Typed::Token(Some(kind)), arguments.get(2..).unwrap_or_default()));
         }
         _ => {
             return match command {
@@ -201,8 +204,11 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
             };
         }
     };
-    Ok((subcommand, &arguments[1..]))
+    Ok((subcommand, arguments.get(1..).unwrap_or_default()))
 }
+
+/// Words that may stand where a command might be expected.
+const SUBCOMMANDS: &[&str] = &["agent", "credential-process", "status", "token"];
 
 const USAGE: &str = "usage: fedboot [OPTIONS] -- COMMAND [ARG…] (fedboot --help lists subcommands and options)";
 
@@ -213,22 +219,20 @@ const USAGE: &str = "usage: fedboot [OPTIONS] -- COMMAND [ARG…] (fedboot --hel
 /// A usage error with a suggestion.
 pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Options) -> Result<()> {
     let mut parser = lexopt::Parser::from_args(arguments);
-    let typed = |error: lexopt::Error| Error::usage(error.to_string()).advice(USAGE);
+    // What the parser says holds the word itself, which may be a key in the wrong place.
+    let typed = |_| Error::usage("an option is malformed").advice(USAGE);
     while let Some(argument) = parser.next().map_err(typed)? {
         let name = match argument {
             lexopt::Arg::Long(name) => name.to_owned(),
-            lexopt::Arg::Short(letter) => return Err(Error::usage(format!("unknown option -{letter}")).advice(USAGE)),
-            lexopt::Arg::Value(word) => {
-                let word = word.to_string_lossy();
-                if !has_command {
-                    return Err(Error::usage(format!("{word:?} is no option, and this takes no command")).advice(USAGE));
-                }
-                return Err(Error::usage(format!("{word:?} stands before --"))
-                    .advice(format!("write fedboot [OPTIONS] -- {word} …")));
+            lexopt::Arg::Short(letter) if letter.is_ascii_alphanumeric() => {
+                return Err(Error::usage(format!("unknown option -{letter}")).advice(USAGE));
             }
+            lexopt::Arg::Short(_) => return Err(Error::usage("unknown option").advice(USAGE)),
+            lexopt::Arg::Value(word) => return Err(stray(&word.to_string_lossy(), has_command)),
         };
         let Some(option) = OPTIONS.iter().find(|option| option.name == name) else {
-            return Err(Error::usage(format!("unknown option --{name}")).advice(suggestion(&name)));
+            let shown = if is_option_name(&name) { format!(" --{name}") } else { String::new() };
+            return Err(Error::usage(format!("unknown option{shown}")).advice(suggestion(&name)));
         };
         if !option.repeatable && options.flags_of(option.name).next().is_some() {
             return Err(Error::usage(format!("--{name} is given twice")));
@@ -251,6 +255,23 @@ pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Op
     Ok(())
 }
 
+/// A word that belongs to no option, and may be a value without its option.
+fn stray(word: &str, has_command: bool) -> Error {
+    let meant = given::closest(SUBCOMMANDS.iter().copied(), word);
+    let meant = meant.map(|word| format!("did you mean {word}? ")).unwrap_or_default();
+    if has_command {
+        return Error::usage("a word that belongs to no option stands before --")
+            .advice(format!("{meant}write fedboot [OPTIONS] -- COMMAND [ARG…]"));
+    }
+    Error::usage("there is a word that belongs to no option, and this takes no command")
+        .advice(format!("{meant}{USAGE}"))
+}
+
+/// Whether somebody meant to write an option.
+fn is_option_name(name: &str) -> bool {
+    name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !shown::is_opaque(name)
+}
+
 fn suggestion(name: &str) -> String {
     let part = |option: &str| name.len() > 2 && (option.starts_with(name) || option.ends_with(name));
     OPTIONS
@@ -267,19 +288,19 @@ impl Options {
     }
 
     /// The option's value: the flag, else its variables in `world`.
-    pub fn value(&self, world: &World, name: &str) -> Option<OsString> {
+    pub fn value(&self, world: &World, name: &str) -> Option<Given> {
         self.own_value(world, name).or_else(|| {
             let option = OPTIONS.iter().find(|option| option.name == name && self.variables_count(name))?;
-            option.variables.iter().find_map(|variable| world.variable(variable))
+            option.variables.iter().find_map(|variable| Given::variable(world, variable))
         })
     }
 
     /// The same, but not from a variable that is for others too.
-    pub fn own_value(&self, world: &World, name: &str) -> Option<OsString> {
+    pub fn own_value(&self, world: &World, name: &str) -> Option<Given> {
         if let Some(value) = self.flags_of(name).next() {
-            return Some(value.into());
+            return Some(Given::new(format!("--{name}"), value));
         }
-        if self.variables_count(name) { world.variable(&variable_name(name)) } else { None }
+        if self.variables_count(name) { Given::variable(world, &variable_name(name)) } else { None }
     }
 
     fn variables_count(&self, name: &str) -> bool {
@@ -316,29 +337,47 @@ impl Options {
     ///
     /// # Errors
     /// A usage error where one is not UTF-8.
-    pub fn texts(&self, world: &World, name: &str) -> Result<Vec<String>> {
+    pub fn texts(&self, world: &World, name: &str) -> Result<Vec<Given>> {
         if self.flags_of(name).next().is_some() {
-            return self.flags_of(name).map(|value| text(name, value.into())).collect();
+            return self.flags_of(name).map(|value| checked(Given::new(format!("--{name}"), value))).collect();
         }
-        Ok(self.text(world, name)?.unwrap_or_default().split_whitespace().map(str::to_owned).collect())
+        let mut words = match self.text(world, name)? {
+            Some(given) => given.split(char::is_whitespace)?,
+            None => Vec::new(),
+        };
+        words.retain(|word| !word.raw().is_empty());
+        Ok(words)
     }
 
-    /// The same as text.
+    /// The value where it is text.
     ///
     /// # Errors
     /// A usage error where it is not UTF-8.
-    pub fn text(&self, world: &World, name: &str) -> Result<Option<String>> {
-        self.value(world, name).map(|value| text(name, value)).transpose()
+    pub fn text(&self, world: &World, name: &str) -> Result<Option<Given>> {
+        self.value(world, name).map(checked).transpose()
+    }
+
+    /// The text itself, of an option that takes any.
+    ///
+    /// # Errors
+    /// A usage error where it is not UTF-8.
+    pub fn free_text(&self, world: &World, name: &str) -> Result<Option<String>> {
+        self.value(world, name).map(|given| given.text().map(str::to_owned)).transpose()
     }
 }
 
-fn text(name: &str, value: OsString) -> Result<String> {
-    value.into_string().map_err(|_| Error::usage(format!("the value of --{name} is not UTF-8")))
+fn checked(given: Given) -> Result<Given> {
+    given.text()?;
+    Ok(given)
 }
 
 /// An option that cannot have this value.
-pub fn invalid(name: &str, value: &str) -> Error {
-    let error = Error::usage(format!("--{name} cannot be {value:?}"));
+pub fn invalid(name: &str, given: &Given) -> Error {
+    hint(name, given.bad("has a value that it cannot have"))
+}
+
+/// What the option called `name` takes, as advice after `error`.
+pub fn hint(name: &str, error: Error) -> Error {
     match OPTIONS.iter().find(|option| option.name == name) {
         Some(Opt { value, help, .. }) => error.advice(format!("write --{name} {value}: {help}")),
         None => error,
@@ -391,12 +430,14 @@ mod tests {
         parse_options(flags, true, &mut options).expect("options");
         assert_eq!(command, words("cmd --help -- x"));
         let world = World::imagined(&[("FEDBOOT_TIMEOUT", "9"), ("AWS_REGION", "eu-west-1")], || unreachable!());
-        assert_eq!(options.value(&world, "timeout"), Some("5".into()));
-        assert_eq!(options.value(&world, "region"), Some("eu-west-1".into()));
+        assert_eq!(options.value(&world, "timeout"), Some(Given::new("--timeout", "5")));
+        assert_eq!(options.value(&world, "region"), Some(Given::new("AWS_REGION", "eu-west-1")));
         assert_eq!(options.value(&world, "audience"), None);
-        assert_eq!(options.texts(&world, "role-arn").expect("texts"), ["a", "b=c"]);
+        let flags = ["a", "b=c"].map(|value| Given::new("--role-arn", value));
+        assert_eq!(options.texts(&world, "role-arn").expect("texts"), flags);
         let world = World::imagined(&[("FEDBOOT_POLICY_ARN", " a  b\n")], || unreachable!());
-        assert_eq!(options.texts(&world, "policy-arn").expect("texts"), ["a", "b"]);
+        let words = ["a", "b"].map(|value| Given::new("FEDBOOT_POLICY_ARN", value));
+        assert_eq!(options.texts(&world, "policy-arn").expect("texts"), words);
     }
 
     #[test]
@@ -404,7 +445,10 @@ mod tests {
         for (line, part) in [
             ("", "no -- before the command"),
             ("--", "no COMMAND after --"),
-            ("boot", "\"boot\" stands before --"),
+            ("boot", "a word that belongs to no option stands before --"),
+            ("agemt -- x", "did you mean agent?"),
+            ("--frob=hunter2 -- x", "unknown option --frob;"),
+            ("--eyJhbGciOiJSUzI1NiJ9.hunter2 -- x", "unknown option;"),
             ("--role-arm a -- x", "did you mean --role-arn?"),
             ("--role -- x", "did you mean --role-arn?"),
             ("--zzz -- x", "fedboot --help"),

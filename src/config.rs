@@ -1,19 +1,19 @@
 //! What was typed + environment (+ metadata attributes) → what is meant. Values are checked here, once.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{OF_A_SECOND_ROLE, OPTIONS, Options, invalid};
+use crate::cli::{OF_A_SECOND_ROLE, OPTIONS, Options, hint};
 use crate::delivery_choice::{DeliveryChoice, delivery};
 use crate::error::{Error, Result};
 use crate::exchange::assume_role::Terms;
 use crate::exchange::sts::Limits;
 use crate::exchange::sts_hosts;
+use crate::given::{Given, GivenFile};
 use crate::http::Endpoint;
 use crate::log::{Format, Log, Severity};
-use crate::roles::{RoleChoice, roles, session_policy, terms};
+use crate::roles::{RoleChoice, check_session_name, roles, session_policy, terms};
+use crate::shown;
 use crate::template::{Template, placeholder};
 use crate::world::World;
 
@@ -72,7 +72,7 @@ pub enum Source {
     /// The metadata server.
     Metadata,
     /// A file.
-    TokenFile(PathBuf),
+    TokenFile(GivenFile),
     /// IAM Credentials at this endpoint, for this service account.
     Impersonate(Endpoint, String),
 }
@@ -103,20 +103,20 @@ impl StsChoice {
                 dual_stack: world.is_true("AWS_USE_DUALSTACK_ENDPOINT"),
             });
         };
-        let endpoint = Endpoint::parse(&url, switch(options, world, "allow-http")?);
-        endpoint.map(Self::Endpoint).map_err(|error| Error::usage(format!("--sts-endpoint: {error}")))
+        url.endpoint(switch(options, world, "allow-http")?).map(Self::Endpoint)
     }
 
     /// Checks that `region` can be asked there.
     ///
     /// # Errors
     /// A usage error where it cannot.
-    pub fn check_region(&self, region: &str) -> Result<()> {
-        match self {
-            Self::Regional { .. } => sts_hosts::regional_url(region, false, false).map(drop),
+    pub fn check_region(&self, region: &Given) -> Result<()> {
+        let checked = match self {
+            Self::Regional { .. } => sts_hosts::regional_url(region.text()?, false, false).map(drop),
             // Other clouds name their regions as they like, but it stands in the credentials file too.
-            Self::Endpoint(_) => sts_hosts::check_region(region),
-        }
+            Self::Endpoint(_) => sts_hosts::check_region(region.text()?),
+        };
+        checked.map_err(|error| region.bad(error))
     }
 
     /// The STS for `region`.
@@ -127,7 +127,11 @@ impl StsChoice {
         match self {
             Self::Endpoint(endpoint) => Ok(endpoint.clone()),
             Self::Regional { fips, dual_stack } => {
-                Endpoint::parse(&sts_hosts::regional_url(region, *fips, *dual_stack)?, false)
+                let url = sts_hosts::regional_url(region, *fips, *dual_stack);
+                Endpoint::parse(
+                    &url.map_err(|error| Error::usage(format!("what was found for a region {error}")))?,
+                    false,
+                )
             }
         }
     }
@@ -140,11 +144,8 @@ impl Settings {
     /// A usage error that names the option and what it takes.
     pub fn resolve(options: &Options, world: &World) -> Result<Self> {
         let log = Self::log(options, world)?;
-        let on_failure = match options.text(world, "on-failure")?.as_deref() {
-            None | Some("exit") => OnFailure::Exit,
-            Some("run") => OnFailure::Run,
-            Some(other) => return Err(invalid("on-failure", other)),
-        };
+        let known = [("exit", OnFailure::Exit), ("run", OnFailure::Run)];
+        let on_failure = chosen(options, world, "on-failure", &known)?.unwrap_or(OnFailure::Exit);
         let timeout = duration(options, world, "timeout")?.unwrap_or(Duration::from_secs(60));
         Ok(Self { on_failure, timeout, log })
     }
@@ -154,22 +155,35 @@ impl Settings {
     /// # Errors
     /// A usage error that names the option and what it takes.
     pub fn log(options: &Options, world: &World) -> Result<Log> {
-        let format = match options.text(world, "log-format")?.as_deref() {
-            None | Some("auto") => Format::Auto,
-            Some("text") => Format::Text,
-            Some("json") => Format::Json,
-            Some(other) => return Err(invalid("log-format", other)),
-        };
-        let severity = match options.text(world, "log-level")?.map(|level| level.to_lowercase()).as_deref() {
-            None | Some("info") => Severity::Info,
-            Some("debug") => Severity::Debug,
-            Some("warning" | "warn") => Severity::Warning,
-            Some("error") => Severity::Error,
-            Some("critical") => Severity::Critical,
-            Some(other) => return Err(invalid("log-level", other)),
+        let known = [("auto", Format::Auto), ("text", Format::Text), ("json", Format::Json)];
+        let format = chosen(options, world, "log-format", &known)?.unwrap_or(Format::Auto);
+        let known = [
+            ("debug", Severity::Debug),
+            ("info", Severity::Info),
+            ("warning", Severity::Warning),
+            ("warn", Severity::Warning),
+            ("error", Severity::Error),
+            ("critical", Severity::Critical),
+        ];
+        let severity = match options.value(world, "log-level") {
+            // In any case of letters, as other programs have it.
+            Some(given) => {
+                let level = Given::new(given.by(), given.text()?.to_lowercase());
+                level.one_of(&known).map_err(|error| hint("log-level", error))?
+            }
+            None => Severity::Info,
         };
         Ok(Log::new(format, severity))
     }
+}
+
+/// What an option says that is one of the `known` words.
+///
+/// # Errors
+/// A usage error with the words.
+pub fn chosen<T: Clone>(options: &Options, world: &World, name: &str, known: &[(&str, T)]) -> Result<Option<T>> {
+    let Some(given) = options.value(world, name) else { return Ok(None) };
+    given.one_of(known).map(Some).map_err(|error| hint(name, error))
 }
 
 /// Where Google's metadata server is: `GCE_METADATA_HOST`, else its address, without DNS, never through a proxy.
@@ -177,14 +191,12 @@ impl Settings {
 /// # Errors
 /// A usage error where the variable names no host or one that is neither on loopback nor link-local.
 pub fn metadata_endpoint(options: &Options, world: &World) -> Result<Endpoint> {
-    let host = world.text_variable("GCE_METADATA_HOST").unwrap_or_else(|| "169.254.169.254".into());
+    let name = "GCE_METADATA_HOST";
+    let given = Given::variable(world, name).unwrap_or_else(|| Given::new(name, "169.254.169.254"));
     // The name always means this address; a look-up could only say something else.
-    let host = host.replace("metadata.google.internal", "169.254.169.254");
-    let endpoint = Endpoint::parse(
-        &format!("http://{}", host.trim_start_matches("http://")),
-        switch(options, world, "allow-http")?,
-    );
-    Ok(endpoint.map_err(|error| Error::usage(format!("GCE_METADATA_HOST: {error}")))?.direct())
+    let host = given.text()?.replace("metadata.google.internal", "169.254.169.254");
+    let url = format!("http://{}", host.trim_start_matches("http://"));
+    Ok(Given::new(name, url).endpoint(switch(options, world, "allow-http")?)?.direct())
 }
 
 /// Whether a role is named by a flag or a variable, so that no attribute need be asked.
@@ -198,38 +210,36 @@ impl Config {
     /// # Errors
     /// A usage error that names the option and what is wrong with it.
     pub fn resolve(options: &Options, world: &World, attributes: &HashMap<String, String>) -> Result<Self> {
-        let text = |name: &str| -> Result<Option<String>> {
+        let text = |name: &str| -> Result<Option<Given>> {
             let attribute = || {
                 OPTIONS.iter().find(|option| option.name == name && option.attribute)?;
-                attributes
-                    .get(&format!("fedboot-{name}"))
-                    .map(|value| value.trim().to_owned())
-                    .filter(|v| !v.is_empty())
+                let attribute = format!("fedboot-{name}");
+                let value = attributes.get(&attribute).map(|value| value.trim()).filter(|value| !value.is_empty())?;
+                Some(Given::new(format!("the metadata attribute {attribute}"), value))
             };
             Ok(options.text(world, name)?.or_else(attribute))
         };
-        let path = |name: &str| options.value(world, name).map(|file| world.absolute(file));
+        let file = |name: &str| options.value(world, name).map(|given| given.file(world));
         let allow_http = switch(options, world, "allow-http")?;
-        let endpoint = |name: &str, url: &str| {
-            Endpoint::parse(url, allow_http).map_err(|error| Error::usage(format!("--{name}: {error}")))
-        };
         let mut arns = options.texts(world, "role-arn")?;
-        if arns.is_empty() {
-            arns = text("role-arn")?.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        if let (true, Some(given)) = (arns.is_empty(), text("role-arn")?) {
+            arns = given.split(char::is_whitespace)?;
+            arns.retain(|arn| !arn.raw().is_empty());
         }
         let mut delivery = delivery(options, world)?;
         let roles = roles(&arns, options, world, &mut delivery)?;
-        let session = text("role-session-name")?.unwrap_or_else(|| "{hostname}".into());
-        let source = match (path("google-token-file"), options.text(world, "impersonate-service-account")?) {
+        let session = text("role-session-name")?.unwrap_or_else(|| Given::new("--role-session-name", "{hostname}"));
+        check_session_name(&session)?;
+        let source = match (file("google-token-file"), options.text(world, "impersonate-service-account")?) {
             (Some(_), Some(_)) => {
                 return Err(Error::usage("--google-token-file and --impersonate-service-account exclude each other"));
             }
             (Some(file), None) => Source::TokenFile(file),
             (None, Some(email)) => {
-                check_service_account("--impersonate-service-account", &email)?;
+                let email = check_service_account(&email)?;
                 let name = "iam-credentials-endpoint";
-                let url = options.text(world, name)?.unwrap_or_else(|| "https://iamcredentials.googleapis.com".into());
-                Source::Impersonate(endpoint(name, &url)?, email)
+                let usual = || Given::new(format!("--{name}"), "https://iamcredentials.googleapis.com");
+                Source::Impersonate(options.text(world, name)?.unwrap_or_else(usual).endpoint(allow_http)?, email)
             }
             (None, None) => Source::Metadata,
         };
@@ -239,12 +249,12 @@ impl Config {
             sts.check_region(region)?;
         }
         let duration = match text("duration")? {
-            Some(text) => parse_duration("duration", &text)?,
+            Some(given) => parse_duration(&given)?,
             None => Duration::from_secs(3600),
         };
         let limits = Limits {
-            policy: path("session-policy").map(|file| session_policy(&file)).transpose()?,
-            policy_arns: options.texts(world, "policy-arn")?,
+            policy: file("session-policy").map(|file| session_policy(&file)).transpose()?,
+            policy_arns: texts(options, world, "policy-arn")?,
         };
         let terms = terms(options, world)?;
         let chained = roles.iter().any(|role| role.then_role_arn.is_some());
@@ -260,13 +270,16 @@ impl Config {
         Ok(Self {
             metadata: metadata_endpoint(options, world)?,
             source,
-            audience: text("audience")?.unwrap_or_else(|| "sts.amazonaws.com".into()),
+            audience: match text("audience")? {
+                Some(given) => given.text()?.to_owned(),
+                None => "sts.amazonaws.com".into(),
+            },
             roles,
-            role_session_name: Template::parse("role-session-name", &session)?,
+            role_session_name: Template::parse(session.by(), session.text()?)?,
             duration,
             limits,
             terms,
-            region,
+            region: region.map(|given| given.text().map(str::to_owned)).transpose()?,
             sts,
             delivery,
             refresh: !switch(options, world, "no-refresh")?,
@@ -276,7 +289,7 @@ impl Config {
 
     /// The region of the STS that is asked, and of the clients' profile.
     pub fn region(&self) -> String {
-        let arn = || self.roles[0].role_arn.expand(placeholder);
+        let arn = || self.roles.first().map(|role| role.role_arn.expand(placeholder)).unwrap_or_default();
         self.region.clone().unwrap_or_else(|| sts_hosts::default_region(&arn()).into())
     }
 
@@ -313,13 +326,14 @@ impl Config {
 fn passed(options: &Options, world: &World) -> Result<Vec<(&'static str, String)>> {
     let mut passed = Vec::new();
     for name in ["google-token-file", "session-policy"] {
-        passed.extend(options.text(world, name)?.map(|file| (name, world.absolute(file).display().to_string())));
+        let file = options.text(world, name)?.map(|given| given.file(world));
+        passed.extend(file.map(|file| (name, file.path().display().to_string())));
     }
     for name in ["impersonate-service-account", "iam-credentials-endpoint", "external-id", "source-identity"] {
-        passed.extend(options.text(world, name)?.map(|value| (name, value)));
+        passed.extend(options.free_text(world, name)?.map(|value| (name, value)));
     }
     for name in ["session-tag", "policy-arn"] {
-        passed.extend(options.texts(world, name)?.into_iter().map(|value| (name, value)));
+        passed.extend(texts(options, world, name)?.into_iter().map(|value| (name, value)));
     }
     if switch(options, world, "allow-http")? {
         passed.push(("allow-http", String::new()));
@@ -327,31 +341,31 @@ fn passed(options: &Options, world: &World) -> Result<Vec<(&'static str, String)
     Ok(passed)
 }
 
-/// Checks that `email`, which was said by `name`, can be a service account's.
+fn texts(options: &Options, world: &World, name: &str) -> Result<Vec<String>> {
+    options.texts(world, name)?.iter().map(|given| given.text().map(str::to_owned)).collect()
+}
+
+/// The address of a service account.
 ///
 /// # Errors
-/// A usage error where it is not.
-pub fn check_service_account(name: &str, email: &str) -> Result<()> {
-    if !email.contains('@') || email.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
-        return Err(Error::usage(format!("{name} {email:?} is no service account's email")));
-    }
-    Ok(())
+/// A usage error where it can be none.
+pub fn check_service_account(email: &Given) -> Result<String> {
+    let text = email.text()?;
+    if shown::is_email(text) { Ok(text.to_owned()) } else { Err(email.bad("is no service account's email")) }
 }
 
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` switches the SDKs' own variables off, not fedboot's.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
-fn sts_url(options: &Options, world: &World) -> Result<Option<String>> {
-    let url = options.text(world, "sts-endpoint")?;
-    let from_sdk = || {
-        ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].iter().any(|name| world.text_variable(name) == url)
-            && world.variable("FEDBOOT_STS_ENDPOINT").is_none()
-    };
-    Ok(if world.is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") && from_sdk() { None } else { url })
+fn sts_url(options: &Options, world: &World) -> Result<Option<Given>> {
+    let is_ignored = world.is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+    let is_of_sdk = |url: &Given| ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].contains(&url.by());
+    Ok(options.text(world, "sts-endpoint")?.filter(|url| !(is_ignored && is_of_sdk(url))))
 }
 
 /// The region that is named, else the one that most clients would take: for when the role is not known yet.
 pub fn region(options: &Options, world: &World) -> String {
-    let named = options.text(world, "region").ok().flatten().filter(|region| sts_hosts::check_region(region).is_ok());
+    let named = options.free_text(world, "region").ok().flatten();
+    let named = named.filter(|region| sts_hosts::check_region(region).is_ok());
     named.unwrap_or_else(|| sts_hosts::default_region("").into())
 }
 
@@ -360,21 +374,20 @@ pub fn region(options: &Options, world: &World) -> String {
 /// # Errors
 /// A usage error where it says none.
 pub fn duration(options: &Options, world: &World, name: &str) -> Result<Option<Duration>> {
-    options.text(world, name)?.map(|text| parse_duration(name, &text)).transpose()
+    options.text(world, name)?.map(|given| parse_duration(&given)).transpose()
 }
 
 /// `3600`, `90m`, `12h`: whole seconds, at least one.
-fn parse_duration(name: &str, text: &str) -> Result<Duration> {
+fn parse_duration(given: &Given) -> Result<Duration> {
+    let text = given.text()?;
     let seconds = match text.parse::<u32>() {
         Ok(seconds) => u64::from(seconds),
         Err(_) => humantime::parse_duration(text)
-            .map_err(|_| {
-                Error::usage(format!("--{name} {text:?} is no length of time")).advice("write 3600, 90m or 12h")
-            })?
+            .map_err(|_| given.bad("is no length of time").advice("write 3600, 90m or 12h"))?
             .as_secs(),
     };
     if seconds == 0 || seconds > 366 * 86_400 {
-        return Err(Error::usage(format!("--{name} {text:?} is not between a second and a year")));
+        return Err(given.bad("is not between a second and a year"));
     }
     Ok(Duration::from_secs(seconds))
 }
@@ -384,14 +397,11 @@ fn parse_duration(name: &str, text: &str) -> Result<Duration> {
 /// # Errors
 /// A usage error where its variable is neither true nor false.
 pub fn switch(options: &Options, world: &World, name: &str) -> Result<bool> {
-    match options.value(world, name).map(OsString::into_string) {
-        None => Ok(false),
-        Some(Ok(value)) => match value.to_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => Ok(true),
-            "0" | "false" | "no" | "off" => Ok(false),
-            _ => Err(Error::usage(format!("the switch --{name} cannot be {value:?}")).advice("use true or false")),
-        },
-        Some(Err(_)) => Err(Error::usage(format!("the value of --{name} is not UTF-8"))),
+    let Some(given) = options.value(world, name) else { return Ok(false) };
+    match given.text()?.to_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(given.bad("is no value of a switch").advice("use true or false")),
     }
 }
 
@@ -400,7 +410,7 @@ mod tests {
     use super::*;
 
     fn resolve(flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]) -> Result<Config> {
-        let flags: Vec<_> = flags.split_whitespace().map(OsString::from).collect();
+        let flags: Vec<_> = flags.split_whitespace().map(std::ffi::OsString::from).collect();
         let mut options = Options::default();
         crate::cli::parse_options(&flags, true, &mut options)?;
         let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -439,11 +449,11 @@ mod tests {
         for (flags, variables, part) in [
             ("", &[][..], "no role to assume"),
             ("--role-arn x", &[], "no role ARN"),
-            ("--role-arn {nope}", &[], "{nope}"),
-            ("--role-session-name {nope}", &[("AWS_ROLE_ARN", ROLE)], "{nope}"),
+            ("--role-arn {nope}", &[], "unknown placeholder"),
+            ("--role-session-name {nope}", &[("AWS_ROLE_ARN", ROLE)], "unknown placeholder"),
             ("--duration soon", &[("AWS_ROLE_ARN", ROLE)], "no length of time"),
             ("--duration 0", &[("AWS_ROLE_ARN", ROLE)], "between"),
-            ("--delivery carrier-pigeon", &[("AWS_ROLE_ARN", ROLE)], "carrier-pigeon"),
+            ("--delivery carrier-pigeon", &[("AWS_ROLE_ARN", ROLE)], "--delivery has"),
             ("--region Dublin", &[("AWS_ROLE_ARN", ROLE)], "no AWS region"),
             ("--sts-endpoint http://sts.example", &[("AWS_ROLE_ARN", ROLE)], "in the clear"),
             ("--sts-endpoint ftp://x", &[("AWS_ROLE_ARN", ROLE)], "https://"),
@@ -480,7 +490,7 @@ mod tests {
     #[test]
     fn durations() {
         for (text, seconds) in [("3600", 3600), ("90m", 5400), ("12h", 43_200), ("1h 30m", 5400)] {
-            assert_eq!(parse_duration("duration", text).expect(text).as_secs(), seconds);
+            assert_eq!(parse_duration(&Given::new("--duration", text)).expect(text).as_secs(), seconds);
         }
     }
 }

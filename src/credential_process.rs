@@ -70,7 +70,8 @@ fn quoted(word: &str) -> Result<String> {
     // A quote ends some readers' words, and a comment may begin behind white space.
     let comment = [" #", " ;", "\t#", "\t;"].iter().any(|start| word.contains(start));
     if comment || word.contains(|c: char| c.is_control() || c == '\'' || c == '"' || c == '\\') {
-        return Err(Error::usage(format!("{word:?} cannot stand in a profile's credential_process line")));
+        return Err(Error::usage("an option holds what cannot stand in a profile's credential_process line")
+            .advice("leave quotes, backslashes and control characters out"));
     }
     Ok(format!("'{word}'"))
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crate::cli::{Options, invalid};
 use crate::error::{Error, Result};
+use crate::given::Given;
+use crate::shown;
 use crate::world::World;
 
 /// Where credentials are delivered.
@@ -54,16 +56,15 @@ const COMBINATIONS: &[&[&str]] = &[
 /// # Errors
 /// A usage error that names what is unknown or does not go together.
 pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
-    let list = options.text(world, "delivery")?.unwrap_or_else(|| "file,endpoint".into());
-    let mut places: Vec<_> = list.split(',').map(|place| place.trim().to_owned()).collect();
+    let list = options.text(world, "delivery")?.unwrap_or_else(|| Given::new("--delivery", "file,endpoint"));
+    let mut places: Vec<_> = list.text()?.split(',').map(|place| place.trim().to_owned()).collect();
     places.sort();
     places.dedup();
-    if let Some(unknown) = places.iter().find(|place| !COMBINATIONS.iter().any(|known| known.contains(&place.as_str())))
-    {
-        return Err(invalid("delivery", unknown));
+    if places.iter().any(|place| !COMBINATIONS.iter().any(|known| known.contains(&place.as_str()))) {
+        return Err(invalid("delivery", &list));
     }
     if !COMBINATIONS.iter().any(|known| *known == places) {
-        return Err(Error::usage(format!("--delivery {list}: one would keep clients from the other")).advice(
+        return Err(list.bad(format!("is {}: one would keep clients from the other", places.join(","))).advice(
             "choose file,endpoint, or file, endpoint, process, token-file or env alone, or file with process or env",
         ));
     }
@@ -80,13 +81,13 @@ pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
     choice.keys_section = choice.has("file").then(|| "default".into());
     let needs_profile = choice.has("process") || (choice.has("file") && choice.has("endpoint"));
     choice.profile = needs_profile.then(|| "fedboot".into());
-    match options.text(world, "aws-profile")?.as_deref() {
-        Some("none") if choice.has("process") => {
+    let Some(named) = options.text(world, "aws-profile")? else { return Ok(choice) };
+    match named.text()? {
+        "none" if choice.has("process") => {
             return Err(Error::usage("--delivery process needs a profile, so --aws-profile cannot be none"));
         }
-        Some("none") => choice.profile = None,
-        Some(name) => choice.name_profile(&check_profile("aws-profile", name)?)?,
-        None => {}
+        "none" => choice.profile = None,
+        name => choice.name_profile(&check_profile(named.by(), name)?)?,
     }
     Ok(choice)
 }
@@ -118,10 +119,11 @@ impl DeliveryChoice {
 /// # Errors
 /// A usage error where it is no such mode.
 pub fn file_mode(options: &Options, world: &World) -> Result<u32> {
-    let Some(text) = options.text(world, "file-mode")? else { return Ok(0o600) };
-    match u32::from_str_radix(&text, 8) {
+    let Some(given) = options.text(world, "file-mode")? else { return Ok(0o600) };
+    match u32::from_str_radix(given.text()?, 8) {
         Ok(mode) if mode & !0o664 == 0 && mode & 0o600 == 0o600 => Ok(mode),
-        _ => Err(Error::usage(format!("--file-mode cannot be {text:?}"))
+        _ => Err(given
+            .bad("is no mode that a file with keys may have")
             .advice("write 0600, or 0640 for a group that may read, as in chmod")),
     }
 }
@@ -143,15 +145,15 @@ impl GoogleDelivery {
     /// # Errors
     /// A usage error that names what is wrong.
     pub fn resolve(options: &Options, world: &World) -> Result<Self> {
-        let list = options.text(world, "delivery")?.unwrap_or_else(|| "metadata".into());
+        let list = options.text(world, "delivery")?.unwrap_or_else(|| Given::new("--delivery", "metadata"));
         let mut delivery = Self { metadata_port: None, access_token_file: None, mode: file_mode(options, world)? };
         let file = options.value(world, "access-token-file").map(|file| world.absolute(file));
-        for place in list.split(',').map(str::trim) {
+        for place in list.text()?.split(',').map(str::trim) {
             match place {
                 "metadata" => delivery.metadata_port = Some(0),
                 "access-token-file" => delivery.access_token_file = Some(file.clone()),
-                other => {
-                    return Err(invalid("delivery", other)
+                _ => {
+                    return Err(invalid("delivery", &list)
                         .advice("for Google write metadata, access-token-file, or metadata,access-token-file"));
                 }
             }
@@ -160,7 +162,7 @@ impl GoogleDelivery {
             delivery.access_token_file = Some(file);
         }
         if let Some(port) = options.text(world, "metadata-port")? {
-            let number = port.parse().ok().filter(|port| *port > 0);
+            let number = port.text()?.parse().ok().filter(|port| *port > 0);
             let number = number.ok_or_else(|| invalid("metadata-port", &port))?;
             if delivery.metadata_port.is_none() {
                 return Err(Error::usage("--metadata-port is for --delivery metadata"));
@@ -175,9 +177,10 @@ impl GoogleDelivery {
 ///
 /// # Errors
 /// A usage error where it is not.
-pub fn check_profile(option: &str, name: &str) -> Result<String> {
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./%@+".contains(&b)) {
-        return Err(Error::usage(format!("--{option}: {name:?} is no profile name that every SDK can read"))
+pub fn check_profile(by: &str, name: &str) -> Result<String> {
+    let is_ordinary = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./%@+".contains(&b));
+    if !(1..=128).contains(&name.len()) || !is_ordinary || shown::is_opaque(name) {
+        return Err(Error::usage(format!("{by} is no profile name that every SDK can read"))
             .advice("use letters, digits and -_./%@+"));
     }
     Ok(name.to_owned())

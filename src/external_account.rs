@@ -10,13 +10,15 @@
 //!
 //! <https://google.aip.dev/auth/4117>. Fields that are not named here mean nothing to a program without a person before it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::given::GivenFile;
+use crate::shown;
 use crate::world;
 
 /// The subject token type of a signed AWS request.
@@ -76,21 +78,21 @@ pub enum Format {
     Json(String),
 }
 
-/// Reads the file at `path`.
+/// Reads the file.
 ///
 /// # Errors
 /// A usage error that names the field and says what it should hold.
-pub fn read(path: &Path) -> Result<ExternalAccount> {
-    let bytes = world::read_file(path)
-        .map_err(|error| Error::usage(format!("{} cannot be read: {}", path.display(), world::plain(&error))))?;
+pub fn read(file: &GivenFile) -> Result<ExternalAccount> {
+    let shown = file.shown();
+    let bytes = file.read().map_err(|why| Error::usage(format!("{shown} {why}")))?;
     parse(&bytes).map_err(|error| {
-        let error = Error { problem: format!("{}: {}", path.display(), error.problem), ..error };
+        let error = Error { problem: format!("{shown}: {}", error.problem), ..error };
         error.or_advice("write it with gcloud iam workload-identity-pools create-cred-config, and use it as it is")
     })
 }
 
 /// The `type` of the file at `path`; `None` where it is no such file.
-pub fn type_of(path: &Path) -> Option<String> {
+pub fn type_of(path: &std::path::Path) -> Option<String> {
     let json: Value = serde_json::from_slice(&world::read_file(path).ok()?).ok()?;
     json["type"].as_str().map(str::to_owned)
 }
@@ -116,7 +118,7 @@ pub fn parse(bytes: &[u8]) -> Result<ExternalAccount> {
                 "external_account_authorized_user" | "gdch_service_account" | "impersonated_service_account" => {
                     "name the external-account file that it was made from"
                 }
-                _ => "",
+                _ => return Err(wrong("type", "\"external_account\"")),
             };
             return Err(Error::usage(format!("\"type\" is {other:?}, not \"external_account\"")).advice(advice));
         }
@@ -224,6 +226,26 @@ fn format(source: &Value) -> Result<Format> {
     }
 }
 
+/// A workload's provider, or a person's, in an audience: what stands behind the name of the service.
+pub fn provider_in(audience: &str) -> Option<&str> {
+    let path = audience.strip_prefix("//iam.googleapis.com/")?;
+    let parts: Vec<&str> = path.split('/').collect();
+    let names = match parts[..] {
+        ["projects", number, "locations", place, "workloadIdentityPools", pool, "providers", provider] => {
+            vec![number, place, pool, provider]
+        }
+        ["locations", place, "workforcePools", pool, "providers", provider] => vec![place, pool, provider],
+        _ => return None,
+    };
+    are_names(&names).then_some(path)
+}
+
+/// Whether these can be names of projects, pools and providers.
+pub fn are_names(names: &[&str]) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    names.iter().all(|name| (1..=64).contains(&name.len()) && name.bytes().all(is_letter) && !shown::is_opaque(name))
+}
+
 /// The object called `name`, if there is one.
 fn object<'a>(json: &'a Value, name: &str, field: &str) -> Result<&'a Value> {
     match &json[name] {
@@ -268,7 +290,8 @@ impl Format {
             Self::Text => String::from_utf8_lossy(bytes).trim().to_owned(),
             Self::Json(field) => {
                 let json: Value = serde_json::from_slice(bytes).map_err(|_| "is no JSON".to_owned())?;
-                json[field].as_str().ok_or_else(|| format!("has no string in the field {field:?}"))?.trim().to_owned()
+                let text = json[field].as_str();
+                text.ok_or("has no string in the field that \"subject_token_field_name\" names")?.trim().to_owned()
             }
         };
         if token.is_empty() { Err("is empty".into()) } else { Ok(SecretString::from(token)) }
@@ -318,7 +341,7 @@ mod tests {
         for (pointer, value, part) in [
             ("/type", json!("service_account"), "that is a key"),
             ("/type", json!("authorized_user"), "a person's sign-in"),
-            ("/type", json!("mystery"), "\"mystery\""),
+            ("/type", json!("mystery"), "\"type\" must be \"external_account\""),
             ("/type", Value::Null, "\"type\" is missing"),
             ("/audience", Value::Null, "\"audience\" is missing"),
             ("/audience", json!(7), "\"audience\" must be a string"),
@@ -359,7 +382,7 @@ mod tests {
         for (format, text, why) in [
             (&Format::Text, "\n", "is empty"),
             (&json, "x", "is no JSON"),
-            (&json, "{}", "has no string in the field \"t\""),
+            (&json, "{}", "has no string in the field that \"subject_token_field_name\" names"),
         ] {
             assert_eq!(format.token(text.as_bytes()).err().as_deref(), Some(why));
         }

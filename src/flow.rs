@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::error::Result;
 use crate::http::Http;
+use crate::shown;
 
 /// A boxed future, so that stages can be chosen at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -152,6 +153,15 @@ pub struct Keys {
     pub session_token: SecretString,
 }
 
+impl Keys {
+    /// The key's id, where it is like one: a service that is none may have sent anything.
+    pub fn shown_id(&self) -> String {
+        let id = &self.access_key_id;
+        let is_letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+        if (1..=32).contains(&id.len()) && id.bytes().all(is_letter) { id.clone() } else { shown::CUT.into() }
+    }
+}
+
 impl Credentials {
     /// The keys, where it is not a token.
     pub fn keys(&self) -> Option<&Keys> {
@@ -214,8 +224,6 @@ pub struct SubjectToken {
     pub token_type: String,
     /// What it says, where it is a JWT.
     pub claims: Option<Claims>,
-    /// What stands in it and is to be shown to nobody else, either.
-    pub inside: Vec<SecretString>,
 }
 
 /// What a Google client may ask for.
@@ -230,8 +238,20 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// In words, for a log.
+    /// In words, for a log: anybody on this machine may ask for anything.
     pub fn describe(&self) -> String {
+        match self {
+            Self::AccessToken(scopes) => {
+                let scopes: Vec<_> = scopes.iter().map(|scope| shown::name(scope)).collect();
+                format!("an access token for {}", scopes.join(" "))
+            }
+            Self::IdToken(audience) => format!("an ID token for {}", shown::name(audience)),
+            Self::SubjectToken => "a subject token".into(),
+        }
+    }
+
+    /// In words that no other has, for a cache.
+    pub fn exactly(&self) -> String {
         match self {
             Self::AccessToken(scopes) => format!("an access token for {}", scopes.join(" ")),
             Self::IdToken(audience) => format!("an ID token for {audience}"),

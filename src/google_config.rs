@@ -1,13 +1,12 @@
 //! What was typed + environment + external-account file → what is meant for AWS → Google.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::aws_choice::AwsChoice;
-use crate::cli::{Options, invalid};
+use crate::cli::Options;
 use crate::config::{self, switch};
 use crate::delivery::metadata::About;
 use crate::delivery_choice::GoogleDelivery;
@@ -15,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::exchange::caller_identity;
 use crate::external_account::{self, CredentialSource, ExternalAccount, Format};
 use crate::flow::scopes_in_order;
+use crate::given::{Given, GivenFile};
 use crate::http::Endpoint;
 use crate::world::World;
 
@@ -60,7 +60,7 @@ pub enum ProofChoice {
     /// A token of AWS's `GetWebIdentityToken` for this audience.
     WebIdentityToken(String),
     /// Somebody else's token in a file, in this format, of this type.
-    File(PathBuf, Format, String),
+    File(GivenFile, Format, String),
     /// Somebody else's token from a URL, with these headers, in this format, of this type.
     Url(String, Vec<(String, SecretString)>, Format, String),
 }
@@ -126,7 +126,7 @@ impl GoogleConfig {
             }
             (Some(name), _) => (name, None),
             (None, Some(file)) => {
-                let file = external_account::read(&world.absolute(file))?;
+                let file = external_account::read(&file.file(world))?;
                 (file.audience.clone(), Some(file))
             }
             (None, None) => {
@@ -139,13 +139,9 @@ impl GoogleConfig {
         let file_says = |field: fn(&ExternalAccount) -> Option<&String>| file.as_ref().and_then(field).cloned();
         let universe = file_says(|file| file.universe_domain.as_ref()).unwrap_or_else(|| "googleapis.com".into());
         let url = |option: &str, field: &str, said: Option<String>, usual: String| {
-            let typed = text(option)?;
-            let (name, url) = match (typed, said) {
-                (Some(typed), _) => (format!("--{option}"), typed),
-                (None, Some(said)) => (format!("\"{field}\""), said),
-                (None, None) => (format!("--{option}"), usual),
-            };
-            Endpoint::with_path(&url, allow_http).map_err(|error| Error::usage(format!("{name}: {error}")))
+            let said = said.map(|said| Given::new(format!("\"{field}\""), said));
+            let url = text(option)?.or(said).unwrap_or_else(|| Given::new(format!("--{option}"), usual));
+            url.endpoint_with_path(allow_http)
         };
         let (sts, path) = url(
             "google-sts-endpoint",
@@ -157,10 +153,10 @@ impl GoogleConfig {
         let impersonation = file_says(|file| file.impersonation_url.as_ref());
         let in_file = impersonation.as_deref().map(account_of).transpose()?;
         let typed = text("impersonate-service-account")?;
+        let typed = typed.map(|email| config::check_service_account(&email)).transpose()?;
         let service_account = match typed.or(in_file.as_ref().map(|(email, _)| email.clone())) {
             None => None,
             Some(email) => {
-                config::check_service_account("--impersonate-service-account", &email)?;
                 let said = in_file.map(|(_, origin)| origin);
                 let usual = format!("https://iamcredentials.{universe}");
                 let (endpoint, rest) =
@@ -180,14 +176,20 @@ impl GoogleConfig {
             Some(lifetime) => lifetime,
             None => file.as_ref().and_then(|file| file.lifetime).unwrap_or(Duration::from_secs(3600)),
         };
-        let mut scopes = options.texts(world, "scope")?;
+        let mut scopes = Vec::new();
+        for given in options.texts(world, "scope")? {
+            scopes.push(given.text()?.to_owned());
+        }
         if scopes.is_empty() {
             scopes.push(CLOUD_PLATFORM.into());
         }
         let email = service_account.as_ref().map(|(_, email)| email.as_str());
         let number = audience.split("projects/").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
-        let id =
-            text("project")?.or(quota_project).or_else(|| project_of(email?)).or(number.map(|n: u64| n.to_string()));
+        let id = options
+            .free_text(world, "project")?
+            .or(quota_project)
+            .or_else(|| project_of(email?))
+            .or(number.map(|n: u64| n.to_string()));
         let client = file.as_ref().map(|file| (file.client.clone(), file.user_project.clone())).unwrap_or_default();
         let proof = proof(options, world, file, &audience, may_be_executable)?;
         Ok(Self {
@@ -234,17 +236,26 @@ impl GoogleConfig {
 }
 
 impl Asked {
-    /// A text that no other question has. There is no secret in it, only what tells one from another.
+    /// A text that no other question has. It stands in files, and what was asked with may be secret, so it is a hash of
+    /// all that tells one from another.
     pub fn request(&self) -> String {
-        let mut hash = DefaultHasher::new();
         let headers = match &self.proof {
             ProofChoice::Url(_, headers, ..) => headers.as_slice(),
             _ => &[],
         };
-        for secret in headers.iter().chain(&self.client.0).map(|(_, secret)| secret) {
-            secret.expose_secret().hash(&mut hash);
-        }
-        format!("{self:?} by {:?}, {:x}", self.aws.variables(), hash.finish())
+        let secrets = headers.iter().chain(&self.client.0).map(|(_, secret)| secret.expose_secret());
+        let named = match &self.proof {
+            ProofChoice::File(file, ..) => Some(file.path()),
+            _ => None,
+        };
+        let all = (format!("{self:?}"), self.aws.told_apart(), named, secrets.collect::<Vec<_>>());
+        // Two of 64 bits each, as one might be found twice.
+        let hash = |salt: u8| {
+            let mut hash = DefaultHasher::new();
+            (salt, &all).hash(&mut hash);
+            hash.finish()
+        };
+        format!("{} {:016x}{:016x}", self.principal(), hash(0), hash(1))
     }
 
     /// Who acts with the tokens: the service account, else the pool.
@@ -257,26 +268,33 @@ impl Asked {
 
     /// The pool, from `projects/` or `locations/` on.
     pub fn pool(&self) -> &str {
-        let name = self.audience.trim_start_matches("//iam.googleapis.com/");
-        name.split("/providers/").next().unwrap_or_default()
+        self.provider().and_then(|provider| provider.split("/providers/").next()).unwrap_or("pool")
+    }
+
+    /// The provider, from `projects/` or `locations/` on, where the audience is one.
+    fn provider(&self) -> Option<&str> {
+        external_account::provider_in(&self.audience)
     }
 }
 
 /// `projects/N/locations/global/workloadIdentityPools/P/providers/Q`, with or without the service's name before it.
-fn provider(name: &str) -> Result<String> {
-    let path = name.trim_start_matches("https:").trim_start_matches("//iam.googleapis.com/").trim_start_matches('/');
+fn provider(given: &Given) -> Result<String> {
+    let path =
+        given.text()?.trim_start_matches("https:").trim_start_matches("//iam.googleapis.com/").trim_start_matches('/');
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
         ["projects", number, "locations", _, "workloadIdentityPools", pool, "providers", provider]
-            if ![number, pool, provider].contains(&"") =>
+            if external_account::are_names(&[number, pool, provider]) =>
         {
             if number.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Ok(format!("//iam.googleapis.com/{path}"));
             }
-            Err(Error::usage(format!("--workload-identity-provider: {number:?} is no project number"))
-                .advice(format!("gcloud projects describe {number} --format 'value(projectNumber)' says it")))
+            Err(given
+                .bad("has no project number behind projects/")
+                .advice("gcloud projects describe PROJECT --format 'value(projectNumber)' says it"))
         }
-        _ => Err(invalid("workload-identity-provider", name)
+        _ => Err(given
+            .bad("is no provider's name")
             .advice("write projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER")),
     }
 }
@@ -287,13 +305,13 @@ fn account_of(url: &str) -> Result<(String, String)> {
         .split_once("/v1/projects/")
         .and_then(|(origin, rest)| Some((origin, rest.split_once("/serviceAccounts/")?.1)))
         .and_then(|(origin, rest)| Some((rest.strip_suffix(":generateAccessToken")?.to_owned(), origin.to_owned())));
+    let field = "\"service_account_impersonation_url\"";
     if let Some((email, _)) = &parsed {
-        config::check_service_account("\"service_account_impersonation_url\":", email)?;
+        config::check_service_account(&Given::new(format!("what stands behind serviceAccounts/ in {field}"), email))?;
     }
     parsed.ok_or_else(|| {
         Error::usage(format!(
-            "\"service_account_impersonation_url\" must be https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/\
-             EMAIL:generateAccessToken, not {url:?}"
+            "{field} must be https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken"
         ))
     })
 }
@@ -304,6 +322,12 @@ fn project_of(email: &str) -> Option<String> {
     domain.strip_suffix(".iam.gserviceaccount.com").map(str::to_owned)
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    SignedRequest,
+    WebIdentityToken,
+}
+
 fn proof(
     options: &Options,
     world: &World,
@@ -311,20 +335,21 @@ fn proof(
     audience: &str,
     may_be_executable: bool,
 ) -> Result<ProofChoice> {
-    let token_audience = options.text(world, "subject-token-audience")?;
+    let token_audience = options.free_text(world, "subject-token-audience")?;
+    let kinds = [("signed-request", Kind::SignedRequest), ("web-identity-token", Kind::WebIdentityToken)];
     // What a provider expects where it names no audience of its own.
     let own = || token_audience.clone().unwrap_or_else(|| format!("https:{audience}"));
     let in_file = file.map(|file| (file.source, file.subject_token_type));
-    let proof = match (options.text(world, "proof")?.as_deref(), in_file) {
-        (Some("web-identity-token"), _) => ProofChoice::WebIdentityToken(own()),
+    let proof = match (config::chosen(options, world, "proof", &kinds)?, in_file) {
+        (Some(Kind::WebIdentityToken), _) => ProofChoice::WebIdentityToken(own()),
         // A client that exchanges by itself takes no other.
         (None, None | Some((CredentialSource::Executable, _))) if may_be_executable => {
             ProofChoice::WebIdentityToken(own())
         }
-        (None | Some("signed-request"), Some((CredentialSource::Aws { verification_url, .. }, _))) => {
+        (None | Some(Kind::SignedRequest), Some((CredentialSource::Aws { verification_url, .. }, _))) => {
             ProofChoice::SignedRequest(verification_url)
         }
-        (Some("signed-request"), _) | (None, None) => {
+        (Some(Kind::SignedRequest), _) | (None, None) => {
             ProofChoice::SignedRequest(format!("https://sts.{{region}}.amazonaws.com{}", caller_identity::QUERY))
         }
         (None, Some((CredentialSource::Executable, _))) => {
@@ -332,12 +357,11 @@ fn proof(
                 .advice("with --proof web-identity-token it asks AWS itself"));
         }
         (None, Some((CredentialSource::File(path, format), kind))) => {
-            ProofChoice::File(world.absolute(path), format, kind)
+            ProofChoice::File(Given::new("\"credential_source.file\"", path).file(world), format, kind)
         }
         (None, Some((CredentialSource::Url(url, headers, format), kind))) => {
             ProofChoice::Url(url, headers, format, kind)
         }
-        (Some(other), _) => return Err(invalid("proof", other)),
     };
     let url = match &proof {
         ProofChoice::SignedRequest(url) => {
@@ -347,8 +371,8 @@ fn proof(
         _ => None,
     };
     if let Some((field, url)) = url {
-        Endpoint::with_path(&url, switch(options, world, "allow-http")?)
-            .map_err(|error| Error::usage(format!("\"credential_source.{field}\": {error}")))?;
+        let given = Given::new(format!("\"credential_source.{field}\""), url);
+        given.endpoint_with_path(switch(options, world, "allow-http")?)?;
     }
     if token_audience.is_some() && !matches!(proof, ProofChoice::WebIdentityToken(_)) {
         return Err(Error::usage("--subject-token-audience is for --proof web-identity-token"));
@@ -391,11 +415,11 @@ mod tests {
             ("--workload-identity-provider p".into(), "providers/PROVIDER"),
             (format!("--workload-identity-provider {}", PROVIDER.replace('7', "my-project")), "no project number"),
             (format!("{p} --external-account x"), "exclude"),
-            (format!("{p} --identity moon"), "--identity cannot be"),
+            (format!("{p} --identity moon"), "--identity is none of environment"),
             (format!("{p} --duration 13h"), "12 h"),
-            (format!("{p} --proof moon"), "--proof cannot be"),
+            (format!("{p} --proof moon"), "--proof is none of"),
             (format!("{p} --delivery file"), "for Google write"),
-            (format!("{p} --metadata-port 0"), "--metadata-port cannot be"),
+            (format!("{p} --metadata-port 0"), "--metadata-port has a value"),
             (format!("{p} --metadata-port 1 --delivery access-token-file"), "--delivery metadata"),
             (format!("{p} --external-id x"), "--assume-role-arn"),
             (format!("{p} --assume-role-arn x"), "no role ARN"),

@@ -4,32 +4,42 @@
 //! (proxy, TCP, TLS) while the token that the request carries is still being minted, which saves one or two round
 //! trips of every boot; hence hyper's connection itself, with hyper-util's reading of the proxy variables.
 
+mod endpoint;
+mod proxy;
+mod response;
+mod sent;
+
 use std::cell::OnceCell;
 use std::error::Error as _;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::error::{Error, Kind};
+use crate::given::GivenFile;
+use crate::shown;
 use crate::world::{self, World};
+
+pub use endpoint::Endpoint;
+pub use response::{Response, refusal};
+use sent::Sent;
 
 /// No answer that fedboot reads is larger.
 const LARGEST_BODY: usize = 1 << 20;
@@ -39,26 +49,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An HTTP client with this workload's proxies and trusted certificates.
 pub struct Http {
     proxies: Matcher,
-    ca_files: Vec<PathBuf>,
+    ca_files: Vec<GivenFile>,
     tls: OnceCell<Result<TlsConnector, Failure>>,
     deadline: Option<Instant>,
-}
-
-/// Where to connect, checked by [`Endpoint::parse`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    scheme: Scheme,
-    host: String,
-    port: u16,
-    /// The path that every request's path is appended to, without a slash at its end.
-    path: String,
-    proxied: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
-    Http,
-    Https,
 }
 
 /// What came back instead of an answer.
@@ -68,16 +61,6 @@ pub struct Failure {
     pub problem: String,
     /// Whether another try may fare better.
     pub transient: bool,
-}
-
-/// An answer, whatever its status.
-pub struct Response {
-    /// Status code.
-    pub status: StatusCode,
-    /// Headers.
-    pub headers: hyper::HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
 }
 
 /// An open connection, good for one request.
@@ -96,25 +79,24 @@ impl Http {
     /// A client for `world`: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` in both cases, `AWS_CA_BUNDLE`,
     /// `SSL_CERT_FILE`. Nothing is read before the first request needs it.
     pub fn new(world: &World) -> Self {
-        let proxy = |name: &str| {
+        let variable = |name: &str| {
             world.text_variable(&name.to_lowercase()).or_else(|| world.text_variable(name)).unwrap_or_default()
         };
         // HTTP_PROXY is not to be believed where a web server's CGI set it from a request's header (httpoxy).
-        let http = if world.variable("REQUEST_METHOD").is_some() { String::new() } else { proxy("HTTP_PROXY") };
-        let no_proxy = proxy("NO_PROXY");
+        let http = if world.variable("REQUEST_METHOD").is_some() { String::new() } else { variable("HTTP_PROXY") };
+        let no_proxy = variable("NO_PROXY");
         // The matcher takes a star for all names, but not for all addresses.
-        let proxied = |url: String| if no_proxy.trim() == "*" { String::new() } else { url };
+        let proxied = |url: String| if no_proxy.trim() == "*" { String::new() } else { proxy::plain(&url) };
         Self {
             proxies: Matcher::builder()
-                .all(proxied(proxy("ALL_PROXY")))
+                .all(proxied(variable("ALL_PROXY")))
                 .http(proxied(http))
-                .https(proxied(proxy("HTTPS_PROXY")))
+                .https(proxied(variable("HTTPS_PROXY")))
                 .no(no_proxy)
                 .build(),
             ca_files: ["AWS_CA_BUNDLE", "SSL_CERT_FILE"]
                 .iter()
-                .filter_map(|name| world.variable(name))
-                .map(|file| world.absolute(file))
+                .filter_map(|name| GivenFile::of_variable(world, name))
                 .collect(),
             tls: OnceCell::new(),
             deadline: None,
@@ -155,27 +137,26 @@ impl Http {
 
     async fn open(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
         let uri = endpoint.uri("/").map_err(|error| Failure::lasting(error.problem))?;
-        let proxy = if endpoint.proxied { self.proxies.intercept(&uri) } else { None };
+        let proxy = if endpoint.is_proxied() { self.proxies.intercept(&uri) } else { None };
         let Some(proxy) = proxy else {
-            let stream: BoxStream = Box::new(connect_tcp(&endpoint.host, endpoint.port).await?);
-            let stream = match endpoint.scheme {
-                Scheme::Http => stream,
-                Scheme::Https => self.tls(&endpoint.host, stream).await?,
-            };
+            let stream: BoxStream = Box::new(connect_tcp(endpoint.host(), endpoint.port()).await?);
+            let stream = if endpoint.is_secure() { self.tls(endpoint.host(), stream).await? } else { stream };
             return Ok(Connection {
                 sender: handshake(stream).await?,
                 absolute_form: false,
                 proxy_authorization: None,
             });
         };
+        let address = proxy.uri().authority().map_or("", |authority| authority.as_str());
         let via = |failure: Failure| Failure {
-            problem: format!(
-                "through the proxy {}: {}",
-                proxy.uri().authority().map_or("", |a| a.as_str()),
-                failure.problem
-            ),
+            problem: format!("through the proxy {address}: {}", failure.problem),
             ..failure
         };
+        if address == proxy::UNKNOWN {
+            let problem =
+                "not asked: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no proxy's address; write http://HOST:PORT";
+            return Err(Failure::lasting(problem));
+        }
         let secure = match proxy.uri().scheme_str() {
             Some("http") | None => false,
             Some("https") => true,
@@ -190,18 +171,13 @@ impl Http {
             stream = self.tls(host, stream).await.map_err(via)?;
         }
         let authorization = proxy.basic_auth().cloned();
-        match endpoint.scheme {
-            Scheme::Http => Ok(Connection {
-                sender: handshake(stream).await.map_err(via)?,
-                absolute_form: true,
-                proxy_authorization: authorization,
-            }),
-            Scheme::Https => {
-                let tunnel = tunnel(stream, endpoint, authorization).await.map_err(via)?;
-                let stream = self.tls(&endpoint.host, tunnel).await?;
-                Ok(Connection { sender: handshake(stream).await?, absolute_form: false, proxy_authorization: None })
-            }
+        if !endpoint.is_secure() {
+            let sender = handshake(stream).await.map_err(via)?;
+            return Ok(Connection { sender, absolute_form: true, proxy_authorization: authorization });
         }
+        let tunnel = tunnel(stream, endpoint, authorization).await.map_err(via)?;
+        let stream = self.tls(endpoint.host(), tunnel).await?;
+        Ok(Connection { sender: handshake(stream).await?, absolute_form: false, proxy_authorization: None })
     }
 
     /// Connects, sends `request` to `path` under `endpoint`, and reads the whole answer.
@@ -258,12 +234,8 @@ impl Http {
     fn build_tls(&self) -> Result<TlsConnector, Failure> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for file in &self.ca_files {
-            let bad = |what: &str| {
-                let file = file.display();
-                Failure::lasting(format!("not asked: the CA file {file} of AWS_CA_BUNDLE or SSL_CERT_FILE {what}"))
-            };
-            let pem =
-                world::read_file(file).map_err(|error| bad(&format!("cannot be read: {}", world::plain(&error))))?;
+            let bad = |what: &str| Failure::lasting(format!("not asked: the CA file of {} {what}", file.said()));
+            let pem = file.read().map_err(|why| bad(&why))?;
             let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(&pem) {
                 let certificate = certificate.map_err(|_| bad("holds malformed PEM"))?;
@@ -306,7 +278,8 @@ impl Connection {
         body: String,
     ) -> Result<Response, Failure> {
         let uri = endpoint.uri(path).map_err(|error| Failure::lasting(error.problem))?;
-        let mut request = Request::new(Full::new(Bytes::from(body)));
+        let body = Bytes::from(body);
+        let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = method;
         let host = uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
         *request.uri_mut() = if self.absolute_form {
@@ -319,6 +292,9 @@ impl Connection {
                 request.headers_mut().insert(name, value);
                 Ok(())
             }
+            Err(_) if shown::is_opaque(name.as_str()) => {
+                Err(Failure::lasting("not asked: control characters in a header"))
+            }
             Err(_) => Err(Failure::lasting(format!("not asked: control characters in the {name} header"))),
         };
         insert(HOST, &host)?;
@@ -329,6 +305,12 @@ impl Connection {
         if let Some(authorization) = self.proxy_authorization.take() {
             request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
         }
+        let sent = Sent {
+            headers: request.headers().clone(),
+            target: path.into(),
+            body,
+            confidential: endpoint.is_confidential(),
+        };
         let response = self.sender.send_request(request).await.map_err(|error| http_failure(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, LARGEST_BODY).collect().await.map_err(|error| {
@@ -340,139 +322,7 @@ impl Connection {
                 Err(_) => Failure::lasting(format!("answered {} with more than 1 MiB", head.status.as_u16())),
             }
         })?;
-        Ok(Response { status: head.status, headers: head.headers, body: body.to_bytes() })
-    }
-}
-
-impl Response {
-    /// The same answer with `secret`, encoded as in a URL too, cut out of an error's body: what a server quotes is shown
-    /// to the user.
-    #[must_use]
-    pub fn without(self, secret: &SecretString) -> Self {
-        let secret = secret.expose_secret();
-        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        let body = match std::str::from_utf8(&self.body) {
-            Ok(text) if self.status != StatusCode::OK && (text.contains(secret) || text.contains(&encoded)) => {
-                text.replace(secret, "[token]").replace(&encoded, "[token]").into()
-            }
-            _ => self.body,
-        };
-        Self { body, ..self }
-    }
-
-    /// A header as text.
-    pub fn header(&self, name: &str) -> Option<String> {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-    }
-
-    /// What came back, for an error message about an answer that is of no use: the status, where a redirect led to,
-    /// and the beginning of a body that is text.
-    pub fn describe(&self) -> String {
-        if let Some(location) = self.headers.get(LOCATION).and_then(|value| value.to_str().ok()) {
-            let location = location.split('?').next().unwrap_or_default();
-            return format!("answered {} to {location}, which is not followed with a token", self.status);
-        }
-        let body = excerpt(&self.body);
-        let body = if body.is_empty() { " with an empty body".to_owned() } else { format!(": {body}") };
-        format!("answered {}{body}", self.status)
-    }
-
-    /// Whether the same request may succeed later, by its status alone.
-    pub fn is_transient(&self) -> bool {
-        self.status.is_server_error()
-            || matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
-    }
-}
-
-impl Endpoint {
-    /// Parses a URL. `http:` is for loopback and link-local addresses unless `allow_http`: what fedboot sends and
-    /// receives are tokens.
-    ///
-    /// # Errors
-    /// A usage error that says what is wrong with the URL.
-    pub fn parse(url: &str, allow_http: bool) -> crate::error::Result<Self> {
-        let bad = |why: &str| Error::usage(format!("{url:?} is no endpoint: {why}"));
-        let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::Http,
-            Some("https") => Scheme::Https,
-            _ => return Err(bad("it must begin with https:// (or http:// on loopback)")),
-        };
-        let authority = uri.authority().ok_or_else(|| bad("no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(Error::usage("an endpoint URL must not hold a user name or password"));
-        }
-        if uri.query().is_some() {
-            return Err(bad("no query is allowed"));
-        }
-        let host = authority.host().to_owned();
-        if host.is_empty() {
-            return Err(bad("no host"));
-        }
-        let near = is_near(&host);
-        if scheme == Scheme::Http && !near && !allow_http {
-            return Err(bad(
-                "http: would carry a token in the clear; use https:, or --allow-http if the network is yours",
-            ));
-        }
-        let port = match authority.port_u16() {
-            Some(port) => port,
-            None if authority.as_str().len() > host.len() => return Err(bad("the port is no number")),
-            None if scheme == Scheme::Http => 80,
-            None => 443,
-        };
-        let proxied = !(scheme == Scheme::Http && near);
-        Ok(Self { scheme, host, port, path: uri.path().trim_end_matches('/').into(), proxied })
-    }
-
-    /// The endpoint and the path with its query of a whole URL, by the rules of [`Endpoint::parse`].
-    ///
-    /// # Errors
-    /// A usage error that says what is wrong with the URL.
-    pub fn with_path(url: &str, allow_http: bool) -> crate::error::Result<(Self, String)> {
-        let after_scheme = url.find("://").map_or(0, |at| at + 3);
-        let split = url[after_scheme..].find(['/', '?']).map_or(url.len(), |at| after_scheme + at);
-        let path = if url[split..].starts_with('?') { format!("/{}", &url[split..]) } else { url[split..].into() };
-        Ok((Self::parse(&url[..split], allow_http)?, path))
-    }
-
-    /// The host, with brackets around an address of version 6.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// Whether requests travel over TLS.
-    pub fn is_secure(&self) -> bool {
-        self.scheme == Scheme::Https
-    }
-
-    /// Whether it is on this machine.
-    pub fn is_loopback(&self) -> bool {
-        match self.host.trim_matches(['[', ']']).parse() {
-            Ok(address) => IpAddr::is_loopback(&address),
-            Err(_) => self.host.eq_ignore_ascii_case("localhost"),
-        }
-    }
-
-    /// The same endpoint, never asked through a proxy.
-    #[must_use]
-    pub fn direct(self) -> Self {
-        Self { proxied: false, ..self }
-    }
-
-    /// The URL of `path` under this endpoint.
-    pub fn url(&self, path: &str) -> String {
-        let (scheme, default_port) = match self.scheme {
-            Scheme::Http => ("http", 80),
-            Scheme::Https => ("https", 443),
-        };
-        let port = if self.port == default_port { String::new() } else { format!(":{}", self.port) };
-        format!("{scheme}://{}{port}{}{path}", self.host, self.path)
-    }
-
-    fn uri(&self, path: &str) -> crate::error::Result<Uri> {
-        let url = self.url(path);
-        url.parse().map_err(|_| Error::new(Kind::Fatal, "", "", format!("{url:?} is no URL")))
+        Ok(Response { status: head.status, headers: head.headers, body: body.to_bytes(), sent })
     }
 }
 
@@ -505,28 +355,6 @@ pub fn word_in(json: &serde_json::Value, name: &str) -> Option<SecretString> {
     let text = json[name].as_str()?;
     let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_word.then(|| SecretString::from(text))
-}
-
-/// The beginning of what a server says, on one line, without control characters; a note instead of what is not text.
-pub fn excerpt(body: &[u8]) -> String {
-    const LONGEST: usize = 200;
-    let Ok(text) = std::str::from_utf8(body) else { return format!("{} bytes that are not text", body.len()) };
-    let words: Vec<&str> =
-        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
-/// Loopback and link-local hosts: what is sent there stays on the machine or comes from its hypervisor.
-fn is_near(host: &str) -> bool {
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
-        Ok(IpAddr::V6(address)) => address == Ipv6Addr::LOCALHOST || address.is_unicast_link_local(),
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    }
 }
 
 async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
@@ -566,7 +394,7 @@ async fn handshake(stream: BoxStream) -> Result<SendRequest<Full<Bytes>>, Failur
 /// A tunnel through an HTTP proxy: <https://www.rfc-editor.org/rfc/rfc9110#name-connect>.
 async fn tunnel(stream: BoxStream, to: &Endpoint, authorization: Option<HeaderValue>) -> Result<BoxStream, Failure> {
     let mut sender = handshake(stream).await?;
-    let target = format!("{}:{}", to.host, to.port);
+    let target = format!("{}:{}", to.host(), to.port());
     let mut request = Request::new(Full::default());
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = target.parse().map_err(|_| Failure::lasting(format!("{target} is no address")))?;

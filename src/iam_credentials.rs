@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
-use crate::http::{Connection, Endpoint, Failure, Http, excerpt, word_in};
+use crate::http::{Connection, Endpoint, Failure, Http, refusal, word_in};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -90,14 +90,13 @@ impl IamCredentials {
         body: &Value,
     ) -> Result<(String, Value)> {
         let path = format!("/v1/projects/-/serviceAccounts/{}:{action}", self.email);
-        let address = self.endpoint.url(&path);
+        let address = self.endpoint.shown(&path);
         let authorization = SecretString::from(format!("Bearer {}", bearer.expose_secret()));
         let headers = [(AUTHORIZATION, authorization.expose_secret()), (CONTENT_TYPE, "application/json")];
         let response = http
             .send_on(prepared, &self.endpoint, TIMEOUT, Method::POST, &path, &headers, body.to_string())
             .await
-            .map_err(|failure| failure.in_step(step, &address).advice("check the way to IAM Credentials"))?
-            .without(bearer);
+            .map_err(|failure| failure.in_step(step, &address).advice("check the way to IAM Credentials"))?;
         if response.status == 200 {
             return Ok((address, serde_json::from_slice(&response.body).unwrap_or_default()));
         }
@@ -107,10 +106,8 @@ impl IamCredentials {
             _ => Kind::Fatal,
         };
         let reply: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        let problem = match reply["error"]["message"].as_str() {
-            Some(message) if !message.is_empty() => {
-                format!("answered {}: {}", response.status, excerpt(message.as_bytes()))
-            }
+        let problem = match refusal(&reply) {
+            (_, Some(message)) => format!("answered {}: {}", response.status, response.words(message)),
             _ => response.describe(),
         };
         let error = Error::new(kind, step, address, problem);

@@ -10,7 +10,7 @@ use crate::credentials_json;
 use crate::deliveries::Deliveries;
 use crate::error::{Error, Result};
 use crate::first_word::FirstWord;
-use crate::flow::{Content, Credentials, Issuer, Trouble};
+use crate::flow::{Content, Credentials, Issuer, Keys, Trouble};
 use crate::guard::HAS_DELIVERED;
 use crate::holdings::{Handover, Holdings};
 use crate::log::{Severity, timestamp};
@@ -223,7 +223,7 @@ impl Keeper {
     fn announce(&mut self, issued: Issued) {
         let Issued { credentials, refresh, .. } = &issued;
         let now = self.world.now();
-        let key_id = credentials.keys().map(|keys| keys.access_key_id.clone()).unwrap_or_default();
+        let key_id = credentials.keys().map(Keys::shown_id).unwrap_or_default();
         let mut fields = Vec::new();
         fields.extend(self.profile.clone().map(|profile| ("profile", profile)));
         fields.extend(credentials.principal.fields());
@@ -271,7 +271,7 @@ impl Keeper {
         let Issued { credentials, at, refresh } = issued;
         self.board.change(self.number, |state: &mut State| {
             state.principal = Some(credentials.principal.clone());
-            state.access_key_id = credentials.keys().map(|keys| keys.access_key_id.clone()).unwrap_or_default();
+            state.access_key_id = credentials.keys().map(Keys::shown_id).unwrap_or_default();
             state.expiration = Some(credentials.expiration);
             state.last_refresh = Some(*at);
             state.next_refresh = self.refresh.then_some(*refresh);

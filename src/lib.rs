@@ -26,8 +26,8 @@
 //! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
 //! - [`credential_process`] and [`token`]: the same for a client that asks by itself, by a cache that is [`shared`].
-//! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`shown`]: what came through it, as messages show it;
-//!   [`process`]: the Unix corner; [`private_file`]: what is written; [`ini`], [`jwt`],
+//! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`given`] and [`shown`]: what came through it, unread
+//!   and as messages show it; [`process`]: the Unix corner; [`private_file`]: what is written; [`ini`], [`jwt`],
 //!   [`log`], [`error`].
 
 pub mod agent;
@@ -46,6 +46,7 @@ pub mod exchange;
 pub mod external_account;
 pub mod first_word;
 pub mod flow;
+pub mod given;
 pub mod google_config;
 pub mod guard;
 pub mod holdings;

@@ -52,7 +52,7 @@ fn leads_to_google(options: &Options, world: &World) -> bool {
     let is_to_aws = role || options.value(world, "google-token-file").is_some();
     // On AWS another kind of file is a mistake, which is then told; elsewhere it may be somebody else's.
     let is_on_aws = ON_AWS.iter().any(|name| world.variable(name).is_some());
-    let kind = || external_account::type_of(&world.absolute(file));
+    let kind = || external_account::type_of(&world.absolute(&file));
     !is_to_aws && (is_on_aws || kind().as_deref() == Some("external_account"))
 }
 
@@ -72,6 +72,6 @@ pub async fn to_aws(options: &Options, world: &World, deadline: Option<Instant>,
     to_aws::configure(options, world, deadline, known).await.map_err(|error| {
         // Without a role, the way to Google may have been meant.
         let file = options.value(world, "external-account").filter(|_| !config::names_a_role(options, world));
-        file.and_then(|file| external_account::read(&world.absolute(file)).err()).unwrap_or(error)
+        file.and_then(|file| external_account::read(&file.file(world)).err()).unwrap_or(error)
     })
 }

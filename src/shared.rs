@@ -90,7 +90,7 @@ pub fn answer(
             return Err(Error::new(
                 Kind::Fatal,
                 "wait for credentials",
-                cache.path().display().to_string(),
+                crate::shown::path(cache.path()),
                 format!(
                     "holds none yet, and whoever holds its lock has not put any there for {} s",
                     settings.timeout.as_secs()

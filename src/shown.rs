@@ -18,10 +18,15 @@ const SHORTEST_KEY: usize = 20;
 /// `../`). Anything else may be a file's content, or some other secret, and is described.
 pub fn path(path: &Path) -> String {
     match path.to_str() {
-        Some(text) if is_path(text) || is_there(path) => one_line(text, usize::MAX),
-        Some(text) => value(text),
+        _ if is_path(path) => one_line(&path.to_string_lossy(), usize::MAX),
+        Some(text) => format!("{}, not like a path", value(text)),
         None => format!("a value of {} bytes that are not text", path.as_os_str().len()),
     }
+}
+
+/// Whether a message may show this path.
+pub fn is_path(path: &Path) -> bool {
+    path.to_str().is_some_and(reads_like_a_path) || is_there(path)
 }
 
 /// What something is like that was not recognised, without any part of it.
@@ -37,7 +42,7 @@ pub fn value(text: &str) -> String {
         }
         _ => return format!("a value of {characters} characters"),
     };
-    format!("a value of {characters} characters that {kind} (was a content put where its path belongs?)")
+    format!("a value of {characters} characters that {kind}")
 }
 
 fn is_there(path: &Path) -> bool {
@@ -49,7 +54,7 @@ fn is_there(path: &Path) -> bool {
     path.as_os_str().len() <= 4096 && (path.symlink_metadata().is_ok() || (path.is_relative() && is_in_directory()))
 }
 
-fn is_path(text: &str) -> bool {
+fn reads_like_a_path(text: &str) -> bool {
     let is_explicit = ["/", "~/", "./", "../"].iter().any(|start| text.starts_with(start)) && !text.starts_with("//");
     is_explicit && text.len() <= LONGEST_PATH && !is_opaque(text) && text.split('/').all(is_name)
 }
@@ -75,12 +80,21 @@ fn clean_url(text: &str) -> Option<String> {
     if !is_scheme || !is_authority(authority) {
         return None;
     }
-    let mut url = format!("{scheme}://{authority}");
-    for name in path.into_iter().flat_map(|path| path.split('/')) {
-        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~:@%+=$,*!".contains(&byte));
-        url.extend(["/", if is_plain && !is_opaque(name) { name } else { CUT }]);
-    }
-    Some(url)
+    let path = path.map(|path| url_path(&format!("/{path}"))).unwrap_or_default();
+    Some(format!("{scheme}://{authority}{path}"))
+}
+
+/// The path of a URL without what looks like a key, and without query and fragment.
+pub fn url_path(path: &str) -> String {
+    let is_plain = |name: &str| {
+        // `ADDRESS:verb`, as Google has it.
+        let address = name.split(':').next().unwrap_or_default();
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~:@%+=$,*!".contains(&byte))
+            && !is_opaque(name)
+            && (!name.contains('@') || is_email(address))
+    };
+    let names = path.split(['?', '#']).next().unwrap_or_default().split('/');
+    names.map(|name| if is_plain(name) { name } else { CUT }).collect::<Vec<_>>().join("/")
 }
 
 /// A host, perhaps with a port.
@@ -94,6 +108,19 @@ pub fn is_authority(text: &str) -> bool {
     let is_name = || (1..=253).contains(&host.len()) && host.bytes().all(is_letter);
     let is_host = address.map_or_else(is_name, |address| address.parse::<std::net::Ipv6Addr>().is_ok());
     is_host && port.parse::<u16>().is_ok()
+}
+
+/// A name that somebody chose: an audience, a scope, a claim. Described where it is more than a name.
+pub fn name(text: &str) -> String {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/@+=,~ ".contains(&byte);
+    if text.contains("://") {
+        return url(text);
+    }
+    // `/a` is a path, `a:b@c` a password.
+    let is_else = (text.starts_with('/') && !text.starts_with("//")) || (text.contains(':') && text.contains('@'));
+    let is_made_by_dice = is_opaque(text) && !text.ends_with(".apps.googleusercontent.com");
+    let is_name = text.len() <= 256 && text.bytes().all(is_letter) && !is_else && !is_made_by_dice;
+    if is_name { text.into() } else { value(text) }
 }
 
 /// Whether a word looks as if it was made by dice: a key, a token, a part of one. Names that people give are made of

@@ -14,12 +14,13 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::cli::Options;
-use crate::config::Settings;
-use crate::error::{Error, Result};
+use crate::config::{self, Settings};
+use crate::error::Result;
 use crate::flow::Principal;
 use crate::log::timestamp;
 use crate::private_file;
 use crate::process::{self, peers};
+use crate::shown;
 use crate::world::{self, World};
 
 /// An agent that is this late with what it planned is stopped, or starved.
@@ -196,11 +197,7 @@ impl Freshness {
 /// A usage error in the options, or that there is no agent.
 pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     Settings::resolve(options, world)?;
-    let as_json = match options.text(world, "format")?.as_deref() {
-        None | Some("text") => false,
-        Some("json") => true,
-        Some(other) => return Err(Error::usage(format!("--format cannot be {other:?}")).advice("write text or json")),
-    };
+    let as_json = config::chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
     let file = credentials_file(options, world);
     let now = world.now();
     let mut worst = Freshness::Fresh;
@@ -228,7 +225,7 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
             let pids: Vec<_> = silent.iter().map(ToString::to_string).collect();
             format!("stale: there is an agent that does not answer (process {}): is it stopped?\n", pids.join(", "))
         }
-        [] => format!("none: no agent keeps credentials fresh beside {}\n", file.display()),
+        [] => format!("none: no agent keeps credentials fresh beside {}\n", shown::path(&file)),
         agents => agents.iter().filter_map(|agent| agent.get("roles")?.as_array()).flatten().map(line).collect(),
     };
     Ok((text, worst as u8))

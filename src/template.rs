@@ -3,10 +3,14 @@
 
 use crate::error::{Error, Result};
 use crate::flow::Fact;
+use crate::given;
+use crate::shown;
 
 /// The placeholders as a message lists them.
 const KNOWN: &str =
     "{service_account}, {service_account_email}, {project}, {hostname}, {instance_name}, {attribute:NAME}";
+
+const NAMES: &[&str] = &["service_account", "service_account_email", "project", "hostname", "instance_name"];
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,22 +23,22 @@ enum Part {
 }
 
 impl Template {
-    /// Parses `text`, the value of `option`.
+    /// Parses `text`, which was said by `by`.
     ///
     /// # Errors
     /// A usage error that names an unknown placeholder or a brace without its twin.
-    pub fn parse(option: &str, text: &str) -> Result<Self> {
+    pub fn parse(by: &str, text: &str) -> Result<Self> {
         let mut parts = Vec::new();
+        let unbalanced = || Error::usage(format!("{by} has a brace without its twin"));
         let mut rest = text;
-        while let Some(open) = rest.find(['{', '}']) {
-            let unbalanced = || Error::usage(format!("--{option} {text:?} has a brace without its twin"));
-            let after = rest[open..].strip_prefix('{').ok_or_else(unbalanced)?;
-            let close = after.find('}').ok_or_else(unbalanced)?;
-            if open > 0 {
-                parts.push(Part::Literal(rest[..open].into()));
+        while let Some((before, after)) = rest.split_once(['{', '}']) {
+            let is_open = rest.get(before.len()..).is_some_and(|rest| rest.starts_with('{'));
+            let (name, behind) = after.split_once('}').filter(|_| is_open).ok_or_else(unbalanced)?;
+            if !before.is_empty() {
+                parts.push(Part::Literal(before.into()));
             }
-            parts.push(Part::Placeholder(fact(option, &after[..close])?));
-            rest = &after[close + 1..];
+            parts.push(Part::Placeholder(fact(by, name)?));
+            rest = behind;
         }
         if !rest.is_empty() {
             parts.push(Part::Literal(rest.into()));
@@ -79,7 +83,7 @@ pub fn placeholder(fact: &Fact) -> String {
     }
 }
 
-fn fact(option: &str, name: &str) -> Result<Fact> {
+fn fact(by: &str, name: &str) -> Result<Fact> {
     Ok(match name {
         "service_account" => Fact::ServiceAccount,
         "service_account_email" => Fact::ServiceAccountEmail,
@@ -87,13 +91,21 @@ fn fact(option: &str, name: &str) -> Result<Fact> {
         "hostname" => Fact::Hostname,
         "instance_name" => Fact::InstanceName,
         _ => match name.strip_prefix("attribute:") {
-            Some(attribute) if !attribute.is_empty() => Fact::Attribute(attribute.into()),
+            Some(attribute) if is_attribute(attribute) => Fact::Attribute(attribute.into()),
             _ => {
-                return Err(Error::usage(format!("--{option} has the unknown placeholder {{{name}}}"))
-                    .advice(format!("the placeholders are {KNOWN}")));
+                let meant = given::closest(NAMES.iter().copied(), name);
+                let meant = meant.map(|name| format!("did you mean {{{name}}}? ")).unwrap_or_default();
+                return Err(Error::usage(format!("{by} has an unknown placeholder"))
+                    .advice(format!("{meant}the placeholders are {KNOWN}")));
             }
         },
     })
+}
+
+/// <https://cloud.google.com/compute/docs/metadata/setting-custom-metadata#limitations>
+fn is_attribute(name: &str) -> bool {
+    let is_ordinary = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    (1..=128).contains(&name.len()) && is_ordinary && !shown::is_opaque(name)
 }
 
 #[cfg(test)]
@@ -115,14 +127,16 @@ mod tests {
     #[test]
     fn names_what_is_wrong() {
         for (text, part) in [
-            ("{nope}", "{nope}"),
-            ("{attribute:}", "{attribute:}"),
+            ("{nope}", "unknown placeholder"),
+            ("{projet}", "did you mean {project}?"),
+            ("{attribute:}", "unknown placeholder"),
+            ("{attribute:a b}", "unknown placeholder"),
             ("a{project", "twin"),
             ("a}b", "twin"),
-            ("{}", "{}"),
+            ("{}", "unknown placeholder"),
         ] {
-            let error = Template::parse("role-arn", text).expect_err(text).to_string();
-            assert!(error.contains(part), "{error}");
+            let error = Template::parse("--role-arn", text).expect_err(text).to_string();
+            assert!(error.contains(part) && error.starts_with("--role-arn has"), "{error}");
         }
     }
 }

@@ -133,7 +133,7 @@ impl ToAws {
         let metadata = || MetadataServer::new(config.metadata.clone(), config.audience.clone());
         let identity: Box<dyn Identity> = match &config.source {
             Source::Metadata => Box::new(metadata()),
-            Source::TokenFile(path) => Box::new(TokenFile::new(path.clone())),
+            Source::TokenFile(file) => Box::new(TokenFile::new(file.clone())),
             Source::Impersonate(endpoint, email) => {
                 let account = IamCredentials::new(endpoint.clone(), email.clone());
                 Box::new(Impersonation::new(metadata(), account, config.audience.clone()))
@@ -273,10 +273,10 @@ impl ToAws {
             })
         };
         let role_arn = expand(&self.role_arn);
-        sts_hosts::check_role_arn("role-arn", &role_arn)?;
+        sts_hosts::check_role_arn("what --role-arn stands for here", &role_arn)?;
         let then_role_arn = then.map(expand);
         if let Some(arn) = &then_role_arn {
-            sts_hosts::check_role_arn("then-role-arn", arn)?;
+            sts_hosts::check_role_arn("what --then-role-arn stands for here", arn)?;
         }
         let role_session_name = roles::clean_session_name(&expand(&self.role_session_name));
         Ok(Names { role_arn, then_role_arn, role_session_name })

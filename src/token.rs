@@ -14,14 +14,15 @@ use hyper::header::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::cli::{Kind as TokenKind, Options, invalid};
-use crate::config::Settings;
+use crate::cli::{Kind as TokenKind, Options};
+use crate::config::{self, Settings};
 use crate::delivery::cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::external_account::JWT;
 use crate::flow::{Content, Credentials, Mint, Principal, Wanted, scopes_in_order};
+use crate::given::Given;
 use crate::google_config::{GoogleConfig, OF_THE_OTHER_WAY};
-use crate::http::{Endpoint, Http, excerpt, word_in};
+use crate::http::{Http, word_in};
 use crate::jwt;
 use crate::log::{Severity, timestamp};
 use crate::private_file;
@@ -44,19 +45,18 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
     if kind == TokenKind::Subject {
         return Ok(subject(options, world));
     }
-    let as_json = match options.text(world, "format")?.as_deref() {
-        None | Some("token") => false,
-        Some("json") => true,
-        Some(other) => return Err(invalid("format", other).advice("write token or json")),
-    };
+    let known = [("token", false), ("json", true)];
+    let as_json = config::chosen(options, world, "format", &known)?.unwrap_or(false);
     let wanted = if kind == TokenKind::Id {
-        let audience = options.text(world, "audience")?;
+        let audience = options.free_text(world, "audience")?;
         Wanted::IdToken(audience.ok_or_else(|| {
             Error::usage("an ID token is for an audience").advice("write fedboot token id --audience AUDIENCE")
         })?)
     } else {
         options.refuse(&["audience"])?;
-        Wanted::AccessToken(scopes_in_order(options.texts(world, "scope")?))
+        let scopes = options.texts(world, "scope")?;
+        let scopes = scopes.iter().map(|given| given.text().map(str::to_owned)).collect::<Result<Vec<_>>>()?;
+        Wanted::AccessToken(scopes_in_order(scopes))
     };
     let credentials = token(&wanted, options, world)?;
     let token = credentials.token().map(ExposeSecret::expose_secret).unwrap_or_default();
@@ -79,14 +79,15 @@ fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Creden
     let is_named =
         ["external-account", "workload-identity-provider"].iter().any(|it| options.value(world, it).is_some());
     // The command of an agent lost the file's name; what is asked for by name may be something else.
-    if let Some(address) = world.text_variable("FEDBOOT_METADATA_HOST").filter(|_| !is_named) {
+    if let Some(address) = Given::variable(world, "FEDBOOT_METADATA_HOST").filter(|_| !is_named) {
         return shared::runtime()?.block_on(ask(&address, wanted, world));
     }
     let config = GoogleConfig::resolve(options, world, false)?;
     let request = shared::file_name(&config.asked.request());
     for agent in status::agents_beside(&status::credentials_file(options, world), world, false).0 {
         if let (Some(address), true) = (agent["metadata"].as_str(), agent["request"] == request.as_str())
-            && let Ok(credentials) = shared::runtime()?.block_on(ask(address, wanted, world))
+            && let Ok(credentials) =
+                shared::runtime()?.block_on(ask(&Given::new("what an agent left", address), wanted, world))
         {
             return Ok(credentials);
         }
@@ -106,7 +107,7 @@ fn from_cache(
     world: &Rc<World>,
 ) -> Result<(SystemTime, Credentials)> {
     let deadline = world.monotonic() + settings.timeout;
-    let request = format!("{} for {}", wanted.describe(), config.asked.request());
+    let request = format!("{} for {}", wanted.exactly(), config.asked.request());
     let mode = config.delivery.mode;
     let issue = |give_up| {
         let mint = ToGoogle::new(config.asked, world.clone(), settings.log);
@@ -120,7 +121,7 @@ fn from_cache(
 }
 
 /// Asks the metadata server of an agent.
-async fn ask(address: &str, wanted: &Wanted, world: &World) -> Result<Credentials> {
+async fn ask(address: &Given, wanted: &Wanted, world: &World) -> Result<Credentials> {
     let step = "get a token from fedboot's agent";
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let query = match wanted {
@@ -128,15 +129,18 @@ async fn ask(address: &str, wanted: &Wanted, world: &World) -> Result<Credential
         Wanted::AccessToken(scopes) if !scopes.is_empty() => format!("token?scopes={}", encoded(&scopes.join(","))),
         _ => "token".into(),
     };
-    let endpoint = Endpoint::parse(&format!("http://{address}"), false)?.direct();
+    let url = Given::new(address.by(), format!("http://{}", address.text()?));
+    let endpoint = url.endpoint(false)?.direct();
+    let address = endpoint.shown("");
     let path = format!("/computeMetadata/v1/instance/service-accounts/default/{query}");
     let response = Http::new(world)
         .send(&endpoint, AGENT_TIMEOUT, Method::GET, &path, &[(FLAVOR, "Google")], String::new())
         .await
-        .map_err(|failure| failure.in_step(step, address).advice("has the agent ended?"))?;
+        .map_err(|failure| failure.in_step(step, &address).advice("has the agent ended?"))?;
     let text = String::from_utf8_lossy(&response.body);
     if response.status != 200 {
-        return Err(Error::new(Kind::Fatal, step, address, excerpt(text.trim_start_matches("fedboot: ").as_bytes())));
+        let problem = response.words(text.trim_start_matches("fedboot: "));
+        return Err(Error::new(Kind::Fatal, step, address, problem));
     }
     let read = || {
         if matches!(wanted, Wanted::IdToken(_)) {

@@ -6,7 +6,6 @@
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials as AwsKeys;
-use secrecy::SecretString;
 
 use super::signature;
 use super::sts::{FORM, Limits, Sts, form};
@@ -69,8 +68,10 @@ impl AssumeRole {
         }
         let body = form.finish();
         let url = self.sts.url();
-        let signed = signature::sign(keys, &self.region, &url, &[("content-type", FORM)], &body, now)
-            .map_err(|problem| Error::new(Kind::Fatal, format!("assume role {}", session.role_arn), url, problem))?;
+        let signed =
+            signature::sign(keys, &self.region, &url, &[("content-type", FORM)], &body, now).map_err(|problem| {
+                Error::new(Kind::Fatal, format!("assume role {}", session.role_arn), self.sts.shown(), problem)
+            })?;
         let connection = self.sts.connect(http).await;
         let mut actions = String::from("sts:AssumeRole");
         if self.terms.source_identity.is_some() {
@@ -79,8 +80,8 @@ impl AssumeRole {
         if !self.terms.tags.is_empty() {
             actions += ", sts:TagSession";
         }
-        let caller = Caller::Role { arn: caller, external_id: self.terms.external_id.as_deref(), actions: &actions };
-        let secret = SecretString::from(keys.session_token().unwrap_or(keys.secret_access_key()));
-        self.sts.credentials(http, connection, (&signature::headers(&signed), body), session, &caller, &secret).await
+        let has_external_id = self.terms.external_id.is_some();
+        let caller = Caller::Role { arn: caller, has_external_id, actions: &actions };
+        self.sts.credentials(http, connection, (&signature::headers(&signed), body), session, &caller).await
     }
 }

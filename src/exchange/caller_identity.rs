@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::external_account::AWS_REQUEST;
 use crate::flow::SubjectToken;
 use crate::http::{Endpoint, Http};
+use crate::shown;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -55,14 +56,6 @@ impl CallerIdentity {
             token: SecretString::from(token.replace('+', "%20")),
             token_type: AWS_REQUEST.into(),
             claims: None,
-            // AWS may quote the request that it refuses, and Google AWS.
-            inside: keys
-                .session_token()
-                .into_iter()
-                .chain(signed.iter().filter(|(name, _)| name == "authorization").map(|(_, value)| value.as_str()))
-                .chain([request.as_str()])
-                .map(SecretString::from)
-                .collect(),
         })
     }
 
@@ -74,7 +67,7 @@ impl CallerIdentity {
         let signed: Vec<_> = signed.into_iter().chain([target]).collect();
         let headers = signature::headers(&signed);
         let response = http.send(&endpoint, TIMEOUT, Method::POST, &path, &headers, String::new()).await.ok()?;
-        Reply::parse(&response.body)?.text("Arn").map(str::to_owned)
+        Reply::parse(&response.body)?.text("Arn").filter(|arn| shown::is_arn(arn)).map(str::to_owned)
     }
 
     fn url(&self, region: &str) -> String {
@@ -85,7 +78,7 @@ impl CallerIdentity {
         let url = self.url(region);
         let headers = [("x-goog-cloud-target-resource", self.target.as_str())];
         signature::sign(keys, region_of(&url).unwrap_or(region), &url, &headers, "", now)
-            .map_err(|problem| Error::new(Kind::Fatal, "sign a request for AWS STS", url, problem))
+            .map_err(|problem| Error::new(Kind::Fatal, "sign a request for AWS STS", shown::url(&url), problem))
     }
 }
 

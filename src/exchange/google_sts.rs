@@ -15,9 +15,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
-use crate::external_account::AWS_REQUEST;
+use crate::external_account::{AWS_REQUEST, provider_in};
 use crate::flow::SubjectToken;
-use crate::http::{Connection, Endpoint, Failure, Http, Response, excerpt, word_in};
+use crate::http::{Connection, Endpoint, Failure, Http, Response, refusal, word_in};
+use crate::shown;
 use crate::world;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,7 +61,7 @@ impl GoogleSts {
         now: impl Fn() -> SystemTime,
     ) -> Result<(SecretString, SystemTime)> {
         let step = "exchange the proof for a Google token";
-        let address = self.endpoint.url(&self.path);
+        let address = self.endpoint.shown(&self.path);
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")
             .append_pair("audience", &self.audience)
@@ -82,9 +83,7 @@ impl GoogleSts {
             .await
             .map_err(|failure| {
                 failure.in_step(step, &address).advice("check the way to sts.googleapis.com: proxy, firewall")
-            })?
-            .without(&subject.token);
-        let response = subject.inside.iter().fold(response, Response::without);
+            })?;
         let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         if response.status != 200 {
             return Err(self.refused(step, address, &response, &json, subject, now()));
@@ -107,8 +106,8 @@ impl GoogleSts {
         now: SystemTime,
     ) -> Error {
         // STS's own errors, or those of the front end before it.
-        let code = json["error"].as_str().or(json["error"]["status"].as_str()).unwrap_or_default();
-        let said = json["error_description"].as_str().or(json["error"]["message"].as_str()).unwrap_or_default();
+        let (code, said) = refusal(json);
+        let (code, said) = (code.unwrap_or_default(), said.unwrap_or_default());
         let kind = match code {
             "invalid_grant" => Kind::RefusedProof,
             _ if response.is_transient() => Kind::Transient,
@@ -116,8 +115,10 @@ impl GoogleSts {
         };
         let problem = match (code, said) {
             ("", _) => response.describe(),
-            (code, "") => format!("answered {} {code}", response.status.as_u16()),
-            (code, said) => format!("answered {} {code}: {}", response.status.as_u16(), excerpt(said.as_bytes())),
+            (code, "") => format!("answered {} {}", response.status.as_u16(), response.words(code)),
+            (code, said) => {
+                format!("answered {} {}: {}", response.status.as_u16(), response.words(code), response.words(said))
+            }
         };
         let mut advice = self.advice(code, said, subject);
         let there = response.header("date").and_then(|date| httpdate::parse_http_date(&date).ok());
@@ -128,7 +129,7 @@ impl GoogleSts {
     }
 
     fn advice(&self, code: &str, said: &str, subject: &SubjectToken) -> String {
-        let provider = self.audience.trim_start_matches("//iam.googleapis.com/");
+        let provider = provider_in(&self.audience).unwrap_or("PROVIDER");
         let describe = format!("gcloud iam workload-identity-pools providers describe {provider}");
         let mentions = |words: &[&str]| words.iter().any(|word| said.to_lowercase().contains(word));
         let is_aws = subject.token_type == AWS_REQUEST;
@@ -154,9 +155,9 @@ impl GoogleSts {
                 Some(claims) => format!(
                     "the token says iss={}, aud={}, sub={}, and must not have expired: the provider's issuer, keys and allowed \
                      audiences must match; {describe} shows them",
-                    claims.iss,
-                    claims.aud.join(" "),
-                    claims.sub
+                    shown::name(&claims.iss),
+                    shown::name(&claims.aud.join(" ")),
+                    shown::name(&claims.sub)
                 ),
                 None => format!("{describe} shows what the provider accepts"),
             },

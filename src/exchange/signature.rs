@@ -35,7 +35,9 @@ pub fn sign(
         let (instructions, _) = sign_request(request, &parameters)?.into_parts();
         Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     };
-    tried().map_err(|error| error.to_string())
+    // What the library says may hold what it was given.
+    tried()
+        .map_err(|_| "cannot be signed: is there a control character in the keys, or something odd in the URL?".into())
 }
 
 /// Signed headers as the client sends them.

@@ -14,7 +14,7 @@ use super::sts_errors::{self, Caller};
 use super::sts_reply::Reply;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Content, Credentials, Keys, Principal, Session};
-use crate::http::{Connection, Endpoint, Failure, Http, Response, excerpt};
+use crate::http::{Connection, Endpoint, Failure, Http, Response};
 use crate::world::World;
 
 /// STS answers within a second; a proxy or a throttled link may take some.
@@ -67,22 +67,26 @@ impl Sts {
         self.endpoint.url("/")
     }
 
+    /// The same as messages show it.
+    pub(super) fn shown(&self) -> String {
+        self.endpoint.shown("/")
+    }
+
     pub(super) async fn connect(&self, http: &Http) -> std::result::Result<Connection, Failure> {
         http.within(TIMEOUT, http.connect(&self.endpoint)).await
     }
 
-    /// Posts the form `body`, on a connection that was `prepared`. `secret` is cut out of what the user is shown of the
-    /// answer; `advice` says what to do about an answer with a status and an error code.
+    /// Posts the form `body`, on a connection that was `prepared`. `advice` says what to do about an answer with a status and an error code.
     pub(super) async fn ask(
         &self,
         http: &Http,
         prepared: std::result::Result<Connection, Failure>,
         question: Question<'_>,
     ) -> Result<Answer> {
-        let Question { step, headers, body, secret, advice } = question;
+        let Question { step, headers, body, advice } = question;
         let failed = |failure: Failure| {
             failure
-                .in_step(&step, self.url())
+                .in_step(&step, self.shown())
                 .advice("check --region or --sts-endpoint, and what stands between: proxy, firewall, certificates")
         };
         let connection = prepared.map_err(failed)?;
@@ -90,26 +94,25 @@ impl Sts {
         let response = http
             .send_on(Some(connection), &self.endpoint, TIMEOUT, Method::POST, "/", &headers, body)
             .await
-            .map_err(failed)?
-            .without(secret);
+            .map_err(failed)?;
         let reply = Reply::parse(&response.body);
         let text = |name| reply.as_ref().and_then(|reply| reply.text(name));
         let request_id = text("RequestId").map(str::to_owned).or_else(|| response.header("x-amzn-requestid"));
-        let request_id = request_id.map(|id| excerpt(id.as_bytes()));
+        let request_id = request_id.filter(|id| is_request_id(id));
         if response.status != 200 {
             let status = response.status.as_u16();
             let code = text("Code").unwrap_or_default();
             let problem = if code.is_empty() {
                 response.describe()
             } else {
-                let message = excerpt(text("Message").unwrap_or("without a message").as_bytes());
-                format!("answered {status} {code}: {message}")
+                let message = response.words(text("Message").unwrap_or("without a message"));
+                format!("answered {status} {}: {message}", response.words(code))
             };
-            return Err(Error::new(sts_errors::kind(status, code), step, self.url(), problem)
+            return Err(Error::new(sts_errors::kind(status, code), step, self.shown(), problem)
                 .request_id(request_id)
                 .advice(advice(status, code)));
         }
-        Ok(Answer { reply, response, request_id, step, address: self.url() })
+        Ok(Answer { reply, response, request_id, step, address: self.shown() })
     }
 
     /// Asks for credentials of `session` with the form `body`.
@@ -120,12 +123,11 @@ impl Sts {
         signed: (&[(HeaderName, &str)], String),
         session: &Session,
         caller: &Caller<'_>,
-        secret: &SecretString,
     ) -> Result<Credentials> {
         let step = format!("assume role {} as {}", session.role_arn, session.role_session_name);
         let advice = |status, code: &str| sts_errors::advice(status, code, &session.role_arn, caller);
         let (headers, body) = signed;
-        let answer = self.ask(http, prepared, Question { step, headers, body, secret, advice: &advice }).await?;
+        let answer = self.ask(http, prepared, Question { step, headers, body, advice: &advice }).await?;
         let [key_id, secret, token] = answer.words(["AccessKeyId", "SecretAccessKey", "SessionToken"])?;
         Ok(Credentials {
             content: Content::Keys(Keys {
@@ -143,6 +145,14 @@ impl Sts {
     }
 }
 
+/// AWS's are hexadecimal with dashes; other services have their own.
+fn is_request_id(id: &str) -> bool {
+    let is_one_of = |is: fn(u8) -> bool| id.bytes().all(|byte| is(byte) || byte == b'-');
+    (1..=64).contains(&id.len())
+        && (is_one_of(|byte| byte.is_ascii_hexdigit())
+            || (is_one_of(|byte| byte.is_ascii_alphanumeric()) && id.len() < 20))
+}
+
 /// What is asked of STS, and what to say when it is refused.
 pub(super) struct Question<'a> {
     /// A phrase that follows "cannot".
@@ -151,8 +161,6 @@ pub(super) struct Question<'a> {
     pub headers: &'a [(HeaderName, &'a str)],
     /// The form.
     pub body: String,
-    /// What no message may show.
-    pub secret: &'a SecretString,
     /// Status and error code → what to do.
     pub advice: &'a dyn Fn(u16, &str) -> String,
 }
@@ -185,9 +193,9 @@ impl Answer {
 
     /// Never an excerpt of this body: half of it may be a key.
     fn useless(&self) -> Error {
-        let kind = self.response.header("content-type").unwrap_or_else(|| "no content type".into());
         let problem = format!(
-            "answered 200 ({kind}, {} bytes) without credentials in it: cut short, or not AWS STS",
+            "answered 200 ({}, {} bytes) without credentials in it: cut short, or not AWS STS",
+            self.response.content_type(),
             self.response.body.len()
         );
         Error::new(Kind::Transient, self.step.clone(), self.address.clone(), problem)

@@ -2,6 +2,7 @@
 
 use crate::error::Kind;
 use crate::flow::Claims;
+use crate::shown;
 
 /// How to go on after an answer with `status` and error `code`.
 pub fn kind(status: u16, code: &str) -> Kind {
@@ -21,8 +22,8 @@ pub enum Caller<'a> {
     Role {
         /// Its ARN.
         arn: &'a str,
-        /// The external id that it offered.
-        external_id: Option<&'a str>,
+        /// Whether it offered an external id.
+        has_external_id: bool,
         /// What it must be allowed to do.
         actions: &'a str,
     },
@@ -32,19 +33,20 @@ pub enum Caller<'a> {
 pub fn advice(status: u16, code: &str, role_arn: &str, caller: &Caller<'_>) -> String {
     match caller {
         Caller::Token(claims) => refused_token(code, role_arn, claims),
-        Caller::Role { arn, external_id, actions } => refused_role(code, role_arn, arn, *external_id, actions),
+        Caller::Role { arn, has_external_id, actions } => refused_role(code, role_arn, arn, *has_external_id, actions),
     }
     .unwrap_or_else(|| any_advice(status, code))
 }
 
-fn refused_role(code: &str, role_arn: &str, caller: &str, external_id: Option<&str>, actions: &str) -> Option<String> {
+fn refused_role(code: &str, role_arn: &str, caller: &str, has_external_id: bool, actions: &str) -> Option<String> {
     match code {
         "AccessDenied" => Some(format!(
             "{role_arn} must exist, its trust policy must allow {actions} to {{\"AWS\":\"{caller}\"}}{}, and a policy of \
              {caller} must allow {actions} on {role_arn}",
-            match external_id {
-                Some(id) => format!(" on the condition {{\"StringEquals\":{{\"sts:ExternalId\":{}}}}}", quoted(id)),
-                None => " (with --external-id, if it asks for one)".into(),
+            if has_external_id {
+                " on the condition {\"StringEquals\":{\"sts:ExternalId\":…}} with the value of --external-id"
+            } else {
+                " (with --external-id, if it asks for one)"
             }
         )),
         "ExpiredToken" | "ExpiredTokenException" | "SignatureDoesNotMatch" | "RequestExpired" => {
@@ -52,10 +54,6 @@ fn refused_role(code: &str, role_arn: &str, caller: &str, external_id: Option<&s
         }
         _ => None,
     }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 fn refused_token(code: &str, role_arn: &str, claims: &Claims) -> Option<String> {
@@ -119,14 +117,14 @@ pub fn any_advice(status: u16, code: &str) -> String {
 /// The claims under AWS's own names for them: `accounts.google.com:aud` is `azp` where the token has one.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif>
 fn describe(claims: &Claims) -> String {
-    let none = String::from("none");
+    let none = || String::from("none");
     format!(
         "iss={}, sub={}, azp={}, aud={}, email={}",
-        claims.iss,
-        claims.sub,
-        claims.azp.as_ref().unwrap_or(&none),
-        claims.aud.join(" "),
-        claims.email.as_ref().unwrap_or(&none)
+        shown::name(&claims.iss),
+        shown::name(&claims.sub),
+        claims.azp.as_ref().map_or_else(none, |name| shown::name(name)),
+        shown::name(&claims.aud.join(" ")),
+        claims.email.as_ref().map_or_else(none, |name| shown::name(name))
     )
 }
 
@@ -136,8 +134,10 @@ const GOOGLE: &str = "accounts.google.com";
 /// The issuer as IAM names its provider.
 fn provider(claims: &Claims) -> &str {
     match claims.iss.trim_start_matches("https://") {
-        "" => GOOGLE,
-        issuer => issuer,
+        issuer if shown::is_authority(issuer.split('/').next().unwrap_or_default()) && !shown::is_opaque(issuer) => {
+            issuer
+        }
+        _ => GOOGLE,
     }
 }
 
@@ -149,11 +149,11 @@ fn account(role_arn: &str) -> &str {
 fn condition(claims: &Claims) -> String {
     let provider = provider(claims);
     let mut equals = serde_json::Map::new();
-    equals.insert(format!("{provider}:sub"), claims.sub.as_str().into());
+    equals.insert(format!("{provider}:sub"), shown::name(&claims.sub).into());
     // `oaud` names the real audience only where `azp` takes the place of `aud`.
     let audience = if provider == GOOGLE && claims.azp.is_some() { "oaud" } else { "aud" };
     if let Some(aud) = claims.aud.first() {
-        equals.insert(format!("{provider}:{audience}"), aud.as_str().into());
+        equals.insert(format!("{provider}:{audience}"), shown::name(aud).into());
     }
     serde_json::json!({ "StringEquals": equals }).to_string()
 }

@@ -4,6 +4,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>.
 
 use crate::error::{Error, Result};
+use crate::shown;
 
 /// What tells one AWS partition from another.
 struct Partition {
@@ -74,27 +75,27 @@ const PARTITIONS: &[Partition] = &[
         dual_stack_suffix: "api.amazonwebservices.eu",
         always_fips: false,
     },
-    // Last: what begins with nothing special is ordinary AWS.
-    Partition {
-        name: "aws",
-        region_prefixes: &[""],
-        default_region: "us-east-1",
-        suffix: "amazonaws.com",
-        dual_stack_suffix: "api.aws",
-        always_fips: false,
-    },
+    AWS,
 ];
 
-/// Checks that `arn`, the value of `option`, is one of a role. Partition and account are free: compatible stores write
+/// What begins with nothing special is ordinary AWS.
+const AWS: Partition = Partition {
+    name: "aws",
+    region_prefixes: &[],
+    default_region: "us-east-1",
+    suffix: "amazonaws.com",
+    dual_stack_suffix: "api.aws",
+    always_fips: false,
+};
+
+/// Checks that `arn`, which was said by `by`, is one of a role. Partition and account are free: compatible stores write
 /// `arn:minio:iam:::role/name`.
 ///
 /// # Errors
 /// A usage error that says what is wrong with it.
-pub fn check_role_arn(option: &str, arn: &str) -> Result<()> {
+pub fn check_role_arn(by: &str, arn: &str) -> Result<()> {
     let bad = |why: &str| {
-        Error::usage(format!(
-            "--{option} {arn:?} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"
-        ))
+        Error::usage(format!("{by} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"))
     };
     if arn.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(bad("it has white space in it"));
@@ -110,8 +111,10 @@ pub fn check_role_arn(option: &str, arn: &str) -> Result<()> {
         return Err(bad("its service is not iam"));
     }
     match resource.strip_prefix("role/") {
-        Some(name) if !name.is_empty() && !name.ends_with('/') => Ok(()),
-        _ => Err(bad("its resource is not role/NAME")),
+        Some(name) if name.is_empty() || name.ends_with('/') => Err(bad("its resource is not role/NAME")),
+        None => Err(bad("its resource is not role/NAME")),
+        _ if !shown::is_arn(arn) => Err(bad("it holds characters that no role has")),
+        _ => Ok(()),
     }
 }
 
@@ -131,10 +134,11 @@ pub fn other_partition(role_arn: &str, region: &str) -> Option<&'static str> {
 /// Checks that `region` is one word.
 ///
 /// # Errors
-/// A usage error where it is not.
+/// A usage error where it is not, to follow the name of what said it.
 pub fn check_region(region: &str) -> Result<()> {
-    if region.is_empty() || !region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-        return Err(Error::usage(format!("--region {region:?} is no region; it looks like eu-west-1")));
+    let is_word = region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if !(1..=64).contains(&region.len()) || !is_word || shown::is_opaque(region) {
+        return Err(Error::usage("is no region; it looks like eu-west-1"));
     }
     Ok(())
 }
@@ -142,10 +146,11 @@ pub fn check_region(region: &str) -> Result<()> {
 /// The URL of the regional STS.
 ///
 /// # Errors
-/// A usage error where `region` cannot be part of a host name.
+/// A usage error where `region` is none of AWS's, to follow the name of what said it.
 pub fn regional_url(region: &str, fips: bool, dual_stack: bool) -> Result<String> {
-    if region.is_empty() || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return Err(Error::usage(format!("--region {region:?} is no AWS region; it looks like eu-west-1")));
+    let is_label = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !(1..=32).contains(&region.len()) || !is_label || !region.contains('-') || shown::is_opaque(region) {
+        return Err(Error::usage("is no AWS region; it looks like eu-west-1"));
     }
     let partition = by_region(region);
     let service = if fips && (dual_stack || !partition.always_fips) { "sts-fips" } else { "sts" };
@@ -161,7 +166,7 @@ fn by_region(region: &str) -> &'static Partition {
     PARTITIONS
         .iter()
         .find(|partition| partition.region_prefixes.iter().any(|prefix| region.starts_with(prefix)))
-        .unwrap_or(&PARTITIONS[PARTITIONS.len() - 1])
+        .unwrap_or(&AWS)
 }
 
 #[cfg(test)]
@@ -184,7 +189,7 @@ mod tests {
         ] {
             assert_eq!(regional_url(region, fips, dual_stack).expect(region), url);
         }
-        for region in ["", "eu west", "EU-WEST-1", "eu.evil.com/"] {
+        for region in ["", "eu west", "EU-WEST-1", "eu.evil.com/", "hunter2"] {
             regional_url(region, false, false).expect_err(region);
         }
     }
@@ -209,6 +214,7 @@ mod tests {
             "arn:aws:s3:::role/a",
             "arn:aws:iam:123456789012:role/a",
             "arn::iam::1:role/a",
+            "arn:aws:iam::1:role/a?token=b",
         ] {
             check_role_arn("role-arn", arn).expect_err(arn);
         }

@@ -42,7 +42,7 @@ impl Exchange for AssumeRoleWithWebIdentity {
             let mut form = form("AssumeRoleWithWebIdentity", session, &self.limits);
             form.append_pair("WebIdentityToken", proof.token.expose_secret());
             let caller = Caller::Token(&proof.claims);
-            self.sts.credentials(http, prepared, (&[], form.finish()), session, &caller, &proof.token).await
+            self.sts.credentials(http, prepared, (&[], form.finish()), session, &caller).await
         })
     }
 }

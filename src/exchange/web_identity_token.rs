@@ -7,7 +7,6 @@ use std::time::SystemTime;
 
 use aws_credential_types::Credentials as AwsKeys;
 use form_urlencoded::Serializer;
-use secrecy::SecretString;
 
 use super::signature;
 use super::sts::{FORM, Question, Sts};
@@ -45,8 +44,7 @@ pub async fn token(
         .finish();
     let url = sts.url();
     let signed = signature::sign(keys, region, &url, &[("content-type", FORM)], &body, now)
-        .map_err(|problem| Error::new(Kind::Fatal, step, &url, problem))?;
-    let secret = SecretString::from(keys.session_token().unwrap_or(keys.secret_access_key()));
+        .map_err(|problem| Error::new(Kind::Fatal, step, sts.shown(), problem))?;
     let advice = |status, code: &str| match code {
         "OutboundWebIdentityFederationDisabledException" | "OutboundWebIdentityFederationDisabled" => {
             "switch it on for the account: aws iam enable-outbound-web-identity-federation".into()
@@ -56,11 +54,11 @@ pub async fn token(
     };
     let connection = sts.connect(http).await;
     let headers = signature::headers(&signed);
-    let question = Question { step: step.into(), headers: &headers, body, secret: &secret, advice: &advice };
+    let question = Question { step: step.into(), headers: &headers, body, advice: &advice };
     let answer = sts.ask(http, connection, question).await?;
     let [token] = answer.words(["WebIdentityToken"])?;
     let proof = jwt::decode(token).map_err(|why| {
-        Error::new(Kind::Transient, step, url, format!("answered 200, but its WebIdentityToken {why}"))
+        Error::new(Kind::Transient, step, sts.shown(), format!("answered 200, but its WebIdentityToken {why}"))
     })?;
-    Ok(SubjectToken { token: proof.token, token_type: JWT.into(), claims: Some(proof.claims), inside: Vec::new() })
+    Ok(SubjectToken { token: proof.token, token_type: JWT.into(), claims: Some(proof.claims) })
 }

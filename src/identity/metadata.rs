@@ -96,7 +96,11 @@ impl MetadataServer {
         if response.header("metadata-flavor").as_deref() == Some("Google") || response.is_transient() {
             return Ok(response);
         }
-        let problem = format!("{} (no Metadata-Flavor header: not Google's metadata server)", response.describe());
+        // Of a stranger's words none, as it may be a proxy that handed a token on.
+        let problem = format!(
+            "{} without a Metadata-Flavor header: not Google's metadata server",
+            response.describe_without_body()
+        );
         Err(Error::new(Kind::Fatal, step, self.url(path), problem).advice(NOT_ON_GOOGLE))
     }
 
@@ -118,7 +122,7 @@ impl MetadataServer {
 
     /// The URL as errors show it: without the query, which says nothing new.
     fn url(&self, path: &str) -> String {
-        self.endpoint.url(&full(path.split('?').next().unwrap_or_default()))
+        self.endpoint.shown(&full(path.split('?').next().unwrap_or_default()))
     }
 }
 

@@ -4,7 +4,6 @@
 //!
 //! Both are read anew for each exchange.
 
-use std::path::Path;
 use std::time::Duration;
 
 use hyper::Method;
@@ -14,22 +13,22 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::error::{Error, Kind, Result};
 use crate::external_account::Format;
 use crate::flow::SubjectToken;
-use crate::http::{Endpoint, Http};
+use crate::given::{Given, GivenFile};
+use crate::http::Http;
 use crate::jwt;
-use crate::world;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The token in the file at `path`, an absolute one.
+/// The token in the `file`.
 ///
 /// # Errors
 /// Why there is none.
-pub fn in_file(path: &Path, format: &Format, token_type: &str) -> Result<SubjectToken> {
+pub fn in_file(file: &GivenFile, format: &Format, token_type: &str) -> Result<SubjectToken> {
     let failed = |problem: String| {
-        Error::new(Kind::Fatal, "read the subject token", path.display().to_string(), problem)
+        Error::new(Kind::Fatal, "read the subject token", file.shown(), problem)
             .advice("\"credential_source\" must name a file that holds one, in its \"format\"")
     };
-    let bytes = world::read_file(path).map_err(|error| failed(format!("cannot be read: {}", world::plain(&error))))?;
+    let bytes = file.read().map_err(failed)?;
     format.token(&bytes).map(|token| subject(token, token_type)).map_err(failed)
 }
 
@@ -46,18 +45,18 @@ pub async fn from_url(
 ) -> Result<SubjectToken> {
     let step = "get the subject token";
     // Whether it may be asked was seen to when the file was read.
-    let (endpoint, path) = Endpoint::with_path(url, true)
-        .map_err(|error| Error::usage(format!("\"credential_source.url\": {}", error.problem)))?;
-    let address = url.split('?').next().unwrap_or_default();
+    let (endpoint, path) = Given::new("\"credential_source.url\"", url).endpoint_with_path(true)?;
+    let endpoint = endpoint.confidential();
+    let address = endpoint.shown(&path);
     let mut sent = Vec::new();
     for (name, value) in headers {
         let name = HeaderName::try_from(name)
-            .map_err(|_| Error::usage(format!("\"credential_source.headers\": {name:?} is no header's name")))?;
+            .map_err(|_| Error::usage("\"credential_source.headers\" holds a name that no header has"))?;
         sent.push((name, value.expose_secret()));
     }
     let response =
         http.send(&endpoint, TIMEOUT, Method::GET, &path, &sent, String::new()).await.map_err(|failure| {
-            failure.in_step(step, address).advice("is the server of \"credential_source.url\" running?")
+            failure.in_step(step, &address).advice("is the server of \"credential_source.url\" running?")
         })?;
     if response.status != 200 {
         let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
@@ -72,5 +71,5 @@ pub async fn from_url(
 fn subject(token: SecretString, token_type: &str) -> SubjectToken {
     // What is no JWT (a SAML response, say) is for Google to read.
     let claims = jwt::decode(token.expose_secret()).ok().map(|proof| proof.claims);
-    SubjectToken { token, token_type: token_type.into(), claims, inside: Vec::new() }
+    SubjectToken { token, token_type: token_type.into(), claims }
 }

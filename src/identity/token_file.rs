@@ -4,23 +4,21 @@
 //! The file is read anew for each exchange. The kubelet replaces its file long before the token expires:
 //! <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#serviceaccount-token-volume-projection>.
 
-use std::path::PathBuf;
-
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Fact, Identity, Proof};
+use crate::given::GivenFile;
 use crate::http::Http;
 use crate::jwt;
-use crate::world;
 
 /// A token file.
 pub struct TokenFile {
-    path: PathBuf,
+    file: GivenFile,
 }
 
 impl TokenFile {
-    /// The file at `path`, an absolute one.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path }
+    /// The token in `file`.
+    pub fn new(file: GivenFile) -> Self {
+        Self { file }
     }
 }
 
@@ -28,13 +26,11 @@ impl Identity for TokenFile {
     fn prove<'a>(&'a self, _: &'a Http) -> BoxFuture<'a, Result<Proof>> {
         Box::pin(async move {
             let step = "read the Google ID token";
-            let address = self.path.display().to_string();
             let failed = |problem: String| {
-                Error::new(Kind::Fatal, step, address.clone(), problem)
+                Error::new(Kind::Fatal, step, self.file.shown(), problem)
                     .advice("--google-token-file must name a file that holds one ID token")
             };
-            let bytes = world::read_file(&self.path)
-                .map_err(|error| failed(format!("cannot be read: {}", world::plain(&error))))?;
+            let bytes = self.file.read().map_err(failed)?;
             jwt::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))
         })
     }

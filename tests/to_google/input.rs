@@ -66,13 +66,19 @@ fn files() {
     stage.unset("GOOGLE_APPLICATION_CREDENTIALS");
     let directory = stage.directory.path().to_owned();
     write(&directory.join("large"), vec![b' '; 5 << 20]);
-    for (file, problem) in
-        [("absent", "no such file"), ("home", "is a directory"), ("large", "too large"), ("absent/x", "no such file")]
-    {
+    for (file, problem) in [
+        ("./absent", "no such file"),
+        ("home", "is a directory"),
+        ("large", "too large"),
+        ("../absent/x", "no such file"),
+    ] {
         stage.set("FEDBOOT_EXTERNAL_ACCOUNT", file);
         refused_everywhere(&stage, &[&format!("/{file} cannot be read: "), problem]);
         refused(&stage, 125, &format!("--external-account {file} -- touch ran"), &[file, problem]);
     }
+    // A word that names no file may be no file's name.
+    stage.set("FEDBOOT_EXTERNAL_ACCOUNT", "absent");
+    refused_everywhere(&stage, &["FEDBOOT_EXTERNAL_ACCOUNT, a value of 6 characters", "cannot be read: no such file"]);
 }
 
 /// Other kinds of the same variable's files, each with what to do.
@@ -88,14 +94,19 @@ fn other_types() {
     ];
     side_by_side(rows, |(kind, part)| {
         let stage = with_text(json!({"type": kind, "private_key": "-----BEGIN hunter2"}).to_string());
-        refused_everywhere(&stage, &[&format!("\"type\" is \"{kind}\""), part, "/account.json"]);
+        // A word that is none of Google's own may be anything.
+        let said = match kind {
+            "mystery" => "\"type\" must be \"external_account\"".to_owned(),
+            kind => format!("\"type\" is {kind:?}"),
+        };
+        refused_everywhere(&stage, &[&said, part, "/account.json"]);
         // By Google's own variable the way to AWS may be meant, for which nothing is there; the file is named all the same.
         let mut stage = simple();
         let file = stage.directory.path().join("key.json");
         write(&file, json!({"type": kind}).to_string());
         stage.set("GOOGLE_APPLICATION_CREDENTIALS", &file).set("GCE_METADATA_HOST", crate::common::NOBODY);
         let outcome = run(&stage, "--timeout 1 -- touch ran");
-        outcome.assert_failed(125, &["key.json", &format!("{kind:?}"), part]);
+        outcome.assert_failed(125, &["key.json", &said, part]);
     });
 }
 
@@ -119,7 +130,7 @@ fn each_field() {
             &["\"subject_token_type\" must be \"urn:ietf:params:aws:token-type:aws4_request\""],
         ),
         ("/token_url", json!({}), &["\"token_url\" must be a string"]),
-        ("/token_url", json!("sts"), &["\"token_url\"", "\"sts\""]),
+        ("/token_url", json!("sts"), &["\"token_url\" is no endpoint"]),
         ("/token_url", json!("ftp://sts.googleapis.com/v1/token"), &["\"token_url\"", "https://"]),
         ("/token_url", json!("http://sts.example/v1/token"), &["\"token_url\"", "in the clear"]),
         ("/token_url", json!("https://me:hunter2@sts.example/v1/token"), &["\"token_url\"", "user name"]),
@@ -137,7 +148,7 @@ fn each_field() {
         (
             "/service_account_impersonation_url",
             json!("https://iam.example/v1/projects/-/serviceAccounts/a b:generateAccessToken"),
-            &["service_account_impersonation_url", "a b"],
+            &["service_account_impersonation_url", "no service account's email"],
         ),
         (
             "/service_account_impersonation_url",
@@ -208,7 +219,7 @@ fn each_field() {
         (
             "/credential_source/regional_cred_verification_url",
             json!("sts"),
-            &["credential_source.regional_cred_verification_url", "\"sts\""],
+            &["credential_source.regional_cred_verification_url\" is no endpoint"],
         ),
         (
             "/credential_source/regional_cred_verification_url",
@@ -235,7 +246,7 @@ fn each_field() {
             json!("ftp://sts.amazonaws.com/"),
             &["credential_source.regional_cred_verification_url"],
         ),
-        ("/credential_source/url", json!("nonsense"), &["credential_source", "url", "nonsense"]),
+        ("/credential_source/url", json!("nonsense"), &["credential_source", "url", "is no endpoint"]),
         ("/credential_source/url", json!(7), &["\"credential_source.url\" must be a string"]),
         ("/credential_source/region_url", json!(7), &["\"credential_source.region_url\" must be a string"]),
         (
@@ -351,29 +362,32 @@ fn options() {
     for (line, parts) in [
         (
             "--identity moon",
-            &["--identity cannot be \"moon\"", "environment, profile, web-identity, container or imds"][..],
+            &["--identity is none of environment, profile", "environment, profile, web-identity, container or imds"][..],
         ),
-        ("--identity IMDS", &["--identity cannot be \"IMDS\""]),
-        ("--proof moon", &["--proof cannot be \"moon\"", "signed-request or web-identity-token"]),
-        ("--delivery file", &["--delivery cannot be \"file\"", "metadata,access-token-file"]),
-        ("--delivery metadata,pigeon", &["--delivery cannot be \"pigeon\""]),
-        ("--metadata-port 0", &["--metadata-port cannot be \"0\""]),
-        ("--metadata-port 65536", &["--metadata-port cannot be \"65536\""]),
-        ("--metadata-port x", &["--metadata-port cannot be \"x\""]),
+        ("--identity IMDS", &["--identity is none of", "did you mean imds?"]),
+        (
+            "--proof moon",
+            &["--proof is none of signed-request, web-identity-token", "signed-request or web-identity-token"],
+        ),
+        ("--delivery file", &["--delivery has a value that it cannot have", "metadata,access-token-file"]),
+        ("--delivery metadata,pigeon", &["--delivery has a value that it cannot have"]),
+        ("--metadata-port 0", &["--metadata-port has a value that it cannot have"]),
+        ("--metadata-port 65536", &["--metadata-port has a value that it cannot have"]),
+        ("--metadata-port x", &["--metadata-port has a value that it cannot have"]),
         ("--metadata-port 8080 --delivery access-token-file", &["--metadata-port", "--delivery metadata"]),
         ("--scop x", &["unknown option --scop", "did you mean --scope?"]),
         ("--impersonate x@y", &["unknown option --impersonate", "did you mean --impersonate-service-account?"]),
         ("--external-acount x", &["did you mean --external-account?"]),
         ("--provider x", &["unknown option --provider"]),
         ("--imdsv1=yes", &["--imdsv1 takes no value"]),
-        ("--impersonate-service-account me", &["--impersonate-service-account", "\"me\""]),
+        ("--impersonate-service-account me", &["--impersonate-service-account is no service account's email"]),
         ("--subject-token-audience x", &["--subject-token-audience", "--proof web-identity-token"]),
         ("--google-sts-endpoint http://sts.example", &["--google-sts-endpoint", "in the clear"]),
-        ("--google-sts-endpoint sts.example", &["--google-sts-endpoint", "sts.example"]),
+        ("--google-sts-endpoint sts.example", &["--google-sts-endpoint is no endpoint"]),
         ("--iam-credentials-endpoint http://iam.example", &["--iam-credentials-endpoint", "in the clear"]),
         ("--iam-credentials-endpoint https://iam.example/v1", &["--iam-credentials-endpoint", "no path"]),
-        ("--sts-endpoint ftp://x", &["--sts-endpoint", "ftp://x"]),
-        ("--duration soon", &["--duration \"soon\""]),
+        ("--sts-endpoint ftp://x", &["--sts-endpoint is no endpoint"]),
+        ("--duration soon", &["--duration is no length of time"]),
         ("--project a --project b", &["--project is given twice"]),
         ("--external-account x --external-account y", &["--external-account is given twice"]),
         ("--require x", &["--require has no meaning here"]),
@@ -381,12 +395,12 @@ fn options() {
         ("--external-account x --google-token-file x", &["--google-token-file has no meaning here"]),
         ("--session-policy x", &["--session-policy has no meaning here"]),
         ("--then-role-arn arn:aws:iam::1:role/x", &["--then-role-arn has no meaning here"]),
-        ("--workload-identity-provider x", &["--workload-identity-provider cannot be \"x\"", "providers/PROVIDER"]),
-        (&format!("{names}/x"), &["--workload-identity-provider cannot be", "providers/PROVIDER"]),
         (
-            &names.replace("739419398126", "demo-project"),
-            &["\"demo-project\" is no project number", "gcloud projects describe demo-project"],
+            "--workload-identity-provider x",
+            &["--workload-identity-provider is no provider's name", "providers/PROVIDER"],
         ),
+        (&format!("{names}/x"), &["--workload-identity-provider is no provider's name", "providers/PROVIDER"]),
+        (&names.replace("739419398126", "demo-project"), &["no project number", "gcloud projects describe PROJECT"]),
         (
             &format!("{names} --external-account x"),
             &["--workload-identity-provider and --external-account exclude each other"],
@@ -406,9 +420,9 @@ fn options() {
         ("token access --delivery metadata", &["--delivery has no meaning here"]),
         ("token access --metadata-port 1", &["--metadata-port has no meaning here"]),
         ("token access --access-token-file x", &["--access-token-file has no meaning here"]),
-        ("token access --format yaml", &["--format cannot be \"yaml\"", "token or json"]),
+        ("token access --format yaml", &["--format is none of token, json"]),
         ("token access --role-arn arn:aws:iam::1:role/x", &["--role-arn has no meaning here"]),
-        ("token access x", &["\"x\""]),
+        ("token access x", &["a word that belongs to no option"]),
         ("token access -- x", &["takes no command"]),
     ] {
         refused(&stage, 2, line, parts);

@@ -104,8 +104,18 @@ fn no_token_in_a_file() {
         ("empty", &text, Some(""), &["is empty"]),
         ("blank", &text, Some(" \n"), &["is empty"]),
         ("no JSON", &field, Some("hunter2-secret"), &["is no JSON", "\"format\""]),
-        ("another field", &field, Some(r#"{"token": "hunter2-secret"}"#), &["has no string in the field \"id_token\""]),
-        ("a number", &field, Some(r#"{"id_token": 7}"#), &["has no string in the field \"id_token\""]),
+        (
+            "another field",
+            &field,
+            Some(r#"{"token": "hunter2-secret"}"#),
+            &["has no string in the field that \"subject_token_field_name\" names"],
+        ),
+        (
+            "a number",
+            &field,
+            Some(r#"{"id_token": 7}"#),
+            &["has no string in the field that \"subject_token_field_name\" names"],
+        ),
         ("an empty field", &field, Some(r#"{"id_token": ""}"#), &["is empty"]),
     ] {
         let stage = pod(|stage, account| {
@@ -165,7 +175,7 @@ fn no_token_from_a_server() {
             format!("http://{NOBODY}/token?secret=hunter2"),
             Value::Null,
             &text,
-            &["http://127.0.0.1:1/token", "connection refused", "credential_source.url"][..],
+            &["http://127.0.0.1:1 cannot be reached: connection refused", "credential_source.url"][..],
         ),
         (format!("http://{}/", serve(String::new()).0), Value::Null, &text, &["is empty", "credential_source.format"]),
         (
@@ -175,9 +185,14 @@ fn no_token_from_a_server() {
             &["is no JSON", "credential_source.format"],
         ),
         ("http://token.example/".into(), Value::Null, &text, &["credential_source.url", "in the clear"]),
-        ("nonsense".into(), Value::Null, &text, &["credential_source.url", "nonsense"]),
-        ("ftp://127.0.0.1/".into(), Value::Null, &text, &["credential_source.url", "ftp:"]),
-        (format!("http://{NOBODY}/"), json!({"a b": "c"}), &text, &["credential_source.headers", "a b"]),
+        ("nonsense".into(), Value::Null, &text, &["credential_source.url\" is no endpoint"]),
+        ("ftp://127.0.0.1/".into(), Value::Null, &text, &["credential_source.url\" is no endpoint"]),
+        (
+            format!("http://{NOBODY}/"),
+            json!({"a b": "c"}),
+            &text,
+            &["credential_source.headers", "a name that no header has"],
+        ),
         (format!("http://{NOBODY}/"), json!({"a": 7}), &text, &["credential_source.headers"]),
         (format!("http://{NOBODY}/"), json!("Metadata: True"), &text, &["credential_source.headers"]),
         (format!("http://{NOBODY}/"), json!(["Metadata"]), &text, &["credential_source.headers"]),

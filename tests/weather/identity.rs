@@ -37,7 +37,7 @@ fn metadata_weather_that_lasts() {
     let rows = [
         (Fault::status(400, "no audience"), 1, &["answered 400", "no audience"][..]),
         (Fault::status(403, "missing header"), 1, &["answered 403", "missing header"]),
-        (Fault::captive(), 1, &["answered 200", "Welcome", "not Google's metadata server"]),
+        (Fault::captive(), 1, &["answered 200", "text/html", "not Google's metadata server"]),
         (
             Fault::redirect("https://login.invalid/?next=x"),
             1,
@@ -117,7 +117,7 @@ fn token_files_without_a_token() {
     let file = stage.directory.path().join("token");
     let path = file.display().to_string();
     let row = |parts: &[&str]| {
-        let outcome = refused(&stage, &["--google-token-file", "token"], &["cannot read the Google ID token", &path]);
+        let outcome = refused(&stage, &["--google-token-file", &path], &["cannot read the Google ID token", &path]);
         let error = outcome.error();
         for part in parts.iter().chain(&["--google-token-file must name"]) {
             assert!(error.message().contains(part), "no {part:?} in {}", error.message());

@@ -218,9 +218,13 @@ fn an_audience_from_an_attribute() {
 #[test]
 fn attributes_that_are_wrong() {
     let rows = [
-        ("fedboot-role-arn", "fedboot", "\"fedboot\" is no role ARN"),
-        ("fedboot-duration", "soon", "--duration \"soon\""),
-        ("fedboot-role-session-name", "{nope}", "{nope}"),
+        ("fedboot-role-arn", "fedboot", "the metadata attribute fedboot-role-arn is no role ARN"),
+        ("fedboot-duration", "soon", "the metadata attribute fedboot-duration is no length of time"),
+        (
+            "fedboot-role-session-name",
+            "{nope}",
+            "the metadata attribute fedboot-role-session-name has an unknown placeholder",
+        ),
     ];
     side_by_side(rows, |(name, value, part)| {
         let builder = Sandbox::builder().attribute("fedboot-role-arn", arn("fedboot-demo")).attribute(name, value);

@@ -16,8 +16,9 @@ use serde_json::Value;
 
 use super::{Answer, Source, keys_in, of_keys};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Endpoint, Http, excerpt};
-use crate::world::{self, World};
+use crate::given::{Given, GivenFile};
+use crate::http::Http;
+use crate::world::World;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ECS: &str = "http://169.254.170.2";
@@ -25,28 +26,27 @@ const ECS: &str = "http://169.254.170.2";
 const OWN: &[&str] = &["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
 pub(super) async fn ask(world: &World, http: &Http) -> Result<Answer> {
-    let read = |name: &str| world.text_variable(name);
-    let (url, is_pod) =
-        match (read("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), read("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
-            (Some(path), _) if path.starts_with('/') => (format!("{ECS}{path}"), false),
-            (Some(path), _) => {
-                let name = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
-                return Err(Error::usage(format!("{name} is {path:?}, which does not begin with a slash")));
+    let (relative, full) = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    let (given, is_pod) = match (Given::variable(world, relative), Given::variable(world, full)) {
+        (Some(given), _) => {
+            let path = given.text()?;
+            if !path.starts_with('/') {
+                return Err(given.bad("does not begin with a slash"));
             }
-            (None, Some(url)) => (url, true),
-            (None, None) => {
-                let names = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI";
-                return Ok(Answer::NotHere(format!("{names} are not set")));
-            }
-        };
+            (Given::new(relative, format!("{ECS}{path}")), false)
+        }
+        (None, Some(given)) => (given, true),
+        (None, None) => return Ok(Answer::NotHere(format!("{relative} and _FULL_URI are not set"))),
+    };
     let step = "get the container's AWS credentials";
-    let (endpoint, path) = Endpoint::with_path(&url, true)
-        .map_err(|error| Error::usage(format!("AWS_CONTAINER_CREDENTIALS_FULL_URI: {error}")))?;
+    let (endpoint, path) = given.endpoint_with_path(true)?;
+    // On ECS the path alone opens the door.
+    let endpoint = endpoint.direct().confidential();
+    let address = endpoint.shown(&path);
     if !endpoint.is_secure() && !endpoint.is_loopback() && !OWN.contains(&endpoint.host()) {
-        return Err(Error::usage(format!(
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI: {url:?} would carry a token in the clear"
-        ))
-        .advice("use https:, or http: on loopback or at the address of ECS or EKS Pod Identity"));
+        return Err(given
+            .bad(format!("is at {address}, which would carry a token in the clear"))
+            .advice("use https:, or http: on loopback or at the address of ECS or EKS Pod Identity"));
     }
     let token = authorization(world)?;
     let headers: Vec<_> = token.iter().map(|token| (AUTHORIZATION, token.expose_secret())).collect();
@@ -56,43 +56,32 @@ pub(super) async fn ask(world: &World, http: &Http) -> Result<Answer> {
         "has the task definition a task role, and does the ECS agent run?"
     };
     let response = http
-        .send(&endpoint.direct(), TIMEOUT, Method::GET, &path, &headers, String::new())
+        .send(&endpoint, TIMEOUT, Method::GET, &path, &headers, String::new())
         .await
-        .map_err(|failure| failure.in_step(step, &url).advice(advice))?;
-    let response = match &token {
-        Some(token) => response.without(token),
-        None => response,
-    };
+        .map_err(|failure| failure.in_step(step, &address).advice(advice))?;
     let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     if response.status == 200 {
         let Some(keys) = keys_in(&json, "Token") else {
             let problem = "answered 200 without AccessKeyId and SecretAccessKey in it";
-            return Err(Error::new(Kind::Transient, step, url, problem).advice(advice));
+            return Err(Error::new(Kind::Transient, step, address, problem).advice(advice));
         };
         return Ok(Answer::Found(of_keys(Source::Container, keys)));
     }
-    let problem = match (json["code"].as_str(), json["message"].as_str()) {
-        (Some(code), Some(message)) => {
-            format!("answered {}: {}", response.status, excerpt(format!("{code}: {message}").as_bytes()))
-        }
-        _ => response.describe(),
-    };
     // A token that has just been replaced is read anew at the next try.
     let transient = response.is_transient() || (response.status == 401 && token.is_some());
     let kind = if transient { Kind::Transient } else { Kind::Fatal };
-    Err(Error::new(kind, step, url, problem).advice(advice))
+    Err(Error::new(kind, step, address, response.describe()).advice(advice))
 }
 
 fn authorization(world: &World) -> Result<Option<SecretString>> {
-    let Some(file) = world.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
+    let Some(file) = GivenFile::of_variable(world, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
         return Ok(world.text_variable("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(SecretString::from));
     };
-    let file = world.absolute(file);
     let failed = |problem: String| {
-        Error::new(Kind::Fatal, "read the container's authorization token", file.display().to_string(), problem)
+        Error::new(Kind::Fatal, "read the container's authorization token", file.shown(), problem)
             .advice("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE must name a file that holds it")
     };
-    let bytes = world::read_file(&file).map_err(|error| failed(format!("cannot be read: {}", world::plain(&error))))?;
+    let bytes = file.read().map_err(failed)?;
     let token = String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned();
     if token.is_empty() || token.contains(char::is_control) {
         return Err(failed("is empty, or holds more than one line".into()));

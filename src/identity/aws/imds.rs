@@ -39,12 +39,13 @@ pub(super) async fn keys(world: &World, http: &Http, endpoint: &Endpoint, v1: bo
     }
     let connected = http.within(TIMEOUT, http.connect(endpoint)).await;
     if let Err(failure) = connected {
-        return Ok(Answer::NotYet(failure.in_step("reach the instance metadata service", endpoint.url("/"))));
+        return Ok(Answer::NotYet(failure.in_step("reach the instance metadata service", endpoint.shown("/"))));
     }
     let token = token(http, endpoint, v1).await?;
     let get = async |path: &str| {
         let response = get(http, endpoint, token.as_deref(), path).await;
-        response.map_err(|failure| failure.in_step(STEP, endpoint.url(path)))
+        // Not the path that was asked: the role's name in it is a stranger's word.
+        response.map_err(|failure| failure.in_step(STEP, endpoint.shown(CREDENTIALS)))
     };
     let roles = get(CREDENTIALS).await?;
     let name = String::from_utf8_lossy(&roles.body).lines().next().unwrap_or_default().trim().to_owned();
@@ -55,17 +56,18 @@ pub(super) async fn keys(world: &World, http: &Http, endpoint: &Endpoint, v1: bo
     // <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
     if !is_word(&name, b"_+=,.@-") {
         let problem = "answered 200 with no role's name in it";
-        return Err(Error::new(Kind::Transient, STEP, endpoint.url(CREDENTIALS), problem));
+        return Err(Error::new(Kind::Transient, STEP, endpoint.shown(CREDENTIALS), problem));
     }
-    let path = format!("{CREDENTIALS}{name}");
-    let response = get(&path).await?;
-    expect_ok(&response, endpoint, &path)?;
+    let response = get(&format!("{CREDENTIALS}{name}")).await?;
+    expect_ok(&response, endpoint, CREDENTIALS)?;
     let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     match (json["Code"].as_str(), keys_in(&json, "Token")) {
         (None | Some("Success"), Some(keys)) => Ok(Answer::Found(of_keys(Source::Imds, keys))),
         (code, _) => {
-            let problem = format!("answered 200 without keys (Code {})", code.unwrap_or("missing"));
-            Err(Error::new(Kind::Transient, STEP, endpoint.url(&path), problem)
+            let is_code = |code: &&str| code.len() <= 40 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+            let code = code.map_or("missing", |code| Some(code).filter(is_code).unwrap_or("not one of AWS's"));
+            let problem = format!("answered 200 without keys (Code {code})");
+            Err(Error::new(Kind::Transient, STEP, endpoint.shown(CREDENTIALS), problem)
                 .advice("is the instance profile's role still there, and does it trust ec2.amazonaws.com?"))
         }
     }
@@ -100,24 +102,24 @@ async fn token(http: &Http, endpoint: &Endpoint, v1: bool) -> Result<Option<Stri
             if is_word(&token, b"-_=+/.") {
                 return Ok(Some(token));
             }
-            Error::new(Kind::Transient, step, endpoint.url(path), "answered 200 with no token in it")
+            Error::new(Kind::Transient, step, endpoint.shown(path), "answered 200 with no token in it")
         }
         Ok(response) => {
             let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
-            let error = Error::new(kind, step, endpoint.url(path), response.describe());
+            let error = Error::new(kind, step, endpoint.shown(path), response.describe());
             match response.status.as_u16() {
                 403 => error.advice("the instance's metadata options have switched the service off, or a proxy is between"),
                 _ => error.advice("is that EC2's service? It may know version 1 only, which --imdsv1 allows"),
             }
         }
         Err(failure) if failure.problem.contains("no answer within") => {
-            failure.in_step(step, endpoint.url(path)).advice(
+            failure.in_step(step, endpoint.shown(path)).advice(
                 "in a container its answer may not travel that far: raise the hop limit (aws ec2 \
                  modify-instance-metadata-options --http-put-response-hop-limit 2 --instance-id ID), or better give the task or pod a \
                  role of its own",
             )
         }
-        Err(failure) => failure.in_step(step, endpoint.url(path)),
+        Err(failure) => failure.in_step(step, endpoint.shown(path)),
     };
     if v1 { Ok(None) } else { Err(error) }
 }
@@ -139,7 +141,7 @@ fn expect_ok(response: &Response, endpoint: &Endpoint, path: &str) -> Result<()>
     // The token has ended, or the instance is another one since it was given: the next try has a new one.
     let transient = response.is_transient() || response.status == 401;
     let kind = if transient { Kind::Transient } else { Kind::Fatal };
-    Err(Error::new(kind, STEP, endpoint.url(path), response.describe()))
+    Err(Error::new(kind, STEP, endpoint.shown(path), response.describe()))
 }
 
 /// Letters, digits and `others`, and something at all.

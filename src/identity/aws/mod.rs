@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::flow::{AwsIdentity, AwsStart};
+use crate::given::Given;
 use crate::http::{Endpoint, Http};
 use crate::world::World;
 use aws_credential_types::Credentials as AwsKeys;
@@ -74,7 +75,7 @@ pub struct AwsWorkload {
     /// The one source that may be asked, if one was named.
     pub only: Option<Source>,
     /// The profile that was named, else that of `AWS_PROFILE`.
-    pub profile: Option<String>,
+    pub profile: Option<Given>,
     /// Where the instance metadata service is.
     pub imds: Endpoint,
     /// Whether its first version may be asked too.
@@ -108,7 +109,7 @@ impl AwsWorkload {
     async fn ask(&self, source: Source, http: &Http) -> Result<Answer> {
         match source {
             Source::Environment => environment::ask(&self.world),
-            Source::Profile => match profile::ask(&self.world, http, self.profile.as_deref()).await? {
+            Source::Profile => match profile::ask(&self.world, http, self.profile.as_ref()).await? {
                 profile::Answer::Here(identity) => Ok(Answer::Found(identity)),
                 profile::Answer::NotHere(reason) => Ok(Answer::NotHere(reason)),
                 // A profile may name another source for its first keys.
@@ -126,7 +127,7 @@ impl AwsWorkload {
 
     /// The region that the profile says.
     pub fn profile_region(&self) -> Option<String> {
-        profile::region(&self.world, self.profile.as_deref())
+        profile::region(&self.world, self.profile.as_ref())
     }
 
     /// The region in which the instance is, as its metadata service says; `None` where there is none.

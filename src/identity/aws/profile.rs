@@ -13,7 +13,7 @@
 //! A profile without any of them gives way to the next source. What the files hold is read anew each time.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_credential_types::Credentials as AwsKeys;
@@ -21,14 +21,21 @@ use serde_json::Value;
 
 use super::{Source, keys_in, of_keys};
 use crate::error::{Error, Kind, Result};
+use crate::exchange::sts_hosts;
 use crate::flow::{AwsIdentity, AwsRole};
-use crate::http::{Http, excerpt};
+use crate::given::{Given, GivenFile};
+use crate::http::Http;
 use crate::ini;
 use crate::process;
+use crate::roles;
+use crate::shown;
 use crate::world::{self, World};
 
 /// How long a `credential_process` may take.
 const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many characters of what it says are shown.
+const LONGEST_WORDS: usize = 200;
 
 type Values = HashMap<String, String>;
 
@@ -42,21 +49,26 @@ pub(super) enum Answer {
     NotHere(String),
 }
 
-pub(super) async fn ask(world: &World, http: &Http, named: Option<&str>) -> Result<Answer> {
+pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Result<Answer> {
     let files = Files::read(world)?;
     let named = chosen(world, named);
-    let first = named.clone().unwrap_or_else(|| "default".into());
+    let mut name = named.as_ref().map_or("default".into(), |named| named.raw().to_string_lossy().into_owned());
     let mut roles = Vec::new();
     let mut seen: Vec<String> = Vec::new();
-    let mut name = first.clone();
     loop {
         let Some(values) = files.profile(&name)? else {
             if seen.is_empty() && named.is_none() {
                 return Ok(Answer::NotHere(format!("there is no profile in {}", files.names())));
             }
-            return Err(
-                bad(&name, format!("is not in {}", files.names())).advice("check AWS_PROFILE and source_profile")
-            );
+            // A name that no file holds may be no name.
+            let problem = match (seen.last(), &named) {
+                (None, Some(named)) => format!("{} names a profile that is not in {}", named.by(), files.names()),
+                (None, None) => format!("there is no profile default in {}", files.names()),
+                (Some(last), _) => {
+                    format!("the source_profile of {} is not in {}", shown::name(last), files.names())
+                }
+            };
+            return Err(failed(problem).advice("check AWS_PROFILE and source_profile"));
         };
         let text = |key: &str| values.get(key).filter(|value| !value.is_empty());
         if let Some(arn) = text("role_arn").filter(|_| !seen.contains(&name)) {
@@ -65,14 +77,19 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&str>) -> Resu
                     bad(&name, "has an mfa_serial, and nobody is here to type a code").advice("use another role")
                 );
             }
-            let role = AwsRole {
-                arn: arn.clone(),
-                session_name: text("role_session_name").cloned(),
-                external_id: text("external_id").cloned(),
-            };
+            sts_hosts::check_role_arn("role_arn", arn)
+                .map_err(|error| bad(&name, format!("is wrong: {}", error.problem)))?;
+            let session_name = text("role_session_name").cloned();
+            if !session_name.iter().all(|name| roles::is_session_name(name)) {
+                return Err(
+                    bad(&name, "has a role_session_name that is none").advice("use letters, digits and _+=,.@-")
+                );
+            }
+            let role = AwsRole { arn: arn.clone(), session_name, external_id: text("external_id").cloned() };
             seen.push(name.clone());
             if let Some(file) = text("web_identity_token_file") {
-                let start = super::web_identity::start(&world.absolute(file), role)?;
+                let file = Given::new(format!("web_identity_token_file of {}", shown::name(&name)), file).file(world);
+                let start = super::web_identity::start(&file, role)?;
                 roles.reverse();
                 return Ok(Answer::Here(AwsIdentity { source: Source::Profile.name(), start, roles }));
             }
@@ -83,13 +100,20 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&str>) -> Resu
                     name.clone_from(next);
                     continue;
                 }
-                (Some(next), None) => return Err(bad(&name, format!("leads back to the profile {next}"))),
+                (Some(next), None) => {
+                    return Err(bad(&name, format!("leads back to the profile {}", shown::name(next))));
+                }
                 (None, Some(source)) => {
                     let source = match source {
                         "Environment" => Source::Environment,
                         "Ec2InstanceMetadata" => Source::Imds,
                         "EcsContainer" => Source::Container,
-                        other => return Err(bad(&name, format!("has the unknown credential_source {other:?}"))),
+                        _ => {
+                            return Err(bad(
+                                &name,
+                                "has a credential_source that is none of Environment, Ec2InstanceMetadata, EcsContainer",
+                            ));
+                        }
                     };
                     roles.reverse();
                     return Ok(Answer::Elsewhere { source, roles });
@@ -114,7 +138,7 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&str>) -> Resu
                     .advice("give it a credential_process: aws configure export-credentials --profile NAME"));
             }
             (None, _, None) if seen.is_empty() => {
-                return Ok(Answer::NotHere(format!("the profile {name} has no credentials")));
+                return Ok(Answer::NotHere(format!("the profile {} has no credentials", shown::name(&name))));
             }
             (None, _, None) => return Err(bad(&name, "has no credentials, and another profile needs them")),
         };
@@ -124,43 +148,48 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&str>) -> Resu
 }
 
 /// The profile that somebody chose.
-fn chosen(world: &World, named: Option<&str>) -> Option<String> {
-    let variable = || world.text_variable("AWS_PROFILE").or_else(|| world.text_variable("AWS_DEFAULT_PROFILE"));
-    named.map(str::to_owned).or_else(variable)
+fn chosen(world: &World, named: Option<&Given>) -> Option<Given> {
+    let variable = || ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].iter().find_map(|name| Given::variable(world, name));
+    named.cloned().or_else(variable)
 }
 
 /// The region of the profile, if it says one.
-pub fn region(world: &World, named: Option<&str>) -> Option<String> {
-    let name = chosen(world, named).unwrap_or_else(|| "default".into());
+pub fn region(world: &World, named: Option<&Given>) -> Option<String> {
+    let name = chosen(world, named).map_or("default".into(), |named| named.raw().to_string_lossy().into_owned());
     let mut values = Files::read(world).ok()?.profile(&name).ok()??;
     values.remove("region").filter(|region| !region.is_empty())
 }
 
 fn bad(profile: &str, problem: impl AsRef<str>) -> Error {
-    Error::new(Kind::Fatal, "take AWS credentials from a profile", "", format!("{profile} {}", problem.as_ref()))
+    failed(format!("{} {}", shown::name(profile), problem.as_ref()))
 }
 
-/// Both files: path and content. One that is not there counts as empty.
+fn failed(problem: String) -> Error {
+    Error::new(Kind::Fatal, "take AWS credentials from a profile", "", problem)
+}
+
+/// Both files: the path as messages show it, and the content. One that is not there counts as empty.
 struct Files {
-    credentials: (PathBuf, Vec<u8>),
-    config: (PathBuf, Vec<u8>),
+    credentials: (String, Vec<u8>),
+    config: (String, Vec<u8>),
 }
 
 impl Files {
     fn read(world: &World) -> Result<Self> {
         let file = |variable: &str, usual: &str| {
             let usual = || world.home.as_ref().map(|home| home.join(".aws").join(usual));
-            let path = world.variable(variable).map(|file| world.absolute(file)).or_else(usual);
-            let path = path.unwrap_or_else(|| PathBuf::from("/"));
+            let usual = || usual().unwrap_or_else(|| PathBuf::from("/"));
+            let named = GivenFile::of_variable(world, variable);
+            let (path, shown) = match &named {
+                Some(file) => (file.path().to_owned(), file.shown()),
+                None => (usual(), shown::path(&usual())),
+            };
             match world::read_file(&path) {
-                Ok(content) => Ok((path, content)),
-                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(Error::new(
-                    Kind::Fatal,
-                    "take AWS credentials from a profile",
-                    path.display().to_string(),
-                    "may not be read",
-                )),
-                Err(_) => Ok((path, Vec::new())),
+                Ok(content) => Ok((shown, content)),
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    Err(failed(format!("{shown} may not be read")))
+                }
+                Err(_) => Ok((shown, Vec::new())),
             }
         };
         Ok(Self {
@@ -170,15 +199,14 @@ impl Files {
     }
 
     fn names(&self) -> String {
-        format!("{} or {}", self.credentials.0.display(), self.config.0.display())
+        format!("{} or {}", self.credentials.0, self.config.0)
     }
 
     /// What both say of a profile; the credentials file counts first.
     fn profile(&self, name: &str) -> Result<Option<Values>> {
-        let read = |(path, text): &(PathBuf, Vec<u8>), section: &str| {
+        let read = |(shown, text): &(String, Vec<u8>), section: &str| {
             ini::read(text, section).map_err(|malformed| {
-                let problem = format!("cannot be read: line {} is {}", malformed.line, malformed.problem);
-                Error::new(Kind::Fatal, "take AWS credentials from a profile", path.display().to_string(), problem)
+                failed(format!("{shown} cannot be read: line {} is {}", malformed.line, malformed.problem))
             })
         };
         let mut config = read(&self.config, &format!("profile {name}"))?;
@@ -201,12 +229,16 @@ async fn run(http: &Http, profile: &str, line: &str) -> Result<AwsKeys> {
     let failed = |problem: String| bad(profile, format!("has a credential_process that {problem}"));
     let words = shlex::split(line).filter(|words| !words.is_empty());
     let words = words.ok_or_else(|| failed("is no command line: check its quotes".into()))?;
+    let program = words.first().map(|program| shown::path(Path::new(program))).unwrap_or_default();
     let output = process::output_of(&words, http.at_most(PROCESS_TIMEOUT))
         .await
-        .map_err(|error| failed(format!("cannot be run: {} ({})", world::plain(&error), words[0])))?;
+        .map_err(|error| failed(format!("cannot be run: {} ({program})", world::plain(&error))))?;
     if !output.status.success() {
-        // Its own words, which are for people; what it prints on stdout may hold keys.
-        let said = excerpt(&output.stderr);
+        // Its own words, which are for people, but not what it was called with; what it prints on stdout may hold keys.
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let arguments = words.iter().skip(1).flat_map(|word| word.split('=')).filter(|word| word.len() > 5);
+        let said = arguments.fold(said, |said, word| said.replace(word, shown::CUT));
+        let said = shown::one_line(&shown::words(&said), LONGEST_WORDS);
         return Err(Error { kind: Kind::Transient, ..failed(format!("failed ({}): {said}", output.status)) });
     }
     let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -232,8 +264,10 @@ mod tests {
             ("AWS_SHARED_CREDENTIALS_FILE", missing.to_str().expect("text")),
         ];
         let world = World::imagined(&variables, || unreachable!());
-        let roles = |roles: Vec<AwsRole>| roles.iter().fold(String::new(), |all, role| all + " > " + &role.arn);
-        match ask(&world, &Http::new(&world), profile).await {
+        let name = |role: &AwsRole| role.arn.rsplit('/').next().unwrap_or_default().to_owned();
+        let roles = |roles: Vec<AwsRole>| roles.iter().fold(String::new(), |all, role| all + " > " + &name(role));
+        let named = profile.map(|name| Given::new("--aws-profile", name));
+        match ask(&world, &Http::new(&world), named.as_ref()).await {
             Ok(Answer::Here(identity)) => match identity.start {
                 AwsStart::Keys(keys) => format!("{}{}", keys.access_key_id(), roles(identity.roles)),
                 AwsStart::WebIdentity(..) => "token".into(),
@@ -242,6 +276,14 @@ mod tests {
             Ok(Answer::NotHere(why)) => format!("not here: {}", why.split(" in /").next().unwrap_or_default()),
             Err(error) => error.to_string(),
         }
+    }
+
+    /// `r` stands for a role of that name.
+    fn with_arns(config: &str) -> String {
+        let role = |name: &str| format!("role_arn=arn:aws:iam::1:role/{name}\n");
+        ["r", "q", "r1", "r2"]
+            .iter()
+            .fold(config.to_owned(), |config, name| config.replace(&format!("role_arn={name}\n"), &role(name)))
     }
 
     #[tokio::test]
@@ -258,18 +300,19 @@ mod tests {
             (String::new(), None, "not here: there is no profile"),
             ("[default]\nregion = eu-west-1\n".into(), None, "not here: the profile default has no credentials"),
         ] {
-            assert_eq!(found(&config, profile).await, expected, "{config}");
+            assert_eq!(found(&with_arns(&config), profile).await, expected, "{config}");
         }
         for (config, profile, part) in [
-            ("", Some("a"), "a is not in"),
+            ("", Some("a"), "--aws-profile names a profile that is not in"),
             ("[profile a]\nrole_arn=r\n", Some("a"), "source_profile"),
             (
                 "[profile a]\nrole_arn=r\nsource_profile=b\n[profile b]\nrole_arn=q\nsource_profile=a\n",
                 Some("a"),
                 "leads back",
             ),
-            ("[profile a]\nrole_arn=r\nsource_profile=b\n", Some("a"), "b is not in"),
-            ("[profile a]\nrole_arn=r\ncredential_source=Moon\n", Some("a"), "Moon"),
+            ("[profile a]\nrole_arn=r\nsource_profile=b\n", Some("a"), "the source_profile of a is not in"),
+            ("[profile a]\nrole_arn=r\ncredential_source=Moon\n", Some("a"), "none of Environment"),
+            ("[profile a]\nrole_arn=hunter2\nsource_profile=a\n", Some("a"), "role_arn is no role ARN"),
             ("[profile a]\nrole_arn=r\nmfa_serial=m\nsource_profile=a\n", Some("a"), "mfa_serial"),
             ("[profile a]\nsso_session=s\n", Some("a"), "sso"),
             ("[profile a]\naws_access_key_id=x\n", Some("a"), "aws_secret_access_key"),
@@ -279,7 +322,8 @@ mod tests {
             ("[profile a]\ncredential_process='\n", Some("a"), "quotes"),
             ("garbage\n", None, "line 1"),
         ] {
-            let found = found(config, profile).await;
+            let config = with_arns(config);
+            let found = found(&config, profile).await;
             assert!(found.contains(part), "{config}: {found}");
         }
     }

@@ -4,34 +4,40 @@
 //!
 //! The file is read anew each time: the kubelet replaces it.
 
-use std::path::Path;
-
 use super::{Answer, Source};
 use crate::error::{Error, Kind, Result};
+use crate::exchange::sts_hosts;
 use crate::flow::{AwsIdentity, AwsRole, AwsStart};
+use crate::given::GivenFile;
 use crate::jwt;
-use crate::world::{self, World};
+use crate::roles;
+use crate::world::World;
 
 pub(super) fn ask(world: &World) -> Result<Answer> {
-    let Some(file) = world.variable("AWS_WEB_IDENTITY_TOKEN_FILE") else {
+    let Some(file) = GivenFile::of_variable(world, "AWS_WEB_IDENTITY_TOKEN_FILE") else {
         return Ok(Answer::NotHere("AWS_WEB_IDENTITY_TOKEN_FILE is not set".into()));
     };
     let Some(arn) = world.text_variable("AWS_ROLE_ARN") else {
         return Err(Error::usage("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not")
             .advice("annotate the Kubernetes service account with eks.amazonaws.com/role-arn"));
     };
-    let role = AwsRole { arn, session_name: world.text_variable("AWS_ROLE_SESSION_NAME"), external_id: None };
-    let start = start(&world.absolute(file), role)?;
+    sts_hosts::check_role_arn("AWS_ROLE_ARN", &arn)?;
+    let session_name = world.text_variable("AWS_ROLE_SESSION_NAME");
+    if !session_name.iter().all(|name| roles::is_session_name(name)) {
+        return Err(Error::usage("AWS_ROLE_SESSION_NAME is no session name").advice("use letters, digits and _+=,.@-"));
+    }
+    let role = AwsRole { arn, session_name, external_id: None };
+    let start = start(&file, role)?;
     Ok(Answer::Found(AwsIdentity { source: Source::WebIdentity.name(), start, roles: Vec::new() }))
 }
 
 /// The token in `file`, which is for `role`.
-pub(super) fn start(file: &Path, role: AwsRole) -> Result<AwsStart> {
+pub(super) fn start(file: &GivenFile, role: AwsRole) -> Result<AwsStart> {
     let failed = |problem: String| {
-        Error::new(Kind::Fatal, "read the web identity token", file.display().to_string(), problem)
+        Error::new(Kind::Fatal, "read the web identity token", file.shown(), problem)
             .advice("AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file must name a file that holds one token")
     };
-    let bytes = world::read_file(file).map_err(|error| failed(format!("cannot be read: {}", world::plain(&error))))?;
+    let bytes = file.read().map_err(failed)?;
     let proof = jwt::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))?;
     Ok(AwsStart::WebIdentity(Box::new(proof), role))
 }
