@@ -131,7 +131,7 @@ fn prepare_alone(beside: &Beside<'_>) -> Result<(process::Termination, Option<Fo
     let followed = options.value(world, "follow-pid");
     let followed = followed.map(|given| Followed::parse(given.raw(), &world.working_directory)).transpose()?;
     if let Some(file) = options.value(world, "log-file").map(|given| given.file(world)) {
-        process::log_to(file.path())
+        process::log_to(&file.to_write()?)
             .map_err(|error| Error::usage(format!("{} cannot be opened: {}", file.said(), world::plain(&error))))?;
     }
     Ok((process::take_termination_signals()?, followed))

@@ -254,7 +254,7 @@ impl Config {
         };
         let limits = Limits {
             policy: file("session-policy").map(|file| session_policy(&file)).transpose()?,
-            policy_arns: texts(options, world, "policy-arn")?,
+            policy_arns: policy_arns(options, world)?,
         };
         let terms = terms(options, world)?;
         let chained = roles.iter().any(|role| role.then_role_arn.is_some());
@@ -343,6 +343,14 @@ fn passed(options: &Options, world: &World) -> Result<Vec<(&'static str, String)
 
 fn texts(options: &Options, world: &World, name: &str) -> Result<Vec<String>> {
     options.texts(world, name)?.iter().map(|given| given.text().map(str::to_owned)).collect()
+}
+
+fn policy_arns(options: &Options, world: &World) -> Result<Vec<String>> {
+    let arns = options.texts(world, "policy-arn")?;
+    if let Some(wrong) = arns.iter().find(|given| !given.text().is_ok_and(shown::is_arn)) {
+        return Err(wrong.bad("is no ARN of a policy; it looks like arn:aws:iam::aws:policy/ReadOnlyAccess"));
+    }
+    texts(options, world, "policy-arn")
 }
 
 /// The address of a service account.

@@ -68,14 +68,14 @@ pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
             "choose file,endpoint, or file, endpoint, process, token-file or env alone, or file with process or env",
         ));
     }
-    let path = |name| options.value(world, name).map(|file| world.absolute(file));
+    let path = |name| options.value(world, name).map(|given| given.file(world).to_write()).transpose();
     let mut choice = DeliveryChoice {
         places,
         profile: None,
         keys_section: None,
-        credentials_file: path("credentials-file"),
-        token_file: path("web-identity-token-file"),
-        cache_file: path("cache-file"),
+        credentials_file: path("credentials-file")?,
+        token_file: path("web-identity-token-file")?,
+        cache_file: path("cache-file")?,
         mode: file_mode(options, world)?,
     };
     choice.keys_section = choice.has("file").then(|| "default".into());
@@ -147,7 +147,7 @@ impl GoogleDelivery {
     pub fn resolve(options: &Options, world: &World) -> Result<Self> {
         let list = options.text(world, "delivery")?.unwrap_or_else(|| Given::new("--delivery", "metadata"));
         let mut delivery = Self { metadata_port: None, access_token_file: None, mode: file_mode(options, world)? };
-        let file = options.value(world, "access-token-file").map(|file| world.absolute(file));
+        let file = options.value(world, "access-token-file").map(|given| given.file(world).to_write()).transpose()?;
         for place in list.text()?.split(',').map(str::trim) {
             match place {
                 "metadata" => delivery.metadata_port = Some(0),

@@ -94,7 +94,7 @@ pub fn read(file: &GivenFile) -> Result<ExternalAccount> {
 /// The `type` of the file at `path`; `None` where it is no such file.
 pub fn type_of(path: &std::path::Path) -> Option<String> {
     let json: Value = serde_json::from_slice(&world::read_file(path).ok()?).ok()?;
-    json["type"].as_str().map(str::to_owned)
+    json.get("type")?.as_str().map(str::to_owned)
 }
 
 /// Reads what such a file holds.
@@ -290,7 +290,7 @@ impl Format {
             Self::Text => String::from_utf8_lossy(bytes).trim().to_owned(),
             Self::Json(field) => {
                 let json: Value = serde_json::from_slice(bytes).map_err(|_| "is no JSON".to_owned())?;
-                let text = json[field].as_str();
+                let text = json.get(field).and_then(Value::as_str);
                 text.ok_or("has no string in the field that \"subject_token_field_name\" names")?.trim().to_owned()
             }
         };

@@ -149,6 +149,21 @@ impl GivenFile {
         &self.path
     }
 
+    /// Its absolute path, to make it there.
+    ///
+    /// # Errors
+    /// A usage error where it is not like a path: whatever was given would become the name of a file, for all to see.
+    pub fn to_write(&self) -> Result<PathBuf> {
+        let is_name = || {
+            let is_opaque = self.given.to_str().is_none_or(shown::is_opaque);
+            !is_opaque && shown::is_path(&Path::new(".").join(&self.given))
+        };
+        if shown::is_path(&self.given) || is_name() {
+            return Ok(self.path.clone());
+        }
+        Err(Error::usage(format!("{} is {}", self.by, shown::path(&self.given))).advice("it must name a file"))
+    }
+
     /// The path as messages show it; who said it, where that does not look like one.
     pub fn shown(&self) -> String {
         if shown::is_path(&self.given) {

@@ -58,7 +58,8 @@ impl IamCredentials {
         let body = json!({"scope": scopes, "lifetime": format!("{}s", lifetime.as_secs())});
         let (address, reply) = self.call(http, prepared, bearer, "generateAccessToken", &step, &body).await?;
         let token = word_in(&reply, "accessToken");
-        let end = reply["expireTime"].as_str().and_then(|time| humantime::parse_rfc3339_weak(time).ok());
+        let end =
+            reply.get("expireTime").and_then(Value::as_str).and_then(|time| humantime::parse_rfc3339_weak(time).ok());
         token.zip(end).ok_or_else(|| useless(step, address, "holds no access token with its end"))
     }
 

@@ -174,6 +174,7 @@ pub fn check_session_name(given: &Given) -> Result<()> {
     let is_else = text.starts_with('/')
         || text.contains(['?', '#', '"', '\n'])
         || text.contains("://")
+        || shown::has_token(text)
         || (text.contains(':') && text.contains('@'))
         || (shown::is_opaque(text) && (text.len() > LONGEST_NAME || text.contains(['/', '+', '='])));
     if is_else {
@@ -184,7 +185,7 @@ pub fn check_session_name(given: &Given) -> Result<()> {
 
 /// Whether STS takes it for a session name as it is.
 pub fn is_session_name(name: &str) -> bool {
-    (2..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_of_name)
+    (2..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_of_name) && !shown::has_token(name)
 }
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>

@@ -163,7 +163,8 @@ fn class(byte: u8) -> u8 {
 /// What tokens and keys begin with, whatever else is in them.
 const BEGINNINGS: &[&str] = &["eyJ", "ya29.", "AKIA", "ASIA", "GOCSPX-", "Atza|"];
 
-fn has_token(word: &str) -> bool {
+/// Whether there is a token in it, by how it begins.
+pub fn has_token(word: &str) -> bool {
     BEGINNINGS.iter().any(|start| word.find(start).is_some_and(|at| word.len().saturating_sub(at) > 10))
 }
 
@@ -175,13 +176,23 @@ pub fn words(text: &str) -> String {
     let is_end = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>()[]{},;|\\".contains(c);
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
+    // `"secret": "value"`, `<Secret>value</Secret>`: what follows such a name is cut to the closing quote or tag.
+    let (mut is_named, mut is_value) = (false, false);
     while let Some(at) = rest.find(|c| !is_end(c)) {
         let (between, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
         shown.push_str(between);
         let end = from.find(is_end).unwrap_or(from.len());
         let (found, after) = from.split_at_checked(end).unwrap_or((from, ""));
-        shown.push_str(&word(found));
-        rest = after;
+        if is_value {
+            shown.push_str(CUT);
+            rest = after.find(['"', '<']).and_then(|end| after.get(end..)).unwrap_or("");
+        } else {
+            shown.push_str(&word(found));
+            rest = after;
+        }
+        let is_tag = after.starts_with('>') && !found.starts_with('/') && names_a_secret(found);
+        is_value = !is_value && (is_tag || (is_named && found == ":"));
+        is_named = !is_value && after.starts_with('"') && names_a_secret(found);
     }
     shown.push_str(rest);
     if is_cut {
@@ -237,6 +248,7 @@ pub fn is_arn(word: &str) -> bool {
     let is_resource = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@-_/:*".contains(&byte);
     [partition, service, region, account].into_iter().all(is_name)
         && resource.len() <= 640
+        && !has_token(resource)
         && resource.bytes().all(is_resource)
 }
 
@@ -375,6 +387,9 @@ mod tests {
             ("token eyJhbGciOiJSUzI1NiJ9.eyJh.c2ln, no", "token […], no"),
             ("see https://me:hunter2@host/x?token=hunter2.", "see https://host/x."),
             ("access_token=hunter2 is bad", "access_token=[…] is bad"),
+            ("the \"token\" is bad", "the \"token\" is bad"),
+            ("<a><SessionToken>hunter2 x</SessionToken></a>", "<a><SessionToken>[…]</SessionToken></a>"),
+            ("{\"client_secret\": \"hunter2 hunter2\", \"a\": 1}", "{\"client_secret\": \"[…]\", \"a\": 1}"),
             ("\"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\"", "\"[…]\""),
             ("a -----BEGIN PRIVATE KEY-----\nhunter2", "a […]"),
             ("http://a b", "http://a b"),

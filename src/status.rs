@@ -216,6 +216,8 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     if agents.is_empty() {
         worst = if silent.is_empty() { Freshness::None } else { Freshness::Stale };
     }
+    let named = options.value(world, "credentials-file").map(|given| given.file(world).shown());
+    let shown = named.unwrap_or_else(|| shown::path(&file));
     let text = match &agents[..] {
         _ if as_json => {
             let state = worst.name();
@@ -225,7 +227,7 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
             let pids: Vec<_> = silent.iter().map(ToString::to_string).collect();
             format!("stale: there is an agent that does not answer (process {}): is it stopped?\n", pids.join(", "))
         }
-        [] => format!("none: no agent keeps credentials fresh beside {}\n", shown::path(&file)),
+        [] => format!("none: no agent keeps credentials fresh beside {shown}\n"),
         agents => agents.iter().filter_map(|agent| agent.get("roles")?.as_array()).flatten().map(line).collect(),
     };
     Ok((text, worst as u8))

@@ -81,10 +81,10 @@ pub async fn configure(
         return Config::resolve(options, world, attributes);
     }
     let server = MetadataServer::new(config::metadata_endpoint(options, world)?, String::new());
-    let give_up = world.monotonic() + ATTRIBUTE_PATIENCE;
+    let give_up = later(world.monotonic(), ATTRIBUTE_PATIENCE);
     let give_up = deadline.map_or(give_up, |deadline| deadline.min(give_up));
     let http = Http::new(world).with_deadline(Some(give_up));
-    let mut failures = 0;
+    let mut failures = 0_u32;
     loop {
         match attributes(&server, &http).await {
             Ok(attributes) => {
@@ -92,10 +92,10 @@ pub async fn configure(
                 known.replace(Some(attributes));
                 return config;
             }
-            Err(error) if error.is_retryable() && world.monotonic() + retry::LAST_TRY < give_up => {
-                failures += 1;
+            Err(error) if error.is_retryable() && later(world.monotonic(), retry::LAST_TRY) < give_up => {
+                failures = failures.saturating_add(1);
                 let left = give_up.duration_since(world.monotonic());
-                world.sleep(retry::BOOT.delay(failures, world.random()).min(left / 2)).await;
+                world.sleep(retry::BOOT.delay(failures, world.random()).min(left.mul_f64(0.5))).await;
             }
             // Without attributes the role is still missing: say that, and that they were asked.
             Err(asked) => {
@@ -108,6 +108,10 @@ pub async fn configure(
             }
         }
     }
+}
+
+fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).unwrap_or(now)
 }
 
 /// The project's attributes, and over them the instance's.
@@ -230,7 +234,7 @@ impl ToAws {
     fn token(&self, proof: &Proof, session: Session) -> Credentials {
         // A token that says nothing of its end is as good as a session.
         let said = world::time_at(proof.claims.exp).filter(|_| proof.claims.exp > 0);
-        let expiration = said.unwrap_or_else(|| self.world.now() + session.duration);
+        let expiration = said.unwrap_or_else(|| world::after(self.world.now(), session.duration));
         Credentials {
             content: Content::WebIdentityToken(proof.token.clone()),
             expiration,

@@ -110,7 +110,7 @@ impl ToGoogle {
         let mut kept = self.federated.lock().await;
         if let Some(federated) = &*kept
             && self.world.now()
-                < federated.issued + schedule::refresh_after(federated.issued, federated.expiration, 0.0)
+                < world::after(federated.issued, schedule::refresh_after(federated.issued, federated.expiration, 0.0))
             && federated.issued <= self.world.now()
         {
             return Ok(federated.clone());
@@ -222,7 +222,8 @@ fn aws_role(arn: &str) -> &str {
     match arn.split_once(":assumed-role/") {
         Some((account, rest)) => {
             let role = rest.split('/').next().unwrap_or_default();
-            &arn[..account.len() + ":assumed-role/".len() + role.len()]
+            let end = account.len().saturating_add(":assumed-role/".len()).saturating_add(role.len());
+            arn.get(..end).unwrap_or(arn)
         }
         None => arn,
     }

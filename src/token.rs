@@ -20,7 +20,7 @@ use crate::delivery::cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::external_account::JWT;
 use crate::flow::{Content, Credentials, Mint, Principal, Wanted, scopes_in_order};
-use crate::given::Given;
+use crate::given::{Given, GivenFile};
 use crate::google_config::{GoogleConfig, OF_THE_OTHER_WAY};
 use crate::http::{Http, word_in};
 use crate::jwt;
@@ -64,13 +64,12 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
         return Ok(format!("{token}\n").into());
     }
     let left = credentials.expiration.duration_since(world.now()).unwrap_or_default().as_secs();
-    let mut answer = json!({"expires_in": left, "expiration": timestamp(credentials.expiration)});
-    if kind == TokenKind::Id {
-        answer["id_token"] = token.into();
+    let end = timestamp(credentials.expiration);
+    let answer = if kind == TokenKind::Id {
+        json!({"expires_in": left, "expiration": end, "id_token": token})
     } else {
-        answer["access_token"] = token.into();
-        answer["token_type"] = "Bearer".into();
-    }
+        json!({"expires_in": left, "expiration": end, "access_token": token, "token_type": "Bearer"})
+    };
     Ok(format!("{answer}\n").into())
 }
 
@@ -85,7 +84,8 @@ fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Creden
     let config = GoogleConfig::resolve(options, world, false)?;
     let request = shared::file_name(&config.asked.request());
     for agent in status::agents_beside(&status::credentials_file(options, world), world, false).0 {
-        if let (Some(address), true) = (agent["metadata"].as_str(), agent["request"] == request.as_str())
+        let text = |name: &str| agent.get(name).and_then(Value::as_str);
+        if let (Some(address), true) = (text("metadata"), text("request") == Some(request.as_str()))
             && let Ok(credentials) =
                 shared::runtime()?.block_on(ask(&Given::new("what an agent left", address), wanted, world))
         {
@@ -106,7 +106,7 @@ fn from_cache(
     settings: &Settings,
     world: &Rc<World>,
 ) -> Result<(SystemTime, Credentials)> {
-    let deadline = world.monotonic() + settings.timeout;
+    let deadline = world.monotonic().checked_add(settings.timeout).unwrap_or(world.monotonic());
     let request = format!("{} for {}", wanted.exactly(), config.asked.request());
     let mode = config.delivery.mode;
     let issue = |give_up| {
@@ -139,7 +139,9 @@ async fn ask(address: &Given, wanted: &Wanted, world: &World) -> Result<Credenti
         .map_err(|failure| failure.in_step(step, &address).advice("has the agent ended?"))?;
     let text = String::from_utf8_lossy(&response.body);
     if response.status != 200 {
-        let problem = response.words(text.trim_start_matches("fedboot: "));
+        // Its own words, unless somebody else has its port by now.
+        let own = text.strip_prefix("fedboot: ").map(|own| response.words(own));
+        let problem = own.unwrap_or_else(|| response.describe());
         return Err(Error::new(Kind::Fatal, step, address, problem));
     }
     let read = || {
@@ -148,7 +150,7 @@ async fn ask(address: &Given, wanted: &Wanted, world: &World) -> Result<Credenti
             return Some((proof.token, world::time_at(proof.claims.exp)?));
         }
         let json: Value = serde_json::from_slice(&response.body).ok()?;
-        Some((word_in(&json, "access_token")?, world::time_in(world.now(), json["expires_in"].as_u64()?)?))
+        Some((word_in(&json, "access_token")?, world::time_in(world.now(), json.get("expires_in")?.as_u64()?)?))
     };
     let (token, expiration) =
         read().ok_or_else(|| Error::new(Kind::Fatal, step, address, "answered 200 without a token in it"))?;
@@ -170,10 +172,10 @@ fn subject(options: &Options, world: &Rc<World>) -> SecretString {
     };
     let answer = SecretString::from(format!("{answer}\n"));
     // The client reads its last answer there, and runs nothing while that is good.
-    if let (Some(file), Ok(_)) = (world.variable("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE"), &made) {
+    let file = GivenFile::of_variable(world, "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE").map(|file| file.to_write());
+    if let (Some(Ok(file)), Ok(_)) = (file, &made) {
         let content = answer.expose_secret().to_owned();
-        let _ =
-            private_file::update(&world.absolute(file), 0o600, Duration::from_secs(1), &|_| Ok(content.clone().into()));
+        let _ = private_file::update(&file, 0o600, Duration::from_secs(1), &|_| Ok(content.clone().into()));
     }
     answer
 }

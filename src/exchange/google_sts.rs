@@ -89,7 +89,7 @@ impl GoogleSts {
             return Err(self.refused(step, address, &response, &json, subject, now()));
         }
         // Where nothing is said of its end, Google's own clients take an hour, too.
-        let expiration = world::time_in(now(), json["expires_in"].as_u64().unwrap_or(3600));
+        let expiration = world::time_in(now(), json.get("expires_in").and_then(Value::as_u64).unwrap_or(3600));
         word_in(&json, "access_token").zip(expiration).ok_or_else(|| {
             let problem = "answered 200 without an access token in it: cut short, or not Google's STS";
             Error::new(Kind::Transient, step, address, problem)

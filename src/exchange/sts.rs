@@ -15,7 +15,7 @@ use super::sts_reply::Reply;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Content, Credentials, Keys, Principal, Session};
 use crate::http::{Connection, Endpoint, Failure, Http, Response};
-use crate::world::World;
+use crate::world::{self, World};
 
 /// STS answers within a second; a proxy or a throttled link may take some.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,7 +136,7 @@ impl Sts {
                 session_token: SecretString::from(token),
             }),
             // Some compatible stores leave the expiration out; they were asked for this duration.
-            expiration: answer.expiration().unwrap_or_else(|| self.world.now() + session.duration),
+            expiration: answer.expiration().unwrap_or_else(|| world::after(self.world.now(), session.duration)),
             principal: Principal::Role {
                 arn: session.role_arn.clone(),
                 session_name: session.role_session_name.clone(),
@@ -147,10 +147,9 @@ impl Sts {
 
 /// AWS's are hexadecimal with dashes; other services have their own.
 fn is_request_id(id: &str) -> bool {
-    let is_one_of = |is: fn(u8) -> bool| id.bytes().all(|byte| is(byte) || byte == b'-');
-    (1..=64).contains(&id.len())
-        && (is_one_of(|byte| byte.is_ascii_hexdigit())
-            || (is_one_of(|byte| byte.is_ascii_alphanumeric()) && id.len() < 20))
+    let is_hexadecimal = id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let is_short = id.len() <= 20 && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    (12..=64).contains(&id.len()) && (is_hexadecimal || is_short)
 }
 
 /// What is asked of STS, and what to say when it is refused.

@@ -63,9 +63,11 @@ impl Endpoint {
         }
         let near = is_near(&host);
         if scheme == Scheme::Http && !near && !allow_http {
+            // A word alone may be no host.
+            let is_name = host.contains('.') && !shown::is_opaque(&host);
+            let what = if is_name { format!("is {}", shown::url(url)) } else { "is no endpoint".into() };
             return Err(Error::usage(format!(
-                "is {}, where http: would carry a token in the clear; use https:, or --allow-http if the network is yours",
-                shown::url(url)
+                "{what}: http: would carry a token in the clear; use https:, or --allow-http if the network is yours"
             )));
         }
         let proxied = !(scheme == Scheme::Http && near);

@@ -69,10 +69,11 @@ impl Response {
 
     /// What kind of body it is.
     pub fn content_type(&self) -> String {
-        let kind = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("no content type");
+        let Some(kind) = self.header(CONTENT_TYPE.as_str()) else { return "no content type".into() };
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        let is_plain = kind.len() <= 60 && !shown::is_opaque(kind);
-        if is_plain { shown::one_line(kind, 60) } else { "some content type".into() }
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-.".contains(&byte);
+        let is_type = kind.len() <= 60 && kind.contains('/') && kind.bytes().all(is_letter) && !shown::is_opaque(kind);
+        if is_type { kind.into() } else { "an odd content type".into() }
     }
 
     fn said(&self) -> String {

@@ -61,7 +61,7 @@ pub(super) async fn keys(world: &World, http: &Http, endpoint: &Endpoint, v1: bo
     let response = get(&format!("{CREDENTIALS}{name}")).await?;
     expect_ok(&response, endpoint, CREDENTIALS)?;
     let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    match (json["Code"].as_str(), keys_in(&json, "Token")) {
+    match (json.get("Code").and_then(Value::as_str), keys_in(&json, "Token")) {
         (None | Some("Success"), Some(keys)) => Ok(Answer::Found(of_keys(Source::Imds, keys))),
         (code, _) => {
             let is_code = |code: &&str| code.len() <= 40 && code.bytes().all(|byte| byte.is_ascii_alphabetic());

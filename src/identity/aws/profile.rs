@@ -242,7 +242,7 @@ async fn run(http: &Http, profile: &str, line: &str) -> Result<AwsKeys> {
         return Err(Error { kind: Kind::Transient, ..failed(format!("failed ({}): {said}", output.status)) });
     }
     let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    if json["Version"] != 1 {
+    if json.get("Version").is_none_or(|version| *version != 1) {
         return Err(failed("prints no JSON with \"Version\": 1".into()));
     }
     keys_in(&json, "SessionToken").ok_or_else(|| failed("prints no AccessKeyId and SecretAccessKey".into()))
