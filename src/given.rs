@@ -73,16 +73,13 @@ impl Given {
     /// # Errors
     /// A usage error with the words, and with the one that may be meant.
     pub fn one_of<T: Clone>(&self, known: &[(&str, T)]) -> Result<T> {
-        let text = self.text()?;
-        if let Some((_, meant)) = known.iter().find(|(word, _)| *word == text) {
-            return Ok(meant.clone());
-        }
-        let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
-        Err(self.not_among(&words))
+        self.text()?;
+        let found = known.iter().find(|(word, _)| self.value == *word).map(|(_, meant)| meant.clone());
+        found.ok_or_else(|| self.not_among(&known.iter().map(|(word, _)| *word).collect::<Vec<_>>()))
     }
 
     /// A usage error: it is none of `words`.
-    pub fn not_among(&self, words: &[&str]) -> Error {
+    fn not_among(&self, words: &[&str]) -> Error {
         let text = self.value.to_string_lossy();
         let near = closest(words.iter().copied(), &text.to_lowercase());
         let meant = near.map(|word| format!("; did you mean {word}?")).unwrap_or_default();
@@ -158,7 +155,12 @@ impl GivenFile {
             let is_opaque = self.given.to_str().is_none_or(shown::is_opaque);
             !is_opaque && shown::is_path(&Path::new(".").join(&self.given))
         };
-        if shown::is_path(&self.given) || is_name() {
+        // Of what is odd, where it would stand must be there.
+        let is_in_directory = || {
+            let mut directories = self.given.ancestors().skip(1).filter(|directory| *directory != "/");
+            self.given.is_absolute() && directories.any(Path::is_dir)
+        };
+        if shown::is_path(&self.given) || is_name() || is_in_directory() {
             return Ok(self.path.clone());
         }
         Err(Error::usage(format!("{} is {}", self.by, shown::path(&self.given))).advice("it must name a file"))

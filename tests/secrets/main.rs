@@ -119,7 +119,7 @@ fn none_is_shown(stage: &Stage, cases: Vec<Case>) {
     let (cases, shown) = (Mutex::new(cases), Mutex::new(Vec::new()));
     let start = Instant::now();
     thread::scope(|scope| {
-        for _ in 0..24 {
+        for _ in 0..12 {
             scope.spawn(|| {
                 loop {
                     let Some(case) = cases.lock().expect("cases").pop() else { break };
