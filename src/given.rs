@@ -149,21 +149,15 @@ impl GivenFile {
     /// Its absolute path, to make it there.
     ///
     /// # Errors
-    /// A usage error where it is not like a path: whatever was given would become the name of a file, for all to see.
+    /// A usage error where it is a content, a token or a URL: it would become the name of a file, for all to see.
     pub fn to_write(&self) -> Result<PathBuf> {
-        let is_name = || {
-            let is_opaque = self.given.to_str().is_none_or(shown::is_opaque);
-            !is_opaque && shown::is_path(&Path::new(".").join(&self.given))
-        };
-        // Of what is odd, where it would stand must be there.
-        let is_in_directory = || {
-            let mut directories = self.given.ancestors().skip(1).filter(|directory| *directory != "/");
-            self.given.is_absolute() && directories.any(Path::is_dir)
-        };
-        if shown::is_path(&self.given) || is_name() || is_in_directory() {
-            return Ok(self.path.clone());
+        let text = self.given.to_string_lossy();
+        if text.starts_with('{') || text.contains('\n') || text.contains("://") || shown::has_token(&text) {
+            return Err(
+                Error::usage(format!("{} is {}", self.by, shown::path(&self.given))).advice("it must name a file")
+            );
         }
-        Err(Error::usage(format!("{} is {}", self.by, shown::path(&self.given))).advice("it must name a file"))
+        Ok(self.path.clone())
     }
 
     /// The path as messages show it; who said it, where that does not look like one.

@@ -14,7 +14,7 @@ const LONGEST_NAME: usize = 128;
 /// Fewer letters and digits than these make a name, not a key.
 const SHORTEST_KEY: usize = 20;
 
-/// A path, as a message shows it: where it is there, or reads like one and is absolute (or begins with `~/`, `./`,
+/// A path, as a message shows it: where it reads like one and is there, or is absolute (or begins with `~/`, `./`,
 /// `../`). Anything else may be a file's content, or some other secret, and is described.
 pub fn path(path: &Path) -> String {
     match path.to_str() {
@@ -26,7 +26,7 @@ pub fn path(path: &Path) -> String {
 
 /// Whether a message may show this path.
 pub fn is_path(path: &Path) -> bool {
-    path.to_str().is_some_and(reads_like_a_path) || is_there(path)
+    path.to_str().is_some_and(|text| reads_like_a_path(text) || (is_there(path) && !is_opaque(text)))
 }
 
 /// What something is like that was not recognised, without any part of it.
@@ -46,12 +46,15 @@ pub fn value(text: &str) -> String {
 }
 
 fn is_there(path: &Path) -> bool {
-    let is_in_directory = || {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(is_name) && path.parent().is_some_and(|parent| parent != "" && parent.is_dir())
+    let is_name = |name: &str| {
+        let is_odd = |c: char| c.is_control() || ":?#\"{}<>|".contains(c);
+        name.len() <= LONGEST_NAME && !name.contains(is_odd) && !is_opaque(name)
     };
+    let is_in_directory = || path.parent().is_some_and(|parent| parent != "" && parent.is_dir());
     // The empty path and one of a megabyte are not asked for.
-    path.as_os_str().len() <= 4096 && (path.symlink_metadata().is_ok() || (path.is_relative() && is_in_directory()))
+    path.as_os_str().len() <= LONGEST_PATH
+        && path.to_str().is_some_and(|text| text.split('/').all(is_name))
+        && (path.symlink_metadata().is_ok() || (path.is_relative() && is_in_directory()))
 }
 
 fn reads_like_a_path(text: &str) -> bool {

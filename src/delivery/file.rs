@@ -15,6 +15,7 @@ use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
 use crate::ini::{self, Malformed, Section};
 use crate::log::timestamp;
 use crate::private_file::{self, Writer};
+use crate::shown;
 
 /// What else would make a profile one with credentials, and so keep SDKs from the endpoint.
 const CREDENTIAL_KEYS: &[&str] = &[
@@ -92,7 +93,7 @@ impl Plan {
                 Error::new(
                     Kind::Fatal,
                     "write credentials",
-                    self.path.display().to_string(),
+                    shown::path(&self.path),
                     format!("has {} in line {}, so no SDK could read it", malformed.problem, malformed.line),
                 )
                 .advice("mend or remove that line, or name another --credentials-file; the file is as it was")
@@ -143,7 +144,7 @@ impl Delivery for CredentialsFile {
                 (self.log)(&format!(
                     "{} cannot be replaced (a mount, or its directory is read-only) and is written in place: a reader may \
                      see it half-written",
-                    path.display()
+                    shown::path(&path)
                 ));
             }
             Ok(())
