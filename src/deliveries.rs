@@ -191,7 +191,8 @@ impl Deliveries {
             variables = unproxied(world);
             let adc = gcloud_directory(world).map(|directory| directory.join("application_default_credentials.json"));
             if let Some(adc) = adc.filter(|adc| adc.exists()) {
-                let message = format!("{} is there, and Google's clients find it first: remove it", adc.display());
+                let message =
+                    format!("{} is there, and Google's clients find it first: remove it", crate::shown::path(&adc));
                 settings.log.event(world.now(), Severity::Warning, &message, &[]);
             }
         }

@@ -26,7 +26,7 @@ pub fn path(path: &Path) -> String {
 
 /// Whether a message may show this path.
 pub fn is_path(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| reads_like_a_path(text) || (is_there(path) && !is_opaque(text)))
+    path.to_str().is_some_and(|text| reads_like_a_path(text) || (is_there(path) && !is_one_key(text)))
 }
 
 /// What something is like that was not recognised, without any part of it.
@@ -48,7 +48,7 @@ pub fn value(text: &str) -> String {
 fn is_there(path: &Path) -> bool {
     let is_name = |name: &str| {
         let is_odd = |c: char| c.is_control() || ":?#\"{}<>|".contains(c);
-        name.len() <= LONGEST_NAME && !name.contains(is_odd) && !is_opaque(name)
+        name.len() <= LONGEST_NAME && !name.contains(is_odd) && !is_made_by_dice(name)
     };
     let is_in_directory = || path.parent().is_some_and(|parent| parent != "" && parent.is_dir());
     // The empty path and one of a megabyte are not asked for.
@@ -59,12 +59,23 @@ fn is_there(path: &Path) -> bool {
 
 fn reads_like_a_path(text: &str) -> bool {
     let is_explicit = ["/", "~/", "./", "../"].iter().any(|start| text.starts_with(start)) && !text.starts_with("//");
-    is_explicit && text.len() <= LONGEST_PATH && !is_opaque(text) && text.split('/').all(is_name)
+    is_explicit && text.len() <= LONGEST_PATH && !is_one_key(text) && text.split('/').all(is_name)
+}
+
+/// A key in base64 may hold slashes; a path has names with more than letters and digits in it.
+fn is_one_key(text: &str) -> bool {
+    has_token(text) || (!text.contains(['.', '-', '_']) && is_opaque(text))
+}
+
+/// Names that fedboot gives its own files have a random part.
+fn is_made_by_dice(name: &str) -> bool {
+    let is_own = [".fedboot-", "..fedboot-", "cache-"].iter().any(|start| name.starts_with(start));
+    is_opaque(name) && !is_own
 }
 
 fn is_name(name: &str) -> bool {
     let is_ordinary = |c: char| c.is_alphanumeric() || "-_.+=,@%~".contains(c);
-    name.len() <= LONGEST_NAME && name.chars().all(is_ordinary) && !is_opaque(name)
+    name.len() <= LONGEST_NAME && name.chars().all(is_ordinary) && !is_made_by_dice(name)
 }
 
 /// A URL without user, query and fragment; described where it is none.
@@ -121,8 +132,8 @@ pub fn name(text: &str) -> String {
     }
     // `/a` is a path, `a:b@c` a password.
     let is_else = (text.starts_with('/') && !text.starts_with("//")) || (text.contains(':') && text.contains('@'));
-    let is_made_by_dice = is_opaque(text) && !text.ends_with(".apps.googleusercontent.com");
-    let is_name = text.len() <= 256 && text.bytes().all(is_letter) && !is_else && !is_made_by_dice;
+    let is_key = is_opaque(text) && !text.ends_with(".apps.googleusercontent.com");
+    let is_name = text.len() <= 256 && text.bytes().all(is_letter) && !is_else && !is_key;
     if is_name { text.into() } else { value(text) }
 }
 
@@ -302,6 +313,8 @@ mod tests {
             "../x/y.json",
             "/etc/ssl/certs/ca-certificates.crt",
             "/tmp",
+            "/root/.cache/fedboot/cache-a1b2c3d4e5f60718.json",
+            "/root/.aws/.fedboot-a1b2c3d4e5f6.token",
             "/proc/self/fd/3",
             "src/shown.rs",
             "src/absent.rs",

@@ -21,6 +21,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Kind};
+use crate::shown;
 use crate::world;
 
 pub use held::{Held, hold, leave_held};
@@ -66,5 +67,5 @@ fn write_error(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::WouldBlock => (Kind::Transient, "is locked by another process".to_owned()),
         _ => (Kind::Fatal, format!("cannot be written: {}", reason(error))),
     };
-    Error::new(kind, "write credentials", path.display().to_string(), problem).advice(advice)
+    Error::new(kind, "write credentials", shown::path(path), problem).advice(advice)
 }

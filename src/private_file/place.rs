@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::walk::{Directory, own_directory, walk};
 use super::{is_forbidden, reason, write_error};
 use crate::error::{Error, Kind, Result};
+use crate::shown;
 use crate::world::World;
 
 /// Where the credentials file is, and what is to be said about it.
@@ -36,7 +37,7 @@ pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Chosen> 
             }) {
                 // A full disk, say, is for the writer to report: another place would only hide it.
                 Err(error) if is_forbidden(&error) => {
-                    tried.push(format!("{} ({})", file.display(), reason(&error)));
+                    tried.push(format!("{} ({})", shown::path(&file), reason(&error)));
                 }
                 _ => return Ok(Chosen { file, warning: None }),
             }
@@ -46,7 +47,8 @@ pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Chosen> 
     match private_directory(world) {
         Ok(directory) => {
             let file = directory.path.join("credentials");
-            let warning = format!("cannot write {}; credentials go to {} instead", tried.join(", "), file.display());
+            let warning =
+                format!("cannot write {}; credentials go to {} instead", tried.join(", "), shown::path(&file));
             Ok(Chosen { file, warning: Some(warning) })
         }
         Err(elsewhere) => {
@@ -121,7 +123,7 @@ pub fn private_directory(world: &World) -> std::result::Result<Arc<Directory>, V
     for directory in private_directories(world) {
         match own_directory(&directory) {
             Ok(directory) => return Ok(directory),
-            Err(error) => tried.push(format!("{} ({})", directory.display(), reason(&error))),
+            Err(error) => tried.push(format!("{} ({})", shown::path(&directory), reason(&error))),
         }
     }
     Err(tried)

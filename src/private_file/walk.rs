@@ -25,6 +25,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, lstat, mkdirat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
 
+use crate::shown;
 use crate::world;
 
 /// More links than any kernel follows.
@@ -133,7 +134,7 @@ impl Step {
         if !may_be_made {
             return Err(distrust(format!(
                 "the directory {} belongs to user {}",
-                self.path.display(),
+                shown::path(&self.path),
                 self.stat.st_uid
             )));
         }
@@ -212,11 +213,11 @@ pub fn walk(path: &Path, make: Option<u32>) -> io::Result<Place> {
                 // Where others may write, a second name of somebody's link may be one of theirs.
                 if !is_ours(&stat, user) {
                     let link = at.path.join(&name);
-                    return Err(distrust(format!("the link {} belongs to user {}", link.display(), stat.st_uid)));
+                    return Err(distrust(format!("the link {} belongs to user {}", shown::path(&link), stat.st_uid)));
                 }
                 if stat.st_nlink > 1 && may_write(&at.stat, 0o022) {
                     let link = at.path.join(&name);
-                    return Err(distrust(format!("the link {} has another name elsewhere", link.display())));
+                    return Err(distrust(format!("the link {} has another name elsewhere", shown::path(&link))));
                 }
                 let target = PathBuf::from(readlinkat(&found, "")?);
                 if target.is_absolute() {

@@ -158,7 +158,7 @@ fn variables() -> BTreeSet<String> {
     for name in ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "GCE_METADATA_HOST", "HTTPS_PROXY", "AWS_CA_BUNDLE"] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }
-    let small = ["https_proxy", "http_proxy", "all_proxy", "no_proxy", "TMPDIR"];
+    let small = ["https_proxy", "http_proxy", "all_proxy", "no_proxy", "HOME", "TMPDIR"];
     names.into_iter().chain(small.map(str::to_owned)).collect()
 }
 
