@@ -16,7 +16,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("options", parsers::options),
     ("template", parsers::template),
     ("url", parsers::url),
-    ("excerpt", parsers::excerpt),
+    ("shown", parsers::shown),
     ("report", parsers::report),
     ("credentials-endpoint", servers::credentials_endpoint),
     ("metadata-server", servers::metadata_server),

@@ -1,16 +1,17 @@
 //! Everything that reads what somebody else wrote.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::time::SystemTime;
 
 use fedboot::cli::{self, Options, Typed};
 use fedboot::exchange::sts_reply::Reply;
-use fedboot::http::{self, Endpoint};
+use fedboot::http::Endpoint;
 use fedboot::ini::{self, Section};
 use fedboot::report::Report;
 use fedboot::template::{Template, placeholder};
-use fedboot::{credentials_json, external_account};
+use fedboot::{credentials_json, external_account, shown};
 use serde_json::Value;
 
 /// An edit keeps every other section as it was, and doing it twice changes nothing more.
@@ -101,10 +102,14 @@ pub fn url(bytes: &[u8]) {
     }
 }
 
-/// What is shown of a server's words.
-pub fn excerpt(bytes: &[u8]) {
-    let shown = http::excerpt(bytes);
-    assert!(!shown.contains(char::is_control), "{shown:?}");
+/// What is shown of other people's words, paths and URLs is one line without a token.
+pub fn shown(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let path = Path::new(OsStr::from_bytes(bytes));
+    for shown in [shown::path(path), shown::url(&text), shown::one_line(&shown::words(&text), 200)] {
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+        assert!(!shown.contains("ya29.c.abcdefghijklmnopqrstuvwxyz0123456789"), "{shown:?}");
+    }
 }
 
 /// The agent's word.

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -76,13 +75,14 @@ pub fn credentials_endpoint(bytes: &[u8]) {
     let address = ADDRESS.get_or_init(|| {
         stand(|listener| {
             let directory = std::env::temp_dir().join(format!("fedboot-fuzz-{}", std::process::id()));
+            std::fs::create_dir_all(&directory).expect("a directory");
             let endpoint = CredentialsEndpoint::open(
                 world(),
                 EndpointPlan {
                     listener,
                     secret: SECRET.into(),
                     is_in_front: false,
-                    credentials_file: &PathBuf::from(&directory).join("credentials"),
+                    token_file: directory.join("token"),
                     mode: 0o600,
                     status: Box::new(|| "{}".into()),
                 },
