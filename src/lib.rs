@@ -14,7 +14,7 @@
 //!
 //! Two ways lead through the picture, and [`route`] says which is meant. [`to_aws`]: a Google ID token is exchanged for
 //! an AWS role's session. [`to_google`]: an AWS identity ([`aws_signer`]) signs a request, or gets a token, that is
-//! exchanged for a Google token; clients ask for many of those, which [`tokens`] keeps.
+//! exchanged for a Google token; clients ask for many of those, which [`tokens`] keeps; a [`client`] is who asks.
 //!
 //! In reading order:
 //!
@@ -35,6 +35,7 @@ pub mod aws_choice;
 pub mod aws_signer;
 pub mod boot;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod credential_process;
 pub mod credentials_json;

@@ -4,4 +4,4 @@
 fedboot::entry!(fedboot::boot::run);
 
 #[global_allocator]
-static ALLOCATOR: fedboot::process::memory::Wiping = fedboot::process::memory::Wiping;
+static ALLOCATOR: fedboot::process::heap::Wiping = fedboot::process::heap::Wiping;

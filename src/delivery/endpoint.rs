@@ -26,6 +26,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
 use super::loopback::{self, Loopback, Reply, Respond};
+use crate::client::Client;
 use crate::error::Result;
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
 use crate::log::timestamp;
@@ -151,7 +152,7 @@ impl Delivery for CredentialsEndpoint {
 }
 
 impl Respond for State {
-    fn respond(&self, request: &Request<Incoming>) -> Reply<'_> {
+    fn respond(&self, request: &Request<Incoming>, _: &Rc<Client>) -> Reply<'_> {
         if !loopback::is_local(request) {
             let message = "this server is for programs on this machine";
             return Reply::Now(refusal(StatusCode::FORBIDDEN, "Forbidden", message));

@@ -10,38 +10,26 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
+use super::crowd::{Crowd, First, LARGEST_HEADER, State};
+use crate::client::Client;
 use crate::error::{Error, Kind, Result};
 use crate::flow::BoxFuture;
-use crate::process;
+use crate::process::owner::Owners;
 use crate::world::{self, World};
 
 /// For one request's header, and for the pause between two requests on one connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-const LARGEST_HEADER: usize = 16 << 10;
-/// Above this many, connections that are idle give way: clients that hold theirs open must not lock others out, nor fill
-/// the memory.
-const MANY_CONNECTIONS: usize = 1024;
-/// Fewer than these are not worth a wake-up to see whether they have ended.
-const FEW_CONNECTIONS: usize = 64;
-/// A burst is over when nobody has come for this long.
-const BURST_IS_OVER: Duration = Duration::from_secs(1);
-/// How many there may be at all. One on which nothing was sent yet costs next to nothing.
-const MOST_CONNECTIONS: usize = 16 << 10;
-/// How long a connection may say nothing, where there is no room for more.
-const FIRST_BYTE: Duration = Duration::from_millis(250);
-/// How long the rest of a first request may take, where there are many.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// How long a connection may be idle after an answer, where there are many.
-const NEXT_REQUEST: Duration = Duration::from_millis(20);
+/// To a header that is larger than any may be.
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// What a server answers with.
 pub type Answer = Response<Full<Bytes>>;
@@ -49,7 +37,7 @@ pub type Answer = Response<Full<Bytes>>;
 /// Answers requests.
 pub trait Respond {
     /// Answers at once, where nothing needs to be waited for.
-    fn respond(&self, request: &Request<Incoming>) -> Reply<'_>;
+    fn respond(&self, request: &Request<Incoming>, client: &Rc<Client>) -> Reply<'_>;
 }
 
 /// An answer, or one that has to be waited for.
@@ -78,7 +66,8 @@ impl Loopback {
         let taken = listener.local_addr().and_then(|address| Ok((TcpListener::from_std(listener)?, address)));
         let (listener, address) =
             taken.map_err(|error| Error::new(Kind::Fatal, "serve clients", "127.0.0.1", world::plain(&error)))?;
-        let server = tokio::task::spawn_local(serve(listener, world, respond)).abort_handle();
+        let server = Server { crowd: Crowd::new(world.clone()), world, respond, owners: Rc::default() };
+        let server = tokio::task::spawn_local(Rc::new(server).serve(listener)).abort_handle();
         Ok(Self { address, server })
     }
 }
@@ -89,117 +78,105 @@ impl Drop for Loopback {
     }
 }
 
-async fn serve(listener: TcpListener, world: Rc<World>, respond: Rc<dyn Respond>) {
-    // The agent needs a few descriptors of its own, and what it was given may be little.
-    let most = MOST_CONNECTIONS.min(process::descriptor_limit(2 * MOST_CONNECTIONS) / 2);
-    let many = MANY_CONNECTIONS.min(most / 2);
-    let mut connections: Vec<Connection> = Vec::new();
-    let mut until_tidied = 0;
-    loop {
-        let patience = if connections.len() > FEW_CONNECTIONS { BURST_IS_OVER } else { Duration::MAX };
-        let Ok(accepted) = tokio::time::timeout(patience, listener.accept()).await else {
-            // What it needed is given back.
-            tidy(&mut connections, many, world.monotonic());
-            connections.shrink_to(FEW_CONNECTIONS);
-            continue;
-        };
-        let Ok((stream, _)) = accepted else {
-            // Out of descriptors, most likely: the next connection that ends gives one back.
-            world.sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        until_tidied -= 1;
-        if connections.len() >= many && until_tidied <= 0 {
-            tidy(&mut connections, many, world.monotonic());
-            // To look at all of them for each new one would take longer than to answer it.
-            until_tidied = 64;
-        }
-        while connections.len() >= most {
-            tidy(&mut connections, many, world.monotonic());
-            match next_to_go(&connections, world.monotonic()) {
-                Some(index) => connections.remove(index).task.abort(),
-                // All have a request in hand or on its way, which does not take long; others wait in line.
-                None => world.sleep(NEXT_REQUEST).await,
-            }
-        }
-        let state = Rc::new(Cell::new(State::SilentSince(world.monotonic())));
-        let connection = converse(stream, world.clone(), respond.clone(), state.clone());
-        connections.push(Connection { task: tokio::task::spawn_local(connection).abort_handle(), state });
-    }
+struct Server {
+    world: Rc<World>,
+    respond: Rc<dyn Respond>,
+    crowd: Crowd,
+    owners: Rc<Owners>,
 }
 
-struct Connection {
-    task: AbortHandle,
-    state: Rc<Cell<State>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nothing was sent yet.
-    SilentSince(Instant),
-    /// A request is not there, or only a part of it. It may give way from then on.
-    IdleFrom(Instant),
-    /// A request is in hand.
-    Busy,
-}
-
-/// Forgets connections that have ended, and ends those that may give way, the oldest first, until there are `many`.
-fn tidy(connections: &mut Vec<Connection>, many: usize, now: Instant) {
-    connections.retain(|connection| !connection.task.is_finished());
-    let mut too_many = connections.len().saturating_sub(many);
-    connections.retain(|connection| {
-        let gives_way = matches!(connection.state.get(), State::IdleFrom(then) if then <= now) && too_many > 0;
-        if gives_way {
-            connection.task.abort();
-            too_many -= 1;
-        }
-        !gives_way
-    });
-}
-
-/// The oldest connection that gives way where there is no room at all.
-fn next_to_go(connections: &[Connection], now: Instant) -> Option<usize> {
-    let oldest = |wanted: fn(State, Instant) -> bool| {
-        connections.iter().position(|connection| wanted(connection.state.get(), now))
-    };
-    oldest(|state, _| matches!(state, State::IdleFrom(_)))
-        .or_else(|| oldest(|state, now| matches!(state, State::SilentSince(then) if then + FIRST_BYTE <= now)))
-}
-
-async fn converse(stream: TcpStream, world: Rc<World>, respond: Rc<dyn Respond>, state: Rc<Cell<State>>) {
-    // Being told that it is readable is no proof that something was sent.
-    if !matches!(tokio::time::timeout(IDLE_TIMEOUT, stream.peek(&mut [0])).await, Ok(Ok(1))) {
-        return;
-    }
-    state.set(State::IdleFrom(world.monotonic() + FIRST_REQUEST));
-    let service = service_fn(|request: Request<Incoming>| {
-        let (respond, state, world) = (&respond, &state, &world);
-        async move {
-            let answer = match respond.respond(&request) {
-                Reply::Now(answer) => answer,
-                Reply::Later(answer) => {
-                    state.set(State::Busy);
-                    answer.await
-                }
-                Reply::AtLeisure(answer) => {
-                    state.set(State::IdleFrom(world.monotonic() + NEXT_REQUEST));
-                    answer.await
+impl Server {
+    async fn serve(self: Rc<Self>, listener: TcpListener) {
+        let (mut number, mut until_looked_after): (u64, u32) = (0, 0);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.crowd.next_look() => {
+                    self.crowd.look_after();
+                    continue;
                 }
             };
-            state.set(State::IdleFrom(world.monotonic() + NEXT_REQUEST));
-            Ok::<_, Infallible>(answer)
+            let Ok((stream, peer)) = accepted else {
+                // Out of descriptors, most likely: the next connection that ends gives one back.
+                self.world.sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let _ = stream.set_nodelay(true);
+            until_looked_after = until_looked_after.saturating_sub(1);
+            if until_looked_after == 0 && self.crowd.is_one() {
+                self.crowd.look_after();
+                // To look at all of them for each new one would take longer than to answer it.
+                until_looked_after = 64;
+            }
+            self.crowd.room().await;
+            number = number.wrapping_add(1);
+            let state = self.crowd.newcomer();
+            let connection = self.clone().converse(stream, peer, number, state.clone());
+            self.crowd.add(tokio::task::spawn_local(connection).abort_handle(), state);
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_TIMEOUT)
-        // Some say that they have said all, and still listen.
-        .half_close(true)
-        .max_buf_size(LARGEST_HEADER)
-        .serve_connection(TokioIo::new(stream), service);
-    // On the heap, so that who sends nothing takes no room for it. A client's mistake or sudden end is its own affair.
-    let _ = Box::pin(connection).await;
+    }
+
+    async fn converse(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, number: u64, state: Rc<Cell<State>>) {
+        match tokio::time::timeout(IDLE_TIMEOUT, self.crowd.first_request(&stream, &state)).await {
+            Ok(Ok(First::Whole)) => {}
+            Ok(Ok(First::TooLarge)) => {
+                let _ = stream.try_write(TOO_LARGE);
+                return;
+            }
+            Ok(Ok(First::Ended) | Err(_)) | Err(_) => return,
+        }
+        let Some(_place) = self.crowd.place(&state).await else { return };
+        // On the heap, so that who sends nothing takes no room for it.
+        Box::pin(self.answer(stream, peer, number, &state)).await;
+    }
+
+    async fn answer(&self, stream: TcpStream, peer: SocketAddr, number: u64, state: &Cell<State>) {
+        let idle = || state.set(State::IdleSince(self.world.monotonic()));
+        let ends = stream.local_addr().ok().map(|own| (peer, own));
+        let client = Rc::new(Client::new(self.owners.clone(), ends, number));
+        idle();
+        let service = service_fn(|request: Request<Incoming>| {
+            let client = &client;
+            async move {
+                let mut answer = match self.respond.respond(&request, client) {
+                    Reply::Now(answer) => answer,
+                    Reply::Later(answer) => {
+                        state.set(State::Busy);
+                        tokio::select! {
+                            answer = answer => answer,
+                            () = self.crowd.impatience() => crowded(),
+                        }
+                    }
+                    Reply::AtLeisure(answer) => {
+                        idle();
+                        answer.await
+                    }
+                };
+                idle();
+                if self.crowd.is_awaited() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE_TIMEOUT)
+            // Some say that they have said all, and still listen.
+            .half_close(true)
+            .max_buf_size(LARGEST_HEADER)
+            .serve_connection(TokioIo::new(stream), service);
+        // A client's mistake or sudden end is its own affair.
+        let _ = connection.await;
+    }
+}
+
+/// To who has waited for long, and keeps others from their answers.
+fn crowded() -> Answer {
+    let message = "fedboot: what is asked for takes long, and too many others wait; try again\n";
+    let mut answer = answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain", message.into());
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
 }
 
 /// Whether the request is one of a program on this machine, and of no browser.

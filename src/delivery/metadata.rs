@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::loopback::{self, Answer, Loopback, Reply, Respond};
+use crate::client::Client;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, TokenSource, Wanted, scopes_in_order};
 use crate::world::World;
@@ -143,7 +144,7 @@ impl Query {
 }
 
 impl Respond for State {
-    fn respond(&self, request: &Request<Incoming>) -> Reply<'_> {
+    fn respond(&self, request: &Request<Incoming>, _: &Rc<Client>) -> Reply<'_> {
         let headers = request.headers();
         if !loopback::is_local(request) || headers.contains_key(FORWARDED) {
             return Reply::Now(text(StatusCode::FORBIDDEN, "this server is for programs on this machine".into()));

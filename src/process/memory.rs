@@ -1,57 +1,11 @@
-//! Memory: freed blocks are wiped, whatever stood in them, and what has to outlive a process has a file without a name.
+//! Memory: a file without a name for what outlives a process, and what a process can do without.
 
-use std::alloc::{GlobalAlloc, Layout};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{Ordering, compiler_fence};
 
-use dlmalloc::GlobalDlmalloc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-
-/// An allocator that overwrites what is given back: keys and tokens pass through the buffers of TLS, HTTP, JSON and XML,
-/// whose types know nothing of secrets.
-///
-/// musl's own allocator maps and unmaps pages for nearly every new size of block; in a program that lives for
-/// milliseconds that was an eighth of its time.
-pub struct Wiping;
-
-// SAFETY: what GlobalDlmalloc promises; a block is written to only while it is still the caller's.
-unsafe impl GlobalAlloc for Wiping {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { GlobalDlmalloc.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { GlobalDlmalloc.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block is the caller's, of this size, until it is given back below.
-        unsafe {
-            std::ptr::write_bytes(block, 0, layout.size());
-            // The compiler knows that nobody reads a freed block.
-            std::arch::asm!("/* {0} */", in(reg) block, options(nostack, preserves_flags));
-            compiler_fence(Ordering::SeqCst);
-            GlobalDlmalloc.dealloc(block, layout);
-        }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above; the new block is at least as long as what is copied.
-        unsafe {
-            let new = GlobalDlmalloc.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !new.is_null() {
-                std::ptr::copy_nonoverlapping(block, new, layout.size().min(size));
-                self.dealloc(block, layout);
-            }
-            new
-        }
-    }
-}
 
 /// Lets go of the pages of the program's file that this process has used: the kernel has them still, and maps again what
 /// is needed. A guard needs next to none of them for the rest of its life.

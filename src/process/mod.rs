@@ -3,8 +3,10 @@
 
 mod exec;
 mod fork;
+pub mod heap;
 mod helper;
 pub mod memory;
+pub mod owner;
 pub mod peers;
 mod watch;
 
@@ -215,6 +217,15 @@ pub fn abort() -> ! {
         libc::kill(libc::getpid(), libc::SIGABRT);
         libc::_exit(134)
     }
+}
+
+/// Reads what is there without taking it, as far as `buffer` goes.
+///
+/// # Errors
+/// What the kernel refused; without anything there, that it would have to wait.
+pub fn peek(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    use nix::sys::socket::{MsgFlags, recv};
+    Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?)
 }
 
 /// Lets `queue` clients wait for `listener`; the standard library has no say in that.

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,13 @@ use crate::{ACCESS, ID, cost, hold, is_live, server, short_lived, simple};
 const TOKEN: &str = "/instance/service-accounts/default/token";
 /// No client waits longer: Python's first try ends after three seconds.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whoever opens thousands of connections does so alone: the limit of descriptors is the test program's.
+static CROWD: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    CROWD.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The right question, answered as soon as any client wants it.
 #[track_caller]
@@ -44,6 +52,7 @@ fn memory(held: &Held) -> (u64, u64) {
 #[test]
 fn ten_thousand_clients() {
     const THREADS: u64 = 8;
+    let _alone = alone();
     let stage = simple();
     let held = hold(&stage, "");
     let address = server(&held);
@@ -88,6 +97,7 @@ fn ten_thousand_clients() {
 /// Hundreds that say nothing, half of it, or a byte now and then, while a normal client asks.
 #[test]
 fn slow_clients() {
+    let _alone = alone();
     let stage = simple();
     let held = hold(&stage, "");
     let address = server(&held);
@@ -125,6 +135,88 @@ fn slow_clients() {
     drop(slow);
     fetch(&address);
     eventually("the agent gives them back", || descriptors_of(held.agent()).len() < 30);
+    held.release(&stage).assert_succeeded();
+}
+
+/// Anonymous memory of the agent, in kB.
+fn anonymous(held: &Held) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", held.agent())).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Thousands of headers without an end, and of ends that do not come, cost next to nothing, others are answered
+/// meanwhile, and what was needed is given back.
+#[test]
+fn unfinished_headers() {
+    let _alone = alone();
+    let stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    let count = usize::try_from(allow_descriptors(19_000, 1000)).expect("a number");
+    fetch(&address);
+    let before = anonymous(&held);
+    let mut longest = Duration::ZERO;
+    let start = format!("GET {}{TOKEN} HTTP/1.1\r\nHost: {address}\r\nX: ", web::ROOT);
+    for (what, length) in [("a few bytes", 20), ("almost all that is allowed", 7900), ("too much", 15_000)] {
+        let bytes = format!("{start}{}", "y".repeat(length));
+        let mut open = Vec::new();
+        let mut most = 0;
+        for index in 0..count {
+            // What gives way may do so while it still writes.
+            let Ok(mut stream) = TcpStream::connect(&address) else { continue };
+            let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));
+            let _ = stream.write_all(bytes.as_bytes());
+            open.push(stream);
+            if index % 500 == 0 {
+                longest = longest.max(fetch(&address));
+                most = most.max(anonymous(&held));
+            }
+        }
+        most = most.max(anonymous(&held));
+        let (largest, _) = memory(&held);
+        figure(&format!(
+            "metadata server: {count} connections with {what} of a header: {before} kB anonymous before, {most} kB at most, \
+             {largest} kB resident at most; others were answered within {:.1} ms",
+            longest.as_secs_f64() * 1e3
+        ));
+        assert!(largest < 32 << 10, "{what}: {largest} kB");
+        drop(open);
+        eventually("what they needed is given back", || anonymous(&held) < 4 << 10);
+    }
+    fetch(&address);
+    eventually("nothing of them is left", || descriptors_of(held.agent()).len() < 30);
+    figure(&format!("metadata server: {} kB anonymous afterwards", anonymous(&held)));
+    held.release(&stage).assert_succeeded();
+}
+
+/// Second requests without an end, on connections that were answered once.
+#[test]
+fn unfinished_second_headers() {
+    let _alone = alone();
+    let stage = simple();
+    let held = hold(&stage, "");
+    let address = server(&held);
+    let count = usize::try_from(allow_descriptors(5000, 1000)).expect("a number");
+    let unfinished = format!("GET {}{TOKEN} HTTP/1.1\r\nX: {}", web::ROOT, "y".repeat(7900));
+    let mut open = Vec::new();
+    for index in 0..count {
+        let mut stream = web::connect(&address);
+        let _ = stream.write_all(question(&address, TOKEN).as_bytes());
+        assert_eq!(read_reply(&mut stream).map(|reply| reply.status), Some(200));
+        let _ = stream.write_all(unfinished.as_bytes());
+        open.push(stream);
+        if index % 100 == 0 {
+            fetch(&address);
+        }
+    }
+    let (largest, _) = memory(&held);
+    figure(&format!(
+        "metadata server: {count} connections with a second header unfinished: {largest} kB resident at most"
+    ));
+    assert!(largest < 32 << 10, "{largest} kB");
+    drop(open);
+    eventually("what they needed is given back", || anonymous(&held) < 4 << 10);
     held.release(&stage).assert_succeeded();
 }
 
