@@ -84,6 +84,12 @@ pub const OPTIONS: &[Opt] = &[
         ..opt("project", "ID", "the project that clients are told [the service account's]")
     },
     opt("metadata-port", "PORT", "port of the metadata server [any free one]"),
+    opt(
+        "allow-uid",
+        "UID,…|any",
+        "who may ask the metadata server, beside root and the agent's user [beside COMMAND, unless as root: nobody else; \
+         any]",
+    ),
     opt("access-token-file", "FILE", "where delivery access-token-file writes [in ~/.cache/fedboot]"),
     opt(
         "delivery",

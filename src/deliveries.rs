@@ -179,13 +179,15 @@ impl Deliveries {
         board: &Board,
         holdings: &Holdings,
     ) -> Result<Self> {
-        let GoogleDelivery { metadata_port, access_token_file, mode } = &config.delivery;
+        let GoogleDelivery { metadata_port, access_token_file, mode, .. } = &config.delivery;
         let patience = LOCK_PATIENCE.min(settings.timeout.mul_f64(0.5));
         let directory = private_file::cache_directory(world);
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         let mut variables = Vec::new();
         if metadata_port.is_some() {
-            let server = MetadataServer::open(holdings.server()?, config.about(world), tokens, world.clone())?;
+            let guests = config.delivery.guests(world.user, holdings.is_in_front);
+            let about = config.about(world);
+            let server = MetadataServer::open(holdings.server()?, about, guests, tokens, world.clone())?;
             board.serve(server.address(), shared::file_name(&config.asked.request()));
             places.push(Box::new(server));
             variables = unproxied(world);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::{Options, invalid};
+use crate::client::Guests;
 use crate::error::{Error, Result};
 use crate::given::Given;
 use crate::shown;
@@ -137,6 +138,8 @@ pub struct GoogleDelivery {
     pub access_token_file: Option<Option<PathBuf>>,
     /// Permissions of what is written.
     pub mode: u32,
+    /// Who may ask the metadata server, if that was said.
+    pub guests: Option<Guests>,
 }
 
 impl GoogleDelivery {
@@ -146,7 +149,8 @@ impl GoogleDelivery {
     /// A usage error that names what is wrong.
     pub fn resolve(options: &Options, world: &World) -> Result<Self> {
         let list = options.text(world, "delivery")?.unwrap_or_else(|| Given::new("--delivery", "metadata"));
-        let mut delivery = Self { metadata_port: None, access_token_file: None, mode: file_mode(options, world)? };
+        let mode = file_mode(options, world)?;
+        let mut delivery = Self { metadata_port: None, access_token_file: None, mode, guests: None };
         let file = options.value(world, "access-token-file").map(|given| given.file(world).to_write()).transpose()?;
         for place in list.text()?.split(',').map(str::trim) {
             match place {
@@ -169,7 +173,27 @@ impl GoogleDelivery {
             }
             delivery.metadata_port = Some(number);
         }
+        if let Some(list) = options.text(world, "allow-uid")? {
+            if delivery.metadata_port.is_none() {
+                return Err(Error::usage("--allow-uid is for --delivery metadata"));
+            }
+            let guests = Guests::parse(list.text()?).ok_or_else(|| invalid("allow-uid", &list))?;
+            delivery.guests = Some(guests.and(world.user));
+        }
         Ok(delivery)
+    }
+}
+
+impl GoogleDelivery {
+    /// Who may ask the metadata server of an agent of `user`, unless it was said: beside a command that cannot become
+    /// somebody else, whoever is not that user is a stranger. An agent in front serves other containers, and below root
+    /// there may be users of any kind.
+    pub fn guests(&self, user: u32, is_in_front: bool) -> Guests {
+        match &self.guests {
+            Some(guests) => guests.clone(),
+            None if user == 0 || is_in_front => Guests::Any,
+            None => Guests::UsersIfKnowable(vec![0, user]),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::client::Client;
 use crate::error::Result;
 use crate::http::Http;
 use crate::shown;
@@ -276,8 +277,9 @@ pub trait Mint {
 
 /// Where tokens for Google come from: made, or kept.
 pub trait TokenSource {
-    /// One that will be good for a while. Requests for the same at the same time are one exchange.
-    fn token<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<Rc<Credentials>>>;
+    /// One that will be good for a while. Requests for the same at the same time are one exchange; one that nobody has
+    /// asked for before is made when the client's turn comes.
+    fn token<'a>(&'a self, wanted: &'a Wanted, client: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>>;
 
     /// The same, if it need not be waited for.
     fn ready(&self, wanted: &Wanted) -> Option<Rc<Credentials>>;

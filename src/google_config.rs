@@ -105,6 +105,7 @@ pub const OF_THIS_WAY: &[&str] = &[
     "google-sts-endpoint",
     "project",
     "metadata-port",
+    "allow-uid",
     "access-token-file",
 ];
 

@@ -14,7 +14,8 @@
 //!
 //! Two ways lead through the picture, and [`route`] says which is meant. [`to_aws`]: a Google ID token is exchanged for
 //! an AWS role's session. [`to_google`]: an AWS identity ([`aws_signer`]) signs a request, or gets a token, that is
-//! exchanged for a Google token; clients ask for many of those, which [`tokens`] keeps; a [`client`] is who asks.
+//! exchanged for a Google token; clients ask for many of those, which [`tokens`] keeps, and who may have new
+//! ones say [`turns`]; a [`client`] is who asks.
 //!
 //! In reading order:
 //!
@@ -73,4 +74,5 @@ pub mod to_aws;
 pub mod to_google;
 pub mod token;
 pub mod tokens;
+pub mod turns;
 pub mod world;

@@ -3,6 +3,8 @@
 //! The usual access token is kept by the agent's loop. Others (of other scopes, for audiences) are made when somebody asks,
 //! and made anew when somebody asks for one that has grown old: meanwhile an old one that is good for a while is handed out.
 //!
+//! One that nobody has asked for before is made when the client's turn comes ([`Turns`]); what is kept needs none.
+//!
 //! An ID token is handed out only in the first twelfth of its life: Go's clients do not read its end and use it for 55
 //! minutes. The last good one is better than none.
 
@@ -14,14 +16,17 @@ use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
+use crate::client::Client;
 use crate::credentials_json;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Issuer, Mint, TokenSource, Wanted};
 use crate::holdings::Holdings;
 use crate::http::Http;
 use crate::log::{Log, Severity};
+use crate::process::owner::Owner;
 use crate::retry;
 use crate::schedule;
+use crate::turns::{self, Turns};
 use crate::world::World;
 
 /// How long a client waits for a token that has to be made.
@@ -29,15 +34,21 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Google's clients ask again for what ends sooner than about this.
 const MARGIN: Duration = Duration::from_secs(240);
 /// An ID token is fresh for this part of its life.
-const FRESH_PART: u32 = 12;
-/// Tokens that are kept; then the one that was not asked for longest gives way.
+const FRESH_PART: f64 = 1.0 / 12.0;
+/// Tokens that are kept, of those for one user, and of those for one connection; then one gives way.
 const MOST: usize = 256;
+const MOST_OF_USER: usize = 192;
+const MOST_OF_CONNECTION: usize = 64;
 /// How many of them are left to the next agent.
 const MOST_LEFT: usize = 32;
 /// Under which name.
 const LEFT: &str = "tokens";
-/// Exchanges at a time: an agent is not to be the one who overruns Google.
+/// Renewals at a time.
 const AT_A_TIME: usize = 8;
+/// How long a client waits for the usual token, which is the loop's affair.
+const PATIENCE_FOR_USUAL: Duration = Duration::from_secs(1);
+/// How often is said that somebody was sent away.
+const COMPLAINTS: Duration = Duration::from_secs(60);
 
 /// The tokens of one way to Google.
 #[derive(Clone)]
@@ -50,11 +61,18 @@ struct Inner {
     usual: Wanted,
     entries: RefCell<Vec<Rc<Entry>>>,
     holdings: RefCell<Option<Rc<Holdings>>>,
-    turns: Semaphore,
+    renewals: Semaphore,
+    turns: Turns,
+    /// When was last said that somebody was sent away, and how many were since.
+    sent_away: Cell<(Option<Instant>, u64)>,
 }
 
 struct Entry {
     wanted: Wanted,
+    /// Who has asked for it first.
+    by: (Owner, u64),
+    /// Whether it was asked for again since it was made.
+    is_in_use: Cell<bool>,
     issued: RefCell<Option<(SystemTime, Rc<Credentials>)>>,
     failure: RefCell<Option<Failure>>,
     is_being_made: Cell<bool>,
@@ -83,15 +101,16 @@ enum Standing {
 impl Tokens {
     /// Tokens that `mint` makes; the `usual` access token is kept by whoever calls [`Issuer::issue`].
     pub fn new(world: Rc<World>, log: Log, mint: Rc<dyn Mint>, usual: Wanted) -> Self {
-        let turns = Semaphore::new(AT_A_TIME);
         Self(Rc::new(Inner {
+            turns: Turns::new(world.clone()),
             world,
             log,
             mint,
             usual,
             entries: RefCell::default(),
             holdings: RefCell::default(),
-            turns,
+            renewals: Semaphore::new(AT_A_TIME),
+            sent_away: Cell::default(),
         }))
     }
 
@@ -100,7 +119,9 @@ impl Tokens {
         let left = holdings.handover().get(LEFT).unwrap_or_default();
         for json in left.as_array().into_iter().flatten() {
             if let (Some(wanted), Some((at, credentials))) = (wanted_in(json), credentials_json::decode(json)) {
-                self.0.entry(&wanted).issued.replace(Some((at, Rc::new(credentials))));
+                let entry = self.0.entry(&wanted, None);
+                entry.issued.replace(Some((at, Rc::new(credentials))));
+                entry.is_in_use.set(true);
             }
         }
         self.0.holdings.replace(Some(holdings));
@@ -110,32 +131,36 @@ impl Tokens {
 impl Issuer for Tokens {
     fn issue(&self, deadline: Option<Instant>) -> BoxFuture<'_, Result<Credentials>> {
         Box::pin(async move {
-            let entry = self.0.entry(&self.0.usual);
+            let entry = self.0.entry(&self.0.usual, None);
             let made = self.0.make(&entry.wanted, deadline).await;
             let made = made.map(Rc::new);
             self.0.settle(&entry, made.clone());
+            entry.settled.notify_waiters();
             made.map(|made| (*made).clone())
         })
     }
 }
 
 impl TokenSource for Tokens {
-    fn token<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<Rc<Credentials>>> {
+    fn token<'a>(&'a self, wanted: &'a Wanted, client: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>> {
         Box::pin(async move {
-            let entry = self.0.entry(wanted);
-            let standing = entry.standing(self.0.world.now());
-            // The agent's loop cares for the usual one.
-            let wait = match standing {
-                Standing::Fresh => false,
-                _ if *wanted == self.0.usual => false,
-                Standing::Aging => {
-                    self.renew(&entry);
-                    false
+            let entry = self.0.entry(wanted, Some(client));
+            let settled = entry.settled.notified();
+            match entry.standing(self.0.world.now()) {
+                Standing::Fresh => {}
+                // The agent's loop cares for the usual one; it has just started, or was just woken.
+                Standing::None if *wanted == self.0.usual => {
+                    if entry.failure.borrow().is_none() {
+                        let _ = tokio::time::timeout(PATIENCE_FOR_USUAL, settled).await;
+                    }
                 }
-                Standing::Last | Standing::None => self.renew(&entry),
-            };
-            if wait {
-                entry.settled.notified().await;
+                _ if *wanted == self.0.usual => {}
+                Standing::Aging => drop(self.renew(&entry, client)),
+                Standing::Last | Standing::None => {
+                    if self.renew(&entry, client) {
+                        settled.await;
+                    }
+                }
             }
             entry.answer(self.0.world.now())
         })
@@ -144,7 +169,7 @@ impl TokenSource for Tokens {
     fn ready(&self, wanted: &Wanted) -> Option<Rc<Credentials>> {
         let entries = self.0.entries.borrow();
         let entry = entries.iter().find(|entry| entry.wanted == *wanted)?;
-        entry.asked.set(self.0.world.monotonic());
+        entry.ask(self.0.world.monotonic());
         match entry.standing(self.0.world.now()) {
             Standing::Fresh => entry.good(),
             Standing::Aging | Standing::Last if *wanted == self.0.usual => entry.good(),
@@ -156,30 +181,24 @@ impl TokenSource for Tokens {
 impl Tokens {
     /// Has a token made, unless it is being made. Says whether there is something to wait for: not when it has just
     /// failed.
-    fn renew(&self, entry: &Rc<Entry>) -> bool {
+    fn renew(&self, entry: &Rc<Entry>, client: &Rc<Client>) -> bool {
         let now = self.0.world.now();
         if entry.failure.borrow().as_ref().is_some_and(|failure| now < failure.next_try) {
             return false;
         }
         if !entry.is_being_made.replace(true) {
-            let (inner, entry) = (self.0.clone(), entry.clone());
+            let (inner, entry, client) = (self.0.clone(), entry.clone(), client.clone());
             // Not in the client's own task: it may go away, and others wait for the same.
             tokio::task::spawn_local(async move {
-                let deadline = inner.world.monotonic() + PATIENCE;
-                let once = async || inner.make(&entry.wanted, Some(deadline)).await;
-                let made = match tokio::time::timeout_at(deadline, inner.turns.acquire()).await {
-                    // Who has a good one need not wait for more than one try.
-                    Ok(_turn) if entry.good().is_some() => once().await,
-                    Ok(_turn) => retry::until(&inner.world, deadline, once).await,
-                    Err(_) => Err(Error::new(
-                        Kind::Transient,
-                        "make a token",
-                        "",
-                        format!("others are in line before it, for {} s already", PATIENCE.as_secs()),
-                    )),
+                let made = if entry.good().is_some() {
+                    inner.renewed(&entry).await
+                } else {
+                    inner.first(&entry, &client).await
                 };
-                inner.settle(&entry, made.map(Rc::new));
                 entry.is_being_made.set(false);
+                if let Some(made) = made {
+                    inner.settle(&entry, made.map(Rc::new));
+                }
                 entry.settled.notify_waiters();
             });
         }
@@ -193,6 +212,57 @@ impl Inner {
         self.mint.mint(&http, wanted).await
     }
 
+    /// Another one for what is known: nobody is to wait for it but behind others of its kind.
+    async fn renewed(&self, entry: &Entry) -> Option<Result<Credentials>> {
+        let deadline = self.world.monotonic().checked_add(PATIENCE)?;
+        let Ok(Ok(_turn)) = tokio::time::timeout_at(deadline, self.renewals.acquire()).await else {
+            let problem = format!("others are in line before it, for {} s already", PATIENCE.as_secs());
+            return Some(Err(Error::new(Kind::Transient, "make a token", "", problem)));
+        };
+        self.turns.count();
+        // Who has a good one need not wait for more than one try.
+        Some(self.make(&entry.wanted, Some(deadline)).await)
+    }
+
+    /// The first one of its kind, when the client's turn has come. None: it has not, and the kind is forgotten.
+    async fn first(&self, entry: &Rc<Entry>, client: &Rc<Client>) -> Option<Result<Credentials>> {
+        let deadline = self.world.monotonic().checked_add(PATIENCE)?;
+        let _turn = match self.turns.turn(client).await {
+            Ok(turn) => turn,
+            Err(error) => {
+                self.complain(&error);
+                self.entries.borrow_mut().retain(|kept| !Rc::ptr_eq(kept, entry));
+                entry.failure.replace(Some(Failure { error, in_a_row: 1, next_try: self.world.now() }));
+                return None;
+            }
+        };
+        self.make_room(entry.by);
+        let tries = Cell::new(0_u32);
+        let once = async || {
+            tries.set(tries.get().saturating_add(1));
+            match tries.get() {
+                1 => {}
+                // Further tries are requests to Google as well.
+                _ if self.turns.has_more() => self.turns.count(),
+                _ => return Err(turns::limit("it has failed, and others wait")),
+            }
+            self.make(&entry.wanted, Some(deadline)).await
+        };
+        Some(retry::until(&self.world, deadline, once).await)
+    }
+
+    /// Says at most once a minute that somebody was sent away.
+    fn complain(&self, error: &Error) {
+        let now = self.world.monotonic();
+        let (said, count) = self.sent_away.get();
+        let count = count.saturating_add(1);
+        if said.is_some_and(|said| now.saturating_duration_since(said) < COMPLAINTS) {
+            return self.sent_away.set((said, count));
+        }
+        self.sent_away.set((Some(now), 0));
+        self.log.error(self.world.now(), Severity::Warning, error, &[("refused", count.to_string())]);
+    }
+
     fn settle(&self, entry: &Entry, made: Result<Rc<Credentials>>) {
         let now = self.world.now();
         match made {
@@ -204,7 +274,8 @@ impl Inner {
             Err(error) => {
                 let in_a_row = entry.failure.take().map_or(1, |failure| failure.in_a_row.saturating_add(1));
                 let expiration = entry.good().map(|good| good.expiration);
-                let next_try = now + schedule::retry_after(in_a_row, now, expiration, self.world.random());
+                let wait = schedule::retry_after(in_a_row, now, expiration, self.world.random());
+                let next_try = now.checked_add(wait).unwrap_or(now);
                 if entry.wanted != self.usual {
                     let more = [("wanted", entry.wanted.describe())];
                     self.log.error(now, Severity::Warning, &error, &more);
@@ -233,29 +304,54 @@ impl Inner {
         holdings.handover().set(LEFT, left.collect());
     }
 
-    fn entry(&self, wanted: &Wanted) -> Rc<Entry> {
-        let mut entries = self.entries.borrow_mut();
+    fn entry(&self, wanted: &Wanted, client: Option<&Rc<Client>>) -> Rc<Entry> {
         let now = self.world.monotonic();
-        if let Some(entry) = entries.iter().find(|entry| entry.wanted == *wanted) {
-            entry.asked.set(now);
+        if let Some(entry) = self.entries.borrow().iter().find(|entry| entry.wanted == *wanted) {
+            entry.ask(now);
             return entry.clone();
         }
-        if entries.len() >= MOST {
-            let idle = entries.iter().enumerate().filter(|(_, entry)| entry.wanted != self.usual);
-            if let Some((oldest, _)) = idle.min_by_key(|(_, entry)| entry.asked.get()) {
-                entries.swap_remove(oldest);
-            }
-        }
+        let by = client.map_or((Owner::Nobody, 0), |client| (client.owner(), client.number));
         let entry = Rc::new(Entry {
             wanted: wanted.clone(),
+            by,
+            is_in_use: Cell::default(),
             issued: RefCell::default(),
             failure: RefCell::default(),
             is_being_made: Cell::default(),
             settled: Notify::new(),
             asked: Cell::new(now),
         });
-        entries.push(entry.clone());
+        self.entries.borrow_mut().push(entry.clone());
         entry
+    }
+
+    /// Forgets one where there are too many: of the connection's own, or the user's, or of the user who has most; first
+    /// what was never had, then what nobody has asked for again, then what was not asked for longest.
+    fn make_room(&self, by: (Owner, u64)) {
+        let mut entries = self.entries.borrow_mut();
+        // Those that wait for their turn are not there yet.
+        let kept = || entries.iter().filter(|entry| !entry.is_being_made.get());
+        let count = |of: &dyn Fn(&Entry) -> bool| kept().filter(|entry| of(entry)).count();
+        let of_user = |user: Owner| count(&|entry| entry.by.0 == user);
+        let is_full = kept().count() >= MOST;
+        let (of_connection_only, user) = if count(&|entry| entry.by == by) >= MOST_OF_CONNECTION {
+            (true, by.0)
+        } else if of_user(by.0) >= MOST_OF_USER {
+            (false, by.0)
+        } else if let (true, Some(most)) = (is_full, kept().max_by_key(|entry| of_user(entry.by.0))) {
+            (false, most.by.0)
+        } else {
+            return;
+        };
+        let may_go = entries.iter().enumerate().filter(|(_, entry)| {
+            let is_meant = if of_connection_only { entry.by == by } else { entry.by.0 == user };
+            is_meant && entry.wanted != self.usual && !entry.is_being_made.get()
+        });
+        let first =
+            may_go.min_by_key(|(_, entry)| (entry.issued.borrow().is_some(), entry.is_in_use.get(), entry.asked.get()));
+        if let Some((index, _)) = first {
+            entries.swap_remove(index);
+        }
     }
 }
 
@@ -268,6 +364,12 @@ fn wanted_in(json: &Value) -> Option<Wanted> {
 }
 
 impl Entry {
+    /// Somebody has asked for it.
+    fn ask(&self, now: Instant) {
+        self.asked.set(now);
+        self.is_in_use.set(self.is_in_use.get() || self.issued.borrow().is_some());
+    }
+
     fn good(&self) -> Option<Rc<Credentials>> {
         self.issued.borrow().as_ref().map(|(_, credentials)| credentials.clone())
     }
@@ -283,8 +385,8 @@ impl Entry {
         match self.wanted {
             _ if left.is_zero() => Standing::None,
             Wanted::AccessToken(_) if age < schedule::refresh_after(issued, expiration, 0.5) => Standing::Fresh,
-            Wanted::AccessToken(_) if left > MARGIN.min(lifetime / 4) => Standing::Aging,
-            Wanted::IdToken(_) | Wanted::SubjectToken if age < lifetime / FRESH_PART => Standing::Fresh,
+            Wanted::AccessToken(_) if left > MARGIN.min(lifetime.mul_f64(0.25)) => Standing::Aging,
+            Wanted::IdToken(_) | Wanted::SubjectToken if age < lifetime.mul_f64(FRESH_PART) => Standing::Fresh,
             _ => Standing::Last,
         }
     }
@@ -354,6 +456,29 @@ mod tests {
         Wanted::IdToken(audience.into())
     }
 
+    /// A connection that nobody has had before.
+    fn anyone() -> Rc<Client> {
+        thread_local!(static NUMBER: Cell<u64> = const { Cell::new(1) });
+        let number = NUMBER.get();
+        NUMBER.set(number + 1);
+        Rc::new(Client::new(Rc::default(), None, number))
+    }
+
+    fn of(user: u32) -> Rc<Client> {
+        Rc::new(Client::of(Owner::User(user), anyone().number))
+    }
+
+    /// Asks for ever new audiences.
+    fn greedy(tokens: &Tokens, client: &Rc<Client>) {
+        let (tokens, client) = (tokens.clone(), client.clone());
+        tokio::task::spawn_local(async move {
+            for number in 0.. {
+                let _ = tokens.token(&id(&format!("{}-{number}", client.number)), &client).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+
     fn other() -> Wanted {
         Wanted::AccessToken(vec!["other".into()])
     }
@@ -367,12 +492,13 @@ mod tests {
                     maker.fails.set(fails);
                     let wanted = id(if fails { "b" } else { "a" });
                     let before = maker.made.get();
-                    let impatient = tokio::time::timeout(Duration::from_millis(10), tokens.token(&wanted)).await;
+                    let impatient =
+                        tokio::time::timeout(Duration::from_millis(10), tokens.token(&wanted, &anyone())).await;
                     assert!(impatient.is_err());
                     let all: Vec<_> = (0..1000)
                         .map(|_| {
                             let (tokens, wanted) = (tokens.clone(), wanted.clone());
-                            tokio::task::spawn_local(async move { tokens.token(&wanted).await.is_ok() })
+                            tokio::task::spawn_local(async move { tokens.token(&wanted, &anyone()).await.is_ok() })
                         })
                         .collect();
                     for one in all {
@@ -393,7 +519,7 @@ mod tests {
                     let (tokens, maker) = (tokens.clone(), maker.clone());
                     async move {
                         let before = maker.made.get();
-                        let good = tokens.token(&wanted).await.is_ok();
+                        let good = tokens.token(&wanted, &anyone()).await.is_ok();
                         // What is renewed in the background comes a second later.
                         tokio::time::sleep(Duration::from_secs(2)).await;
                         (good, maker.made.get() - before)
@@ -426,12 +552,88 @@ mod tests {
             .run_until(async {
                 let (tokens, maker) = start();
                 let usual = tokens.0.usual.clone();
-                assert!(tokens.token(&usual).await.is_err());
+                assert!(tokens.token(&usual, &anyone()).await.is_err());
                 assert_eq!(maker.made.get(), 0);
                 tokens.issue(None).await.expect("a token");
                 minutes(58).await;
-                assert!(tokens.ready(&usual).is_some() && tokens.token(&usual).await.is_ok());
+                assert!(tokens.ready(&usual).is_some() && tokens.token(&usual, &anyone()).await.is_ok());
                 assert_eq!(maker.made.get(), 1);
+            })
+            .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_usual_one_is_waited_for_while_it_has_not_failed() {
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                let (tokens, maker) = start();
+                let usual = tokens.0.usual.clone();
+                let (issuing, asking) = (tokens.clone(), anyone());
+                tokio::task::spawn_local(async move { drop(issuing.issue(None).await) });
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                assert!(tokens.token(&usual, &asking).await.is_ok());
+                minutes(61).await;
+                maker.fails.set(true);
+                let _ = tokens.issue(None).await;
+                let start = Instant::now();
+                assert!(tokens.token(&usual, &asking).await.is_err());
+                assert_eq!(start.elapsed(), Duration::ZERO);
+            })
+            .await;
+    }
+
+    /// Three hundred connections ask for ever new ones; then a client that has asked for nothing yet asks for one.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_starves() {
+        for (whose, user, honest) in [("the same user's", 1, 1), ("another user's", 1, 2)] {
+            tokio::task::LocalSet::new()
+                .run_until(async {
+                    let (tokens, maker) = start();
+                    tokens.issue(None).await.expect("a token");
+                    assert!(tokens.token(&id("known"), &of(honest)).await.is_ok());
+                    assert!(tokens.token(&id("known"), &of(honest)).await.is_ok());
+                    let start = Instant::now();
+                    let before = maker.made.get();
+                    (0..300).for_each(|_| greedy(&tokens, &of(user)));
+                    for round in 0..10 {
+                        tokio::time::sleep(Duration::from_secs(6)).await;
+                        let asked = Instant::now();
+                        let token = tokens.token(&id(&format!("honest-{round}")), &of(honest)).await;
+                        // The token takes a second to be made.
+                        let took = asked.elapsed();
+                        assert!(token.is_ok() && took < Duration::from_secs(3), "{whose} {round}: {took:?}");
+                        assert!(tokens.ready(&id("known")).is_some() || start.elapsed().as_secs() > 200, "{whose}");
+                        assert!(tokens.ready(&tokens.0.usual).is_some());
+                    }
+                    let (made, time) = (maker.made.get() - before, start.elapsed().as_secs_f64());
+                    assert!(f64::from(made) <= 60.0 + 2.0 * time, "{whose}: {made} in {time} s");
+                    assert!(f64::from(made) >= 1.4 * time, "{whose}: {made} in {time} s");
+                    assert!(tokens.0.entries.borrow().len() <= MOST + 72);
+                })
+                .await;
+        }
+    }
+
+    /// New connections for each question, by another user.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_starves_beside_another_user() {
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                let (tokens, _) = start();
+                for _ in 0..300 {
+                    let tokens = tokens.clone();
+                    tokio::task::spawn_local(async move {
+                        loop {
+                            let client = of(1);
+                            let _ = tokens.token(&id(&client.number.to_string()), &client).await;
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                        }
+                    });
+                }
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                let asked = Instant::now();
+                assert!(tokens.token(&id("honest"), &of(2)).await.is_ok());
+                assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
             })
             .await;
     }
@@ -442,11 +644,24 @@ mod tests {
             .run_until(async {
                 let (tokens, _) = start();
                 tokens.issue(None).await.expect("a token");
-                for number in 0..400 {
-                    tokens.token(&id(&number.to_string())).await.expect("a token");
+                let (mut got, mut refused) = (0, 0);
+                let known = of(7);
+                for number in 0..1200_u32 {
+                    match tokens.token(&id(&number.to_string()), &of(number % 3)).await {
+                        Ok(_) => got += 1,
+                        Err(_) => refused += 1,
+                    }
+                    if number % 100 == 0 {
+                        assert!(tokens.token(&id("known"), &known).await.is_ok(), "{number}");
+                    }
                 }
+                assert!(got > 600, "{got} got, {refused} refused");
                 assert_eq!(tokens.0.entries.borrow().len(), MOST);
                 assert!(tokens.ready(&tokens.0.usual).is_some());
+                // What is asked for again stays before what was asked for once.
+                assert!(
+                    tokens.0.entries.borrow().iter().any(|entry| entry.wanted == id("known") && entry.is_in_use.get())
+                );
             })
             .await;
     }

@@ -15,14 +15,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderName, HeaderValue, SERVER};
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{Method, Request, StatusCode};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::loopback::{self, Answer, Loopback, Reply, Respond};
-use crate::client::Client;
+use crate::client::{Client, Guests};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, TokenSource, Wanted, scopes_in_order};
 use crate::world::World;
@@ -64,16 +64,23 @@ struct State {
     usual: Rc<Wanted>,
     /// All that can be listed, by the names of paths.
     tree: Value,
+    guests: Guests,
 }
 
 impl MetadataServer {
-    /// Starts to serve the tokens of `source` on `listener`.
+    /// Starts to serve the tokens of `source` on `listener` to `guests`.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn open(listener: TcpListener, about: About, source: Rc<dyn TokenSource>, world: Rc<World>) -> Result<Self> {
+    pub fn open(
+        listener: TcpListener,
+        about: About,
+        guests: Guests,
+        source: Rc<dyn TokenSource>,
+        world: Rc<World>,
+    ) -> Result<Self> {
         let usual = Rc::new(Wanted::AccessToken(about.scopes.clone()));
-        let state = Rc::new(State { world: world.clone(), source, tree: tree(&about), usual, about });
+        let state = Rc::new(State { world: world.clone(), source, tree: tree(&about), usual, guests, about });
         Ok(Self { server: Loopback::open(listener, world, state)? })
     }
 
@@ -103,13 +110,10 @@ fn tree(about: &About) -> Value {
     let mut accounts = Map::new();
     accounts.insert("default".into(), account.clone());
     accounts.insert(about.email.clone(), account);
-    let mut project = json!({"attributes": {}});
-    if let Some(id) = &about.project_id {
-        project["project-id"] = id.as_str().into();
-    }
-    if let Some(number) = about.project_number {
-        project["numeric-project-id"] = number.into();
-    }
+    let mut project = Map::new();
+    project.insert("attributes".into(), json!({}));
+    project.extend(about.project_id.iter().map(|id| ("project-id".into(), id.as_str().into())));
+    project.extend(about.project_number.map(|number| ("numeric-project-id".into(), number.into())));
     json!({
         "instance": {"attributes": {}, "hostname": about.hostname, "name": about.hostname, "service-accounts": accounts},
         "project": project,
@@ -144,10 +148,13 @@ impl Query {
 }
 
 impl Respond for State {
-    fn respond(&self, request: &Request<Incoming>, _: &Rc<Client>) -> Reply<'_> {
+    fn respond(&self, request: &Request<Incoming>, client: &Rc<Client>) -> Reply<'_> {
         let headers = request.headers();
         if !loopback::is_local(request) || headers.contains_key(FORWARDED) {
             return Reply::Now(text(StatusCode::FORBIDDEN, "this server is for programs on this machine".into()));
+        }
+        if let Err(why) = self.guests.admit(client) {
+            return Reply::Now(text(StatusCode::FORBIDDEN, format!("fedboot: {why}")));
         }
         if request.method() != Method::GET {
             return Reply::Now(text(StatusCode::METHOD_NOT_ALLOWED, "there is only GET".into()));
@@ -169,7 +176,7 @@ impl Respond for State {
         let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
         match names[..] {
             ["instance", "service-accounts", account, what @ ("token" | "identity")] => {
-                self.token(account, what, &Query::of(request))
+                self.token(account, what, &Query::of(request), client)
             }
             _ => self.look_up(&names, &Query::of(request)),
         }
@@ -204,7 +211,7 @@ impl State {
         }))
     }
 
-    fn token(&self, account: &str, what: &str, query: &Query) -> Reply<'_> {
+    fn token(&self, account: &str, what: &str, query: &Query, client: &Rc<Client>) -> Reply<'_> {
         if account != "default" && account != self.about.email {
             return Reply::Now(not_found());
         }
@@ -219,15 +226,16 @@ impl State {
                 return Reply::Now(text(StatusCode::BAD_REQUEST, "non-empty audience parameter required".into()));
             }
         };
-        match self.source.ready(&wanted) {
-            Some(credentials) => Reply::Now(self.handed_out(&wanted, &credentials)),
-            None => Reply::Later(Box::pin(async move {
-                match self.source.token(&wanted).await {
-                    Ok(credentials) => self.handed_out(&wanted, &credentials),
-                    Err(error) => refused(&error),
-                }
-            })),
+        if let Some(credentials) = self.source.ready(&wanted) {
+            return Reply::Now(self.handed_out(&wanted, &credentials));
         }
+        let client = client.clone();
+        Reply::Later(Box::pin(async move {
+            match self.source.token(&wanted, &client).await {
+                Ok(credentials) => self.handed_out(&wanted, &credentials),
+                Err(error) => refused(&error),
+            }
+        }))
     }
 
     fn handed_out(&self, wanted: &Wanted, credentials: &Credentials) -> Answer {
@@ -241,8 +249,13 @@ impl State {
 
 /// Clients try again after a 503 and show any other text to their users.
 fn refused(error: &Error) -> Answer {
-    let status = if error.kind == Kind::Transient { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
-    text(status, format!("fedboot: {error}"))
+    let message = format!("fedboot: {error}");
+    if error.kind != Kind::Transient {
+        return text(StatusCode::FORBIDDEN, message);
+    }
+    let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, message);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
 }
 
 /// Short: a client of Node takes the body of this for a value.
@@ -345,5 +358,19 @@ mod tests {
             plain(&tree["universe"], true, ""),
             "universe-domain googleapis.com\nuniverse_domain googleapis.com\n"
         );
+    }
+
+    /// Whatever a pool or an account is called.
+    #[test]
+    fn names_of_any_kind() {
+        for name in ["my--pool", "-", "--", "", "a-", "-a", "a-\u{e4}b", "\u{df}-\u{fb01}", "a-\u{1f600}", "a/b", "@"] {
+            let tree = json!({name: {name: name}});
+            assert!(in_camel_case(&tree).is_object(), "{name}");
+            assert!(plain(&tree, true, "").ends_with('\n') || name.is_empty(), "{name}");
+        }
+        for path in ["%", "%%", "%f", "%ff", "%00", "+", "%2", "/%C3%28/", "=&=&"] {
+            assert!(!percent_decoded(path).is_empty(), "{path}");
+        }
+        assert_eq!(percent_decoded("/a+b%2Bc"), "/a+b+c");
     }
 }

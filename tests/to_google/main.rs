@@ -16,6 +16,7 @@ mod identity;
 mod input;
 mod metadata;
 mod proof;
+mod strangers;
 mod token;
 mod weather;
 mod web;
