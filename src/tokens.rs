@@ -474,7 +474,7 @@ mod tests {
         tokio::task::spawn_local(async move {
             for number in 0.. {
                 let _ = tokens.token(&id(&format!("{}-{number}", client.number)), &client).await;
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
         });
     }
@@ -626,7 +626,7 @@ mod tests {
                         loop {
                             let client = of(1);
                             let _ = tokens.token(&id(&client.number.to_string()), &client).await;
-                            tokio::time::sleep(Duration::from_millis(100)).await;
+                            tokio::time::sleep(Duration::from_millis(500)).await;
                         }
                     });
                 }

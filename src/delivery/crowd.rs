@@ -21,8 +21,9 @@ pub const LARGEST_HEADER: usize = 8 << 10;
 const MANY: usize = 1024;
 /// Fewer than these are not worth a wake-up to see whether they have ended.
 const FEW: usize = 64;
-/// How often is looked after more of them.
+/// When and how often is looked after more of them.
 const LOOK: Duration = Duration::from_secs(1);
+const LOOKS: u8 = 5;
 /// The same while somebody waits for a place.
 const HURRIED_LOOK: Duration = Duration::from_millis(5);
 /// How many there may be at all. One on which no whole request has come costs next to nothing.
@@ -50,6 +51,8 @@ pub struct Crowd {
     most: usize,
     /// The largest number since memory was given back.
     largest: Cell<usize>,
+    /// How often will be looked after them before it is believed that a burst is over.
+    looks: Cell<u8>,
     places: Semaphore,
     /// How many wait for a place.
     waiting: Cell<usize>,
@@ -101,6 +104,7 @@ impl Crowd {
             many: MANY.min(most / 2),
             most,
             largest: Cell::default(),
+            looks: Cell::default(),
             places: Semaphore::new(PLACES.min((most / 2).max(1))),
             waiting: Cell::default(),
             unread: Cell::default(),
@@ -119,16 +123,21 @@ impl Crowd {
         let mut members = self.members.borrow_mut();
         members.push(Member { task, state });
         self.largest.set(self.largest.get().max(members.len()));
+        if members.len() > FEW {
+            self.looks.set(LOOKS);
+        }
     }
 
     /// When to look after all again; comes back before that when there is something to do.
     pub async fn next_look(&self) {
-        let pause = match self.members.borrow().len() {
+        let pause = match self.looks.get() {
             _ if self.is_awaited() => HURRIED_LOOK,
-            0..=FEW => Duration::MAX,
+            0 => Duration::MAX,
             _ => LOOK,
         };
-        let _ = tokio::time::timeout(pause, self.pressed.notified()).await;
+        if tokio::time::timeout(pause, self.pressed.notified()).await.is_err() && !self.is_awaited() {
+            self.looks.set(self.looks.get().saturating_sub(1));
+        }
     }
 
     /// Whether there are so many that idle ones are to give way.
@@ -161,6 +170,9 @@ impl Crowd {
         let is_over = |then, time| now.saturating_duration_since(then) >= time;
         let mut members = self.members.borrow_mut();
         members.retain(|member| !member.task.is_finished());
+        if members.len() > FEW {
+            self.looks.set(LOOKS);
+        }
         let mut too_many = members.len().saturating_sub(self.many);
         let mut awaited = self.waiting.get();
         let is_too_much_unread = self.unread.get() > MOST_UNREAD;
@@ -179,8 +191,9 @@ impl Crowd {
             }
             !gives_way
         });
-        if self.largest.get() > FEW && members.len() <= self.largest.get() / 2 {
-            self.largest.set(members.len());
+        if self.largest.get() > FEW && (members.len() <= self.largest.get() / 2 || self.looks.get() == 0) {
+            // Not forgotten before the last look: they may go one by one.
+            self.largest.set(if self.looks.get() == 0 { 0 } else { members.len().max(FEW + 1) });
             members.shrink_to(FEW);
             // The tasks that were ended just now are dropped after this.
             let some_time = self.world.clone();
