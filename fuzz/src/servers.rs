@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use fedboot::client::{Client, Guests};
 use fedboot::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
 use fedboot::delivery::metadata::{About, MetadataServer};
 use fedboot::error::Result;
@@ -19,7 +20,7 @@ const LIFETIME: Duration = Duration::from_secs(1 << 30);
 struct Always;
 
 impl TokenSource for Always {
-    fn token<'a>(&'a self, _: &'a Wanted) -> BoxFuture<'a, Result<Rc<Credentials>>> {
+    fn token<'a>(&'a self, _: &'a Wanted, _: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>> {
         Box::pin(async { Ok(token()) })
     }
 
@@ -115,7 +116,7 @@ pub fn metadata_server(bytes: &[u8]) {
                 universe: "googleapis.com".into(),
                 hostname: "host".into(),
             };
-            MetadataServer::open(listener, about, Rc::new(Always), world())
+            MetadataServer::open(listener, about, Guests::Any, Rc::new(Always), world())
         })
     });
     send(*address, bytes);

@@ -51,7 +51,8 @@ pub fn give_back() {
                 last = block;
                 let start: *mut u8 = block.add(1).cast();
                 let skipped = start.align_offset(PAGE);
-                let length = size.saturating_sub(size_of::<Taken>()).saturating_sub(skipped) / PAGE * PAGE;
+                // Whole pages.
+                let length = size.saturating_sub(size_of::<Taken>()).saturating_sub(skipped) & PAGE.wrapping_neg();
                 libc::madvise(start.add(skipped).cast(), length, libc::MADV_DONTNEED);
             }
         }
