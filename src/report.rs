@@ -66,7 +66,7 @@ impl Report {
 
     /// From the pipe's bytes. `None`: the agent did not come to its end.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let body = bytes.strip_suffix(b"end\0")?;
+        let body = bytes.strip_suffix(b"end\0").filter(|_| Self::is_complete(bytes))?;
         let mut fields = body.strip_suffix(b"\0").into_iter().flat_map(|body| body.split(|byte| *byte == 0));
         let mut environment = Environment::default();
         while let Some(word) = fields.next() {

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -255,38 +255,40 @@ impl Post {
         let command = self.command.as_ref();
         let watched = command.and_then(Watch::descriptor);
         let unwatched = command.filter(|_| watched.is_none());
-        let line = agent.map(|agent| agent.line.as_fd());
-        let signals = self.signals.as_ref().map(AsFd::as_fd);
         let longest = match (longest, unwatched) {
             (Some(longest), Some(_)) => Some(longest.min(WATCH_INTERVAL)),
             (None, Some(_)) => Some(WATCH_INTERVAL),
             (longest, None) => longest,
         };
-        let timeout = longest.map_or(PollTimeout::NONE, |it| PollTimeout::try_from(it).unwrap_or(PollTimeout::MAX));
-        let mut ready: Vec<PollFd<'_>> =
-            [watched, signals, line].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        match poll(&mut ready, timeout) {
-            Ok(0) if unwatched.is_some_and(Watch::has_ended) => return Event::CommandEnded,
-            Ok(0) if unwatched.is_none() => return Event::TimeIsUp,
-            Ok(0) | Err(_) => return Event::Nothing,
-            Ok(_) => {}
+        let timeout = longest.map_or(-1, |longest| i32::try_from(longest.as_millis()).unwrap_or(i32::MAX));
+        // The kernel passes over a number below 0. No list and no more code than this: it is where a guard spends its life.
+        let entry = |fd: Option<RawFd>| libc::pollfd { fd: fd.unwrap_or(-1), events: libc::POLLIN, revents: 0 };
+        let mut ready = [
+            entry(watched.map(|fd| fd.as_raw_fd())),
+            entry(agent.map(|agent| agent.line.as_raw_fd())),
+            entry(self.signals.as_ref().map(|signals| signals.as_fd().as_raw_fd())),
+        ];
+        // SAFETY: three entries on the stack.
+        let count = unsafe { libc::poll(ready.as_mut_ptr(), 3, timeout) };
+        match count {
+            0 if unwatched.is_some_and(Watch::has_ended) => return Event::CommandEnded,
+            0 if unwatched.is_none() => return Event::TimeIsUp,
+            ..=0 => return Event::Nothing,
+            _ => {}
         }
-        let is_ready = |fd: Option<BorrowedFd<'_>>| {
-            let number = fd.map(|fd| fd.as_raw_fd());
-            ready.iter().any(|it| Some(it.as_fd().as_raw_fd()) == number && it.any().unwrap_or(false))
-        };
-        if is_ready(watched) {
+        let [command_ended, agent_speaks, signalled] = ready.map(|entry| entry.revents != 0);
+        if command_ended {
             return Event::CommandEnded;
         }
         // What the agent said before its end counts first.
-        if let (true, Some(agent)) = (is_ready(line), agent) {
+        if let (true, Some(agent)) = (agent_speaks, agent) {
             let mut byte = [0];
             if nix::unistd::read(&agent.line, &mut byte) == Ok(1) {
                 let [said] = byte;
                 return Event::Said(said);
             }
         }
-        if let (true, Some(signals)) = (is_ready(signals), &self.signals)
+        if let (true, Some(signals)) = (signalled, &self.signals)
             && let Ok(Some(info)) = signals.read_signal()
         {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
