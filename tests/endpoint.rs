@@ -159,6 +159,7 @@ fn only_programs_of_this_machine_with_the_token_are_answered() {
         (404, "TRACE", elsewhere("TRACE", path)),
         (404, "a method of its own", elsewhere("GETX", path)),
         (404, "the root", elsewhere("GET", "/")),
+        (404, "a path below", elsewhere("GET", &format!("{path}/"))),
         (404, "a secret without a slash", elsewhere("GET", &format!("{path}{token}"))),
         (404, "a path above", elsewhere("GET", "/v1")),
         (404, "a path that leads back", elsewhere("GET", &format!("/x/..{path}"))),
