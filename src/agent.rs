@@ -49,6 +49,9 @@ pub enum Ending {
 /// word has it from an agent before.
 pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Ending {
     let Beside { world, settings, .. } = beside;
+    if said {
+        world::serve_from_now_on();
+    }
     let listener = match post.word.take() {
         _ if said => None,
         Some(word) => Some(Listener::Parent(word)),

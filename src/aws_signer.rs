@@ -129,7 +129,10 @@ impl AwsSigner {
         if let Some(known) = self.region.get() {
             return known.clone();
         }
-        let named = self.choice.region.clone().or_else(|| self.workload.profile_region());
+        let named = match &self.choice.region {
+            Some(region) => Some(region.clone()),
+            None => self.workload.profile_region().await,
+        };
         let found = match named {
             Some(region) => Some(region),
             None => self.workload.instance_region(http).await,

@@ -13,7 +13,7 @@ use crate::guard::{HAS_FAILED, WORD_IS_SAID};
 use crate::log::Severity;
 use crate::process::{self, Line, WordWriter};
 use crate::report::Report;
-use crate::world::World;
+use crate::world::{self, World};
 
 /// Who waits for the first word.
 pub enum Listener {
@@ -106,6 +106,7 @@ impl FirstWord {
             let said = if matches!(report, Report::Failed(_)) { HAS_FAILED } else { WORD_IS_SAID };
             listener.tell(report, self.alone, world, settings);
             self.line.tell(said);
+            world::serve_from_now_on();
             self.told.notify_waiters();
         }
     }

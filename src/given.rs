@@ -181,6 +181,14 @@ impl GivenFile {
     pub fn read(&self) -> std::result::Result<Vec<u8>, String> {
         world::read_file(&self.path).map_err(|error| format!("cannot be read: {}", world::plain(&error)))
     }
+
+    /// The same, without keeping clients waiting.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn load(&self) -> std::result::Result<Vec<u8>, String> {
+        world::load_file(&self.path).await.map_err(|error| format!("cannot be read: {}", world::plain(&error)))
+    }
 }
 
 #[cfg(test)]

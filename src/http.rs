@@ -222,40 +222,47 @@ impl Http {
     }
 
     async fn tls(&self, host: &str, stream: BoxStream) -> Result<BoxStream, Failure> {
-        let connector = self.tls.get_or_init(|| self.build_tls()).clone()?;
+        if self.tls.get().is_none() {
+            let mut authorities = Vec::new();
+            for file in &self.ca_files {
+                authorities.push((file, file.load().await));
+            }
+            let _ = self.tls.set(build_tls(authorities));
+        }
+        let connector = self.tls.get_or_init(|| build_tls(Vec::new())).clone()?;
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
             .map_err(|_| Failure::lasting(format!("{host} is no valid server name")))?;
         let stream = connector.connect(name, stream).await.map_err(|error| tls_failure(&error, host))?;
         Ok(Box::new(stream))
     }
+}
 
-    /// Trusts Mozilla's roots, compiled in because images such as distroless and scratch have none, and what the
-    /// user's own files name.
-    fn build_tls(&self) -> Result<TlsConnector, Failure> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for file in &self.ca_files {
-            let bad = |what: &str| Failure::lasting(format!("not asked: the CA file of {} {what}", file.said()));
-            let pem = file.read().map_err(|why| bad(&why))?;
-            let before = roots.len();
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|_| bad("holds malformed PEM"))?;
-                // System bundles hold a few roots that no longer parse; the others still count.
-                let _ = roots.add(certificate);
-            }
-            if roots.len() == before {
-                return Err(bad("holds no CA certificate"));
-            }
+/// Trusts Mozilla's roots, compiled in because images such as distroless and scratch have none, and what the
+/// user's own files name.
+fn build_tls(authorities: Vec<(&GivenFile, Result<Vec<u8>, String>)>) -> Result<TlsConnector, Failure> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for (file, content) in authorities {
+        let bad = |what: &str| Failure::lasting(format!("not asked: the CA file of {} {what}", file.said()));
+        let pem = content.map_err(|why| bad(&why))?;
+        let before = roots.len();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|_| bad("holds malformed PEM"))?;
+            // System bundles hold a few roots that no longer parse; the others still count.
+            let _ = roots.add(certificate);
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::lasting(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        // Each connection is the only one for half an hour: nothing would ever be resumed.
-        config.resumption = rustls::client::Resumption::disabled();
-        Ok(TlsConnector::from(Arc::new(config)))
+        if roots.len() == before {
+            return Err(bad("holds no CA certificate"));
+        }
     }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::lasting(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // Each connection is the only one for half an hour: nothing would ever be resumed.
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 impl Connection {

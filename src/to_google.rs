@@ -63,7 +63,7 @@ impl ToGoogle {
     /// A proof of who this workload is. What needs no identity yet is done meanwhile.
     async fn prove(&self, http: &Http) -> Result<SubjectToken> {
         match &self.asked.proof {
-            ProofChoice::File(file, format, kind) => subject_token::in_file(file, format, kind),
+            ProofChoice::File(file, format, kind) => subject_token::in_file(file, format, kind).await,
             ProofChoice::Url(url, headers, format, kind) => {
                 subject_token::from_url(http, url, headers, format, kind).await
             }

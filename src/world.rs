@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
@@ -227,6 +228,26 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         NULL_DEVICE if kind.is_char_device() => Ok(Vec::new()),
         _ => Err(io::Error::other("is not a regular file")),
     }
+}
+
+/// Whether clients are served: then no disk may keep the runtime's only thread.
+static SERVES: AtomicBool = AtomicBool::new(false);
+
+/// Says that clients are served from now on.
+pub fn serve_from_now_on() {
+    SERVES.store(true, Ordering::Relaxed);
+}
+
+/// As [`read_file`]. Once clients are served, a thread does it: before that, the command waits, and a thread costs time.
+///
+/// # Errors
+/// As there.
+pub async fn load_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !SERVES.load(Ordering::Relaxed) {
+        return read_file(path);
+    }
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || read_file(&path)).await.map_err(io::Error::other)?
 }
 
 /// What is left of an open file, if it is of a sane size.

@@ -23,12 +23,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Why there is none.
-pub fn in_file(file: &GivenFile, format: &Format, token_type: &str) -> Result<SubjectToken> {
+pub async fn in_file(file: &GivenFile, format: &Format, token_type: &str) -> Result<SubjectToken> {
     let failed = |problem: String| {
         Error::new(Kind::Fatal, "read the subject token", file.shown(), problem)
             .advice("\"credential_source\" must name a file that holds one, in its \"format\"")
     };
-    let bytes = file.read().map_err(failed)?;
+    let bytes = file.load().await.map_err(failed)?;
     format.token(&bytes).map(|token| subject(token, token_type)).map_err(failed)
 }
 

@@ -30,7 +30,7 @@ impl Identity for TokenFile {
                 Error::new(Kind::Fatal, step, self.file.shown(), problem)
                     .advice("--google-token-file must name a file that holds one ID token")
             };
-            let bytes = self.file.read().map_err(failed)?;
+            let bytes = self.file.load().await.map_err(failed)?;
             jwt::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))
         })
     }

@@ -48,7 +48,7 @@ pub(super) async fn ask(world: &World, http: &Http) -> Result<Answer> {
             .bad(format!("is at {address}, which would carry a token in the clear"))
             .advice("use https:, or http: on loopback or at the address of ECS or EKS Pod Identity"));
     }
-    let token = authorization(world)?;
+    let token = authorization(world).await?;
     let headers: Vec<_> = token.iter().map(|token| (AUTHORIZATION, token.expose_secret())).collect();
     let advice = if is_pod {
         "is the Pod Identity agent running on this node, and the pod's service account associated with a role?"
@@ -73,7 +73,7 @@ pub(super) async fn ask(world: &World, http: &Http) -> Result<Answer> {
     Err(Error::new(kind, step, address, response.describe()).advice(advice))
 }
 
-fn authorization(world: &World) -> Result<Option<SecretString>> {
+async fn authorization(world: &World) -> Result<Option<SecretString>> {
     let Some(file) = GivenFile::of_variable(world, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
         return Ok(world.text_variable("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(SecretString::from));
     };
@@ -81,7 +81,7 @@ fn authorization(world: &World) -> Result<Option<SecretString>> {
         Error::new(Kind::Fatal, "read the container's authorization token", file.shown(), problem)
             .advice("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE must name a file that holds it")
     };
-    let bytes = file.read().map_err(failed)?;
+    let bytes = file.load().await.map_err(failed)?;
     let token = String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned();
     if token.is_empty() || token.contains(char::is_control) {
         return Err(failed("is empty, or holds more than one line".into()));

@@ -119,15 +119,15 @@ impl AwsWorkload {
                     Answer::NotYet(error) => Err(error),
                 },
             },
-            Source::WebIdentity => web_identity::ask(&self.world),
+            Source::WebIdentity => web_identity::ask(&self.world).await,
             Source::Container => container::ask(&self.world, http).await,
             Source::Imds => imds::keys(&self.world, http, &self.imds, self.imdsv1).await,
         }
     }
 
     /// The region that the profile says.
-    pub fn profile_region(&self) -> Option<String> {
-        profile::region(&self.world, self.profile.as_ref())
+    pub async fn profile_region(&self) -> Option<String> {
+        profile::region(&self.world, self.profile.as_ref()).await
     }
 
     /// The region in which the instance is, as its metadata service says; `None` where there is none.

@@ -50,7 +50,7 @@ pub(super) enum Answer {
 }
 
 pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Result<Answer> {
-    let files = Files::read(world)?;
+    let files = Files::load(world).await?;
     let named = chosen(world, named);
     let mut name = named.as_ref().map_or("default".into(), |named| named.raw().to_string_lossy().into_owned());
     let mut roles = Vec::new();
@@ -89,7 +89,7 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Re
             seen.push(name.clone());
             if let Some(file) = text("web_identity_token_file") {
                 let file = Given::new(format!("web_identity_token_file of {}", shown::name(&name)), file).file(world);
-                let start = super::web_identity::start(&file, role)?;
+                let start = super::web_identity::start(&file, role).await?;
                 roles.reverse();
                 return Ok(Answer::Here(AwsIdentity { source: Source::Profile.name(), start, roles }));
             }
@@ -154,9 +154,9 @@ fn chosen(world: &World, named: Option<&Given>) -> Option<Given> {
 }
 
 /// The region of the profile, if it says one.
-pub fn region(world: &World, named: Option<&Given>) -> Option<String> {
+pub async fn region(world: &World, named: Option<&Given>) -> Option<String> {
     let name = chosen(world, named).map_or("default".into(), |named| named.raw().to_string_lossy().into_owned());
-    let mut values = Files::read(world).ok()?.profile(&name).ok()??;
+    let mut values = Files::load(world).await.ok()?.profile(&name).ok()??;
     values.remove("region").filter(|region| !region.is_empty())
 }
 
@@ -175,8 +175,8 @@ struct Files {
 }
 
 impl Files {
-    fn read(world: &World) -> Result<Self> {
-        let file = |variable: &str, usual: &str| {
+    async fn load(world: &World) -> Result<Self> {
+        let file = async |variable: &str, usual: &str| {
             let usual = || world.home.as_ref().map(|home| home.join(".aws").join(usual));
             let usual = || usual().unwrap_or_else(|| PathBuf::from("/"));
             let named = GivenFile::of_variable(world, variable);
@@ -184,7 +184,7 @@ impl Files {
                 Some(file) => (file.path().to_owned(), file.shown()),
                 None => (usual(), shown::path(&usual())),
             };
-            match world::read_file(&path) {
+            match world::load_file(&path).await {
                 Ok(content) => Ok((shown, content)),
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                     Err(failed(format!("{shown} may not be read")))
@@ -193,8 +193,8 @@ impl Files {
             }
         };
         Ok(Self {
-            credentials: file("AWS_SHARED_CREDENTIALS_FILE", "credentials")?,
-            config: file("AWS_CONFIG_FILE", "config")?,
+            credentials: file("AWS_SHARED_CREDENTIALS_FILE", "credentials").await?,
+            config: file("AWS_CONFIG_FILE", "config").await?,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::jwt;
 use crate::roles;
 use crate::world::World;
 
-pub(super) fn ask(world: &World) -> Result<Answer> {
+pub(super) async fn ask(world: &World) -> Result<Answer> {
     let Some(file) = GivenFile::of_variable(world, "AWS_WEB_IDENTITY_TOKEN_FILE") else {
         return Ok(Answer::NotHere("AWS_WEB_IDENTITY_TOKEN_FILE is not set".into()));
     };
@@ -27,17 +27,17 @@ pub(super) fn ask(world: &World) -> Result<Answer> {
         return Err(Error::usage("AWS_ROLE_SESSION_NAME is no session name").advice("use letters, digits and _+=,.@-"));
     }
     let role = AwsRole { arn, session_name, external_id: None };
-    let start = start(&file, role)?;
+    let start = start(&file, role).await?;
     Ok(Answer::Found(AwsIdentity { source: Source::WebIdentity.name(), start, roles: Vec::new() }))
 }
 
 /// The token in `file`, which is for `role`.
-pub(super) fn start(file: &GivenFile, role: AwsRole) -> Result<AwsStart> {
+pub(super) async fn start(file: &GivenFile, role: AwsRole) -> Result<AwsStart> {
     let failed = |problem: String| {
         Error::new(Kind::Fatal, "read the web identity token", file.shown(), problem)
             .advice("AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file must name a file that holds one token")
     };
-    let bytes = file.read().map_err(failed)?;
+    let bytes = file.load().await.map_err(failed)?;
     let proof = jwt::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))?;
     Ok(AwsStart::WebIdentity(Box::new(proof), role))
 }
