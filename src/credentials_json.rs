@@ -31,7 +31,7 @@ pub fn encode(issued: SystemTime, credentials: &Credentials) -> Map<String, Valu
 }
 
 /// What [`encode`] made; `None` where something is missing.
-pub fn decode(json: &Value) -> Option<(SystemTime, Credentials)> {
+pub fn decode(json: &Map<String, Value>) -> Option<(SystemTime, Credentials)> {
     let text = |name: &str| json.get(name)?.as_str().map(str::to_owned);
     let time = |name: &str| humantime::parse_rfc3339(json.get(name)?.as_str()?).ok();
     let content = match (text("GoogleToken"), text("WebIdentityToken")) {
@@ -67,11 +67,11 @@ mod tests {
             (Content::GoogleToken("g".into()), Principal::Google("a@b".into())),
         ] {
             let credentials = Credentials { content, expiration: issued + Duration::from_secs(9), principal };
-            let json = Value::from(encode(issued, &credentials));
+            let json = encode(issued, &credentials);
             let (at, back) = decode(&json).expect("credentials");
-            assert_eq!((at, Value::from(encode(at, &back))), (issued, json.clone()));
+            assert_eq!((at, encode(at, &back)), (issued, json.clone()));
             let mut less = json;
-            less.as_object_mut().expect("an object").remove("Expiration");
+            less.remove("Expiration");
             assert!(decode(&less).is_none());
         }
     }

@@ -72,7 +72,7 @@ impl Issued {
     /// What an agent left of role `number`.
     pub fn left(handover: &Handover, number: usize) -> Option<Self> {
         let json = handover.get(&place(number))?;
-        let (at, credentials) = credentials_json::decode(&json)?;
+        let (at, credentials) = credentials_json::decode(json.as_object()?)?;
         let refresh = world::time_at(json.get("Refresh")?.as_u64()?)?;
         Some(Self { credentials, at, refresh })
     }

@@ -118,7 +118,8 @@ impl Tokens {
     pub fn take_over(&self, holdings: Rc<Holdings>) {
         let left = holdings.handover().get(LEFT).unwrap_or_default();
         for json in left.as_array().into_iter().flatten() {
-            if let (Some(wanted), Some((at, credentials))) = (wanted_in(json), credentials_json::decode(json)) {
+            let credentials = json.as_object().and_then(credentials_json::decode);
+            if let (Some(wanted), Some((at, credentials))) = (wanted_in(json), credentials) {
                 let entry = self.0.entry(&wanted, None);
                 entry.issued.replace(Some((at, Rc::new(credentials))));
                 entry.is_in_use.set(true);

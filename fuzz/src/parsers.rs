@@ -12,7 +12,7 @@ use fedboot::ini::{self, Section};
 use fedboot::report::Report;
 use fedboot::template::{Template, placeholder};
 use fedboot::{credentials_json, external_account, shown};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// An edit keeps every other section as it was, and doing it twice changes nothing more.
 pub fn ini(bytes: &[u8]) {
@@ -68,9 +68,9 @@ pub fn external_account(bytes: &[u8]) {
 
 /// What one agent leaves to the next, and a cache to its readers.
 pub fn credentials(bytes: &[u8]) {
-    let Ok(json) = serde_json::from_slice::<Value>(bytes) else { return };
+    let Ok(json) = serde_json::from_slice::<Map<String, Value>>(bytes) else { return };
     if let Some((issued, credentials)) = credentials_json::decode(&json) {
-        let again = Value::from(credentials_json::encode(issued, &credentials));
+        let again = credentials_json::encode(issued, &credentials);
         assert!(credentials_json::decode(&again).is_some());
         let _ = fedboot::schedule::refresh_after(issued, credentials.expiration, 0.5);
         let _ = fedboot::schedule::severity(SystemTime::UNIX_EPOCH, issued, credentials.expiration);

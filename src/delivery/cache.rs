@@ -9,11 +9,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
+use crate::credentials_json;
 use crate::error::{Error, Result};
-use crate::flow::{BoxFuture, Content, Credentials, Delivery, Environment, Keys, Principal, Trouble};
+use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
+use crate::log::shown;
 use crate::private_file::{self, LockedFile, Writer};
 
 const LOCK_SUFFIX: &str = ".lock";
@@ -100,56 +101,18 @@ impl Record {
     fn of(json: &Map<String, Value>) -> Self {
         let text = |name| text(json, name);
         let time = |name| time(json, name);
-        let credentials = || {
-            let content = match text("GoogleToken") {
-                Some(token) => Content::GoogleToken(SecretString::from(token)),
-                None => Content::Keys(Keys {
-                    access_key_id: text("AccessKeyId")?,
-                    secret_access_key: SecretString::from(text("SecretAccessKey")?),
-                    session_token: SecretString::from(text("SessionToken")?),
-                }),
-            };
-            let principal = match text("Principal") {
-                Some(principal) => Principal::Google(principal),
-                None => Principal::Role { arn: text("RoleArn")?, session_name: text("RoleSessionName")? },
-            };
-            Some((time("Issued")?, Credentials { content, expiration: time("Expiration")?, principal }))
-        };
         let trouble = || {
             let failures = json.get("Failures")?.as_u64()?.try_into().ok()?;
             Some(Trouble { at: time("FailedAt")?, next_try: time("NextTry")?, failures, error: text("Error")? })
         };
-        Self { credentials: credentials(), trouble: trouble() }
+        Self { credentials: credentials_json::decode(json), trouble: trouble() }
     }
 
     fn json(&self) -> Map<String, Value> {
-        let mut json = Map::new();
+        let credentials = self.credentials.as_ref();
+        let mut json = credentials.map(|(issued, it)| credentials_json::encode(*issued, it)).unwrap_or_default();
         let mut put = |name: &str, value: Value| json.insert(name.into(), value);
-        let time = |time| humantime::format_rfc3339_nanos(time).to_string();
-        if let Some((issued, credentials)) = &self.credentials {
-            match &credentials.content {
-                Content::Keys(keys) => {
-                    put("AccessKeyId", keys.access_key_id.as_str().into());
-                    put("SecretAccessKey", keys.secret_access_key.expose_secret().into());
-                    put("SessionToken", keys.session_token.expose_secret().into());
-                }
-                // Of the other kind there is none in a cache: a client reads it from a file of its own.
-                Content::GoogleToken(token) | Content::WebIdentityToken(token) => {
-                    put("GoogleToken", token.expose_secret().into());
-                }
-            }
-            match &credentials.principal {
-                Principal::Role { arn, session_name } => {
-                    put("RoleArn", arn.as_str().into());
-                    put("RoleSessionName", session_name.as_str().into());
-                }
-                Principal::Google(principal) => {
-                    put("Principal", principal.as_str().into());
-                }
-            }
-            put("Expiration", time(credentials.expiration).into());
-            put("Issued", time(*issued).into());
-        }
+        let time = |time| humantime::format_rfc3339_nanos(shown(time)).to_string();
         if let Some(trouble) = &self.trouble {
             put("FailedAt", time(trouble.at).into());
             put("NextTry", time(trouble.next_try).into());

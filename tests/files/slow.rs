@@ -30,7 +30,18 @@ fn servers_do_not_wait_for_a_slow_disk() {
     let inject = format!("inject=fsync,renameat,openat:delay_enter={}", DELAY.as_micros());
     let mut strace = stage
         .wrapper("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,renameat,openat", "-e", &inject, "-p", &agent.to_string()])
+        .args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=fsync,renameat,openat",
+            "-e",
+            &inject,
+            "-p",
+            &agent.to_string(),
+        ])
         .stderr(Stdio::null())
         .spawn()
         .expect("strace starts");
