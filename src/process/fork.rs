@@ -12,17 +12,13 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::signalfd::SignalFd;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
-use super::watch::{TERMINATION, WATCH_INTERVAL, Watch, readable, take_signals};
+use super::post::Post;
+use super::watch::Watch;
 use super::{above_standard, exit_now, keep_files_private, open_null, stop_waiting_on_stderr};
 use crate::error::{Error, Kind, Result};
-
-/// The pid by which the processes of an agent without a command are called.
-const NOBODY: i32 = 0;
 
 /// In which process [`fork_guard`] came back.
 pub enum Started {
@@ -30,16 +26,6 @@ pub enum Started {
     Boot(WordReader),
     /// The guard.
     Guard(Post),
-}
-
-/// What a guard stands by: whose end it awaits, and who waits for its agent's word.
-pub struct Post {
-    /// Watches the process that becomes the command; none for an agent alone.
-    pub command: Option<Watch>,
-    /// The other end of a [`WordReader`], until the word is said.
-    pub word: Option<WordWriter>,
-    signals: Option<SignalFd>,
-    keeps_name: bool,
 }
 
 /// Where the agent's word is read.
@@ -98,7 +84,7 @@ pub fn fork_guard(has_command: bool, keep: &[RawFd]) -> Result<Started> {
     leave_standard_descriptors();
     stop_waiting_on_stderr();
     keep_files_private();
-    Ok(Started::Guard(Post { command, word: Some(WordWriter(writer)), signals: None, keeps_name: false }))
+    Ok(Started::Guard(Post::beside(command, WordWriter(writer))))
 }
 
 /// Whether orphans come back to this process.
@@ -197,205 +183,10 @@ impl WordWriter {
     }
 }
 
-impl Post {
-    /// This process is the guard itself, under the name that it was started by: an agent without a command, in front.
-    pub fn in_front() -> Self {
-        Self { command: None, word: None, signals: None, keeps_name: true }
-    }
-
-    /// Makes this process fit to be the guard: told of its agent's end, and by nobody else's signals but those that
-    /// mean the end of an agent without a command.
-    ///
-    /// # Errors
-    /// What the kernel refused.
-    pub fn take(&mut self) -> nix::Result<()> {
-        if !self.keeps_name {
-            be_called(c"fedboot-guard", "--fedboot-guard", self.pid());
-        }
-        heed_no_signals(self.command.is_some());
-        let all = [Signal::SIGCHLD].into_iter().chain(TERMINATION);
-        let wanted: Vec<_> = all.take(if self.command.is_some() { 1 } else { usize::MAX }).collect();
-        self.signals = Some(take_signals(&wanted)?);
-        Ok(())
-    }
-
-    fn pid(&self) -> i32 {
-        self.command.as_ref().map_or(NOBODY, |command| command.pid().as_raw())
-    }
-
-    /// Forks an agent.
-    ///
-    /// # Errors
-    /// What the kernel refused.
-    pub fn fork_agent(&mut self) -> nix::Result<Born> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let (guards, agents) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
-        let guard = nix::unistd::getpid();
-        // SAFETY: this process has one thread, so the child may go on as an ordinary process.
-        match unsafe { nix::unistd::fork() }? {
-            ForkResult::Parent { child } => Ok(Born::Guard(Agent { pid: child, line: guards })),
-            ForkResult::Child => {
-                drop(guards);
-                self.signals = None;
-                self.keeps_name = false;
-                be_called(c"fedboot-agent", "--fedboot-agent", self.pid());
-                heed_no_signals(self.command.is_some());
-                Ok(Born::Agent(Line { socket: agents, guard }))
-            }
-        }
-    }
-
-    /// Waits for `longest`, or until the command ends or whoever started this says that it shall; says whether.
-    pub fn rest(&self, longest: Duration) -> bool {
-        matches!(self.wait(None, Some(longest)), Event::CommandEnded | Event::Told(_))
-    }
-
-    /// Waits for the next thing that happens to `agent` or to whoever is watched.
-    pub fn wait(&self, agent: Option<&Agent>, longest: Option<Duration>) -> Event {
-        let command = self.command.as_ref();
-        let watched = command.and_then(Watch::descriptor);
-        let unwatched = command.filter(|_| watched.is_none());
-        let longest = match (longest, unwatched) {
-            (Some(longest), Some(_)) => Some(longest.min(WATCH_INTERVAL)),
-            (None, Some(_)) => Some(WATCH_INTERVAL),
-            (longest, None) => longest,
-        };
-        let timeout = longest.map_or(-1, |longest| i32::try_from(longest.as_millis()).unwrap_or(i32::MAX));
-        // The kernel passes over a number below 0. No list and no more code than this: it is where a guard spends its life.
-        let entry = |fd: Option<RawFd>| libc::pollfd { fd: fd.unwrap_or(-1), events: libc::POLLIN, revents: 0 };
-        let mut ready = [
-            entry(watched.map(|fd| fd.as_raw_fd())),
-            entry(agent.map(|agent| agent.line.as_raw_fd())),
-            entry(self.signals.as_ref().map(|signals| signals.as_fd().as_raw_fd())),
-        ];
-        // SAFETY: three entries on the stack.
-        let count = unsafe { libc::poll(ready.as_mut_ptr(), 3, timeout) };
-        match count {
-            0 if unwatched.is_some_and(Watch::has_ended) => return Event::CommandEnded,
-            0 if unwatched.is_none() => return Event::TimeIsUp,
-            ..=0 => return Event::Nothing,
-            _ => {}
-        }
-        let [command_ended, agent_speaks, signalled] = ready.map(|entry| entry.revents != 0);
-        if command_ended {
-            return Event::CommandEnded;
-        }
-        // What the agent said before its end counts first.
-        if let (true, Some(agent)) = (agent_speaks, agent) {
-            let mut byte = [0];
-            if nix::unistd::read(&agent.line, &mut byte) == Ok(1) {
-                let [said] = byte;
-                return Event::Said(said);
-            }
-        }
-        if let (true, Some(signals)) = (signalled, &self.signals)
-            && let Ok(Some(info)) = signals.read_signal()
-        {
-            let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
-            if let Some(signal) = signal.filter(|signal| *signal != Signal::SIGCHLD) {
-                return Event::Told(signal);
-            }
-        }
-        reap(agent)
-    }
-}
-
-/// Reaps whoever has ended: as pid 1, also those that others left.
-fn reap(agent: Option<&Agent>) -> Event {
-    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-        if status == WaitStatus::StillAlive {
-            break;
-        }
-        if status.pid() == agent.map(|agent| agent.pid) && status.pid().is_some() {
-            return match status {
-                WaitStatus::Exited(_, code) => Event::AgentLeft(u8::try_from(code).unwrap_or(1)),
-                WaitStatus::Signaled(_, signal, _) => Event::AgentDied(signal),
-                _ => continue,
-            };
-        }
-    }
-    Event::Nothing
-}
-
-/// In which process [`Post::fork_agent`] came back.
-pub enum Born {
-    /// The guard.
-    Guard(Agent),
-    /// The agent.
-    Agent(Line),
-}
-
-/// What a guard waits for.
-#[derive(Debug)]
-pub enum Event {
-    /// Nothing, so far.
-    Nothing,
-    /// Nothing, for as long as was to be waited.
-    TimeIsUp,
-    /// The command has ended.
-    CommandEnded,
-    /// Somebody wants this to end.
-    Told(Signal),
-    /// The agent has said so.
-    Said(u8),
-    /// The agent has nothing more to do: its exit code.
-    AgentLeft(u8),
-    /// Something has ended the agent.
-    AgentDied(Signal),
-}
-
-/// A guard's view of its agent.
-pub struct Agent {
-    pid: Pid,
-    line: OwnedFd,
-}
-
-impl Agent {
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
-        let _ = nix::sys::signal::kill(self.pid, signal);
-    }
-}
-
-/// An agent's line to its guard.
-pub struct Line {
-    socket: OwnedFd,
-    guard: Pid,
-}
-
-impl Line {
-    /// Tells the guard.
-    pub fn tell(&self, byte: u8) {
-        let _ = nix::unistd::write(&self.socket, &[byte]);
-    }
-
-    /// Waits for the guard's end.
-    pub async fn guard_ended(&self) {
-        let line = self.socket.try_clone().and_then(readable);
-        match line {
-            // It never says anything.
-            Ok(line) => drop(line.readable().await),
-            Err(_) => std::future::pending().await,
-        }
-    }
-
-    /// The guard's pid.
-    pub fn guard(&self) -> i32 {
-        self.guard.as_raw()
-    }
-
-    /// A guard that was stopped must see this one's end.
-    pub fn wake_guard(&self) {
-        if nix::unistd::getppid() == self.guard {
-            let _ = nix::sys::signal::kill(self.guard, Signal::SIGCONT);
-        }
-    }
-}
-
 /// As the guard and the agent are to be: no signal is blocked, none that is meant for the command ends them (a stopping
 /// container may signal every process in it, and the command may need credentials while it drains), and they are told
 /// of their children's ends.
-fn heed_no_signals(has_command: bool) {
+pub(super) fn heed_no_signals(has_command: bool) {
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
     let of_command = if has_command { SigHandler::SigIgn } else { SigHandler::SigDfl };
     let of_files = SigHandler::SigIgn;
@@ -425,7 +216,7 @@ pub(super) fn argv_is_at(start: usize, length: usize) {
 
 /// Gives this process a name and an argv of its own, so that nobody takes it for the command, whose words would stand
 /// there otherwise. Where argv has no room for all of the words, it has those that fit.
-fn be_called(name: &std::ffi::CStr, word: &str, pid: i32) {
+pub(super) fn be_called(name: &std::ffi::CStr, word: &str, pid: i32) {
     // SAFETY: a NUL-terminated name; nothing else is read.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
     let (start, length) = (ARGV.0.load(Ordering::Relaxed), ARGV.1.load(Ordering::Relaxed));

@@ -8,6 +8,7 @@ mod helper;
 pub mod memory;
 pub mod owner;
 pub mod peers;
+mod post;
 mod watch;
 
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -24,8 +25,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal};
 
 pub use exec::{exec, find_command, let_signals_end_pid_1};
-pub use fork::{Agent, Born, Event, Line, Post, Started, WordReader, WordWriter, fork_guard};
+pub use fork::{Started, WordReader, WordWriter, fork_guard};
 pub use helper::output_of;
+pub use post::{Agent, Born, Event, Line, Post};
 pub use watch::{Followed, Termination, Watch, follow, pause, take_termination_signals};
 
 /// Defines the C entry point, which calls `$run(&[OsString]) -> u8`.
