@@ -152,7 +152,7 @@ impl GivenFile {
     /// A usage error where it is a content, a token or a URL: it would become the name of a file, for all to see.
     pub fn to_write(&self) -> Result<PathBuf> {
         let text = self.given.to_string_lossy();
-        if text.starts_with('{') || text.contains('\n') || text.contains("://") || shown::has_token(&text) {
+        if text.starts_with('{') || text.contains('\n') || text.contains("://") || shown::is_one_key(&text) {
             return Err(
                 Error::usage(format!("{} is {}", self.by, shown::path(&self.given))).advice("it must name a file")
             );

@@ -63,7 +63,7 @@ fn reads_like_a_path(text: &str) -> bool {
 }
 
 /// A key in base64 may hold slashes; a path has names with more than letters and digits in it.
-fn is_one_key(text: &str) -> bool {
+pub fn is_one_key(text: &str) -> bool {
     has_token(text) || (!text.contains(['.', '-', '_']) && is_opaque(text))
 }
 

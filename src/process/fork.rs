@@ -60,7 +60,7 @@ pub fn fork_guard(has_command: bool, keep: &[RawFd]) -> Result<Started> {
     let adopts = adopts_orphans();
     if let ForkResult::Parent { child } = fork_unseen().map_err(|errno| failed("fork", errno))? {
         if !adopts {
-            let _ = waitpid(child, Some(WaitPidFlag::__WCLONE));
+            let _ = waitpid(child, Some(WaitPidFlag::__WALL));
         }
         return Ok(Started::Boot(WordReader(reader)));
     }
@@ -103,6 +103,9 @@ fn fork_unseen() -> nix::Result<ForkResult> {
     match forked {
         Ok(0) => Ok(ForkResult::Child),
         Ok(child) => Ok(ForkResult::Parent { child: Pid::from_raw(i32::try_from(child).map_err(|_| Errno::ESRCH)?) }),
+        // An emulator of system calls (qemu's) may know no other fork than the usual one.
+        // SAFETY: as above.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => unsafe { nix::unistd::fork() },
         Err(errno) => Err(errno),
     }
 }

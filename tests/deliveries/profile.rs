@@ -1,6 +1,7 @@
 //! `--delivery process` and `--aws-profile`: the profile, and its line as an SDK runs it.
 
 use std::fs;
+use std::process::Command;
 
 use fedboot_sandbox::{Fault, Sandbox, Service};
 
@@ -184,8 +185,10 @@ fn paths_that_need_quotes() {
     let directory = stage.directory.path().join("a (b) $HOME & c");
     let program = directory.join("fed boot");
     fs::create_dir(&directory).expect("a directory");
-    // Not a link, which would be followed.
-    fs::copy(binary(), &program).expect("a copy");
+    // Not a link, which would be followed; by another process, as a file that this one has open for writing, if only in a
+    // child that another test has just forked, cannot be executed.
+    let installed = Command::new("install").args(["-m", "755"]).args([&binary(), &program]).status();
+    assert!(installed.expect("install").success());
     stage.set("HOME", &directory);
     let mut command = stage.wrapper(&program);
     let held = Held::from(command.args(["--delivery", "process"]).args(HOLD).spawn().expect("fedboot starts"));
