@@ -234,7 +234,7 @@ def check_start(image: Image) -> None:
     equal(f"{where}: the endpoint", outcome.one("endpoint"), b"HTTP/1.1 200 OK")
     equal(f"{where}: its answer", outcome.said["endpoint-has"], [b"SecretAccessKey", b"Token", b"Expiration"])
     equal(f"{where}: its key, and the file's", outcome.one("endpoint-key-id"), outcome.one("file-key-id"))
-    true(f"{where}: an agent stays behind", len(outcome.said["process"]) == 2)
+    true(f"{where}: guard and agent stay behind", len(outcome.said["process"]) == 3)
     print(f"ok {where} with {outcome.one('endpoint-key-id').decode()}")
 
 
