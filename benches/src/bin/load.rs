@@ -18,10 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/token"),
             "Metadata-Flavor: Google".to_owned(),
         ),
-        Err(_) => (
-            env::var("AWS_CONTAINER_CREDENTIALS_FULL_URI")?,
-            format!("Authorization: {}", env::var("AWS_CONTAINER_AUTHORIZATION_TOKEN")?),
-        ),
+        Err(_) => (env::var("AWS_CONTAINER_CREDENTIALS_FULL_URI")?, "Accept: application/json".to_owned()),
     };
     let (host, path) = url.trim_start_matches("http://").split_once('/').ok_or("no path in the URL")?;
     let request: Arc<str> = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\n{header}\r\n\r\n").into();
