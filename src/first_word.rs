@@ -9,9 +9,8 @@ use crate::config::{OnFailure, Settings};
 use crate::deliveries::Deliveries;
 use crate::error::Error;
 use crate::flow::Environment;
-use crate::guard::{HAS_FAILED, WORD_IS_SAID};
 use crate::log::Severity;
-use crate::process::{self, Line, WordWriter};
+use crate::process::{self, Line, News, WordWriter};
 use crate::report::Report;
 use crate::world::{self, World};
 
@@ -103,9 +102,9 @@ impl FirstWord {
 
     fn say(&self, report: Report, world: &World, settings: &Settings) {
         if let Some(listener) = self.listener.take() {
-            let said = if matches!(report, Report::Failed(_)) { HAS_FAILED } else { WORD_IS_SAID };
+            let news = if matches!(report, Report::Failed(_)) { News::WillBeNothing } else { News::WordIsSaid };
             listener.tell(report, self.alone, world, settings);
-            self.line.tell(said);
+            self.line.tell(news);
             world::serve_from_now_on();
             self.told.notify_waiters();
         }

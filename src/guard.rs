@@ -15,20 +15,15 @@ use crate::config::Settings;
 use crate::error::{Error, Kind};
 use crate::holdings::Holdings;
 use crate::log::Severity;
-use crate::process::{self, Agent, Born, Event, Post};
+use crate::process::{self, Agent, Born, Event, News, Post};
 use crate::report::Report;
 use crate::retry::Backoff;
 use crate::world::World;
 
-/// What the agent says on its line: its first word is said.
-pub const WORD_IS_SAID: u8 = b'W';
-/// The same, and it was that there will be nothing.
-pub const HAS_FAILED: u8 = b'F';
-/// It has delivered something that is good.
-pub const HAS_DELIVERED: u8 = b'D';
-
 /// How long an agent may take to end after the command, and after it was told to: it may be stopped.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// This long after an agent's start its guard lets go of what it will not need again: it only waits from then on.
+const SETTLED: Duration = Duration::from_secs(1);
 /// Between agents that end before they have delivered anything.
 const RESTART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
 
@@ -73,9 +68,9 @@ pub fn stand(beside: &Beside<'_>, mut post: Post) -> u8 {
                     continue;
                 }
             },
-            Ok(Born::Guard(agent)) => {
+            Ok(Born::Guard(mut agent)) => {
                 process::leave_directory();
-                watch(beside, &mut post, &mut said, &agent)
+                watch(beside, &mut post, &mut said, &mut agent)
             }
             Err(errno) => Watched::Died { why: format!("the agent cannot be forked: {}", errno.desc()), lived: false },
         };
@@ -103,13 +98,16 @@ pub fn stand(beside: &Beside<'_>, mut post: Post) -> u8 {
 }
 
 /// Watches an agent to its end, and the command.
-fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &Agent) -> Watched {
+fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &mut Agent) -> Watched {
     let is_alone = post.command.is_none();
-    let (mut lived, mut is_to_end) = (false, false);
+    let (mut lived, mut is_to_end, mut is_new) = (false, false, true);
+    // While a command starts, two processes have better things to do than to tell each other so.
+    agent.listens = is_alone;
     loop {
-        match post.wait(Some(agent), is_to_end.then_some(LAST_PATIENCE)) {
-            Event::Said(WORD_IS_SAID) => {
-                *said = true;
+        let longest = if is_to_end { Some(LAST_PATIENCE) } else { is_new.then_some(SETTLED) };
+        match post.wait(Some(&mut *agent), longest) {
+            Event::Said(News::WordIsSaid) => {
+                (*said, lived) = (true, true);
                 post.word = None;
                 if is_alone && !beside.holdings.is_in_front {
                     process::release_stderr();
@@ -118,15 +116,11 @@ fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &Agent) -
                     let _ = process::log_to(&beside.world.absolute(file));
                 }
             }
-            Event::Said(HAS_FAILED) => is_to_end = true,
-            Event::Said(_) => {
-                if !lived {
-                    process::memory::forget_program();
-                }
-                lived = true;
-            }
+            Event::Said(News::HasDelivered) => lived = true,
+            Event::Said(News::WillBeNothing) => is_to_end = true,
             Event::CommandEnded => {
                 post.command = None;
+                agent.listens = false;
                 is_to_end = true;
             }
             Event::Told(signal) => {
@@ -137,7 +131,11 @@ fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &Agent) -
             Event::AgentLeft(_) => return Watched::Died { why: "the agent could not go on".into(), lived },
             Event::AgentDied(_) if is_to_end => return Watched::Over(0),
             Event::AgentDied(by) => return Watched::Died { why: format!("the agent was killed by {by}"), lived },
-            Event::TimeIsUp => agent.signal(Signal::SIGKILL),
+            Event::TimeIsUp if is_to_end => agent.signal(Signal::SIGKILL),
+            Event::TimeIsUp => {
+                process::memory::forget_program();
+                (is_new, agent.listens) = (false, true);
+            }
             Event::Nothing => {}
         }
     }

@@ -11,10 +11,9 @@ use crate::deliveries::Deliveries;
 use crate::error::{Error, Result};
 use crate::first_word::FirstWord;
 use crate::flow::{Content, Credentials, Issuer, Keys, Trouble};
-use crate::guard::HAS_DELIVERED;
 use crate::holdings::{Handover, Holdings};
 use crate::log::{Severity, timestamp};
-use crate::process::Line;
+use crate::process::{Line, News};
 use crate::retry;
 use crate::schedule;
 use crate::status::{Board, State};
@@ -172,7 +171,7 @@ impl Keeper {
         let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
         self.show(&issued);
         self.current = Some(issued);
-        self.line.tell(HAS_DELIVERED);
+        self.line.tell(News::HasDelivered);
         if self.refresh {
             self.world.wait_and(wait, async || self.put_back().await).await;
         }
@@ -260,10 +259,10 @@ impl Keeper {
         self.show(&issued);
         issued.leave(self.holdings.handover(), self.number);
         self.current = Some(issued);
-        if let Some(word) = self.word.take() {
-            word.one_is_ready(&self.first, &self.world, &self.settings);
+        match self.word.take() {
+            Some(word) => word.one_is_ready(&self.first, &self.world, &self.settings),
+            None => self.line.tell(News::HasDelivered),
         }
-        self.line.tell(HAS_DELIVERED);
     }
 
     /// Shows probes what clients have now.

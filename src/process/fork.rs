@@ -12,12 +12,11 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{ForkResult, Pid};
 
+use super::orphan::fork_orphan;
 use super::post::Post;
 use super::watch::Watch;
-use super::{above_standard, exit_now, keep_files_private, open_null, stop_waiting_on_stderr};
+use super::{above_standard, keep_files_private, open_null, stop_waiting_on_stderr};
 use crate::error::{Error, Kind, Result};
 
 /// In which process [`fork_guard`] came back.
@@ -57,25 +56,11 @@ pub fn fork_guard(has_command: bool, keep: &[RawFd]) -> Result<Started> {
     let reader = above_standard(reader).map_err(|errno| failed("fcntl", errno))?;
     let writer = above_standard(writer).map_err(|errno| failed("fcntl", errno))?;
     let command = if has_command { Watch::of(nix::unistd::getpid()) } else { None };
-    let adopts = adopts_orphans();
-    if let ForkResult::Parent { child } = fork_unseen().map_err(|errno| failed("fork", errno))? {
-        if !adopts {
-            let _ = waitpid(child, Some(WaitPidFlag::__WALL));
-        }
+    let forked = if adopts_orphans() { fork_unseen() } else { fork_orphan() };
+    if !forked.map_err(|errno| failed("fork", errno))? {
         return Ok(Started::Boot(WordReader(reader)));
     }
     let _ = nix::unistd::setsid();
-    if !adopts {
-        // SAFETY: one thread. The second fork makes the guard an orphan.
-        match unsafe { nix::unistd::fork() } {
-            Ok(ForkResult::Child) => {}
-            Ok(ForkResult::Parent { .. }) => exit_now(0),
-            Err(errno) => {
-                let _ = nix::unistd::write(&writer, format!("fork failed: {}", errno.desc()).as_bytes());
-                exit_now(1)
-            }
-        }
-    }
     drop(reader);
     let mut kept = keep.to_vec();
     kept.push(writer.as_raw_fd());
@@ -95,18 +80,17 @@ fn adopts_orphans() -> bool {
     nix::unistd::getpid().as_raw() == 1 || (asked == 0 && adopts != 0)
 }
 
-/// A fork whose child sends its parent no signal at its end, and is met by no `wait` of the command's.
-fn fork_unseen() -> nix::Result<ForkResult> {
+/// A fork whose child sends its parent no signal at its end, and is met by no `wait` of the command's. Returns whether this
+/// is the child.
+fn fork_unseen() -> nix::Result<bool> {
     // SAFETY: this process has one thread, so the child may go on as an ordinary process. No flag is set, the signal of
     // its end included, and no stack is given: the system call is then a fork.
     let forked = unsafe { Errno::result(libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0)) };
     match forked {
-        Ok(0) => Ok(ForkResult::Child),
-        Ok(child) => Ok(ForkResult::Parent { child: Pid::from_raw(i32::try_from(child).map_err(|_| Errno::ESRCH)?) }),
         // An emulator of system calls (qemu's) may know no other fork than the usual one.
         // SAFETY: as above.
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => unsafe { nix::unistd::fork() },
-        Err(errno) => Err(errno),
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => Ok(unsafe { nix::unistd::fork() }?.is_child()),
+        forked => Ok(forked? == 0),
     }
 }
 

@@ -6,6 +6,7 @@ mod fork;
 pub mod heap;
 mod helper;
 pub mod memory;
+mod orphan;
 pub mod owner;
 pub mod peers;
 mod post;
@@ -27,8 +28,19 @@ use nix::sys::signal::{SigHandler, Signal};
 pub use exec::{exec, find_command, let_signals_end_pid_1};
 pub use fork::{Started, WordReader, WordWriter, fork_guard};
 pub use helper::output_of;
-pub use post::{Agent, Born, Event, Line, Post};
+pub use post::{Agent, Born, Event, Line, News, Post};
 pub use watch::{Followed, Termination, Watch, follow, pause, take_termination_signals};
+
+/// The number of the mount that `/` is: a copy of it, in another mount namespace, has another number. It is cheaper than
+/// the namespace's own, which a directory of `/proc` is made for. None on a kernel before 5.8.
+pub fn root_mount() -> Option<u64> {
+    // SAFETY: zeros are a value of this struct of numbers, which the call fills.
+    unsafe {
+        let mut found: libc::statx = std::mem::zeroed();
+        let done = libc::statx(libc::AT_FDCWD, c"/".as_ptr(), 0, libc::STATX_MNT_ID, &raw mut found);
+        (done == 0 && found.stx_mask & libc::STATX_MNT_ID != 0).then_some(found.stx_mnt_id)
+    }
+}
 
 /// Defines the C entry point, which calls `$run(&[OsString]) -> u8`.
 ///
@@ -146,8 +158,10 @@ fn open_null() -> nix::Result<OwnedFd> {
 ///
 /// # Errors
 /// What the kernel refused.
-#[expect(clippy::needless_pass_by_value, reason = "the old number is closed")]
 pub fn above_standard(fd: OwnedFd) -> nix::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
     let copy = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: F_DUPFD_CLOEXEC returned a new descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })

@@ -66,7 +66,7 @@ impl Post {
         let guard = nix::unistd::getpid();
         // SAFETY: this process has one thread, so the child may go on as an ordinary process.
         match unsafe { nix::unistd::fork() }? {
-            ForkResult::Parent { child } => Ok(Born::Guard(Agent { pid: child, line: guards })),
+            ForkResult::Parent { child } => Ok(Born::Guard(Agent { pid: child, line: guards, listens: true })),
             ForkResult::Child => {
                 drop(guards);
                 self.signals = None;
@@ -84,7 +84,7 @@ impl Post {
     }
 
     /// Waits for the next thing that happens to `agent` or to whoever is watched.
-    pub fn wait(&self, agent: Option<&Agent>, longest: Option<Duration>) -> Event {
+    pub fn wait(&self, mut agent: Option<&mut Agent>, longest: Option<Duration>) -> Event {
         let command = self.command.as_ref();
         let watched = command.and_then(Watch::descriptor);
         let unwatched = command.filter(|_| watched.is_none());
@@ -98,7 +98,7 @@ impl Post {
         let entry = |fd: Option<RawFd>| libc::pollfd { fd: fd.unwrap_or(-1), events: libc::POLLIN, revents: 0 };
         let mut ready = [
             entry(watched.map(|fd| fd.as_raw_fd())),
-            entry(agent.map(|agent| agent.line.as_raw_fd())),
+            entry(agent.as_ref().filter(|agent| agent.listens).map(|agent| agent.line.as_raw_fd())),
             entry(self.signals.as_ref().map(|signals| signals.as_fd().as_raw_fd())),
         ];
         // SAFETY: three entries on the stack.
@@ -114,12 +114,10 @@ impl Post {
             return Event::CommandEnded;
         }
         // What the agent said before its end counts first.
-        if let (true, Some(agent)) = (agent_speaks, agent) {
-            let mut byte = [0];
-            if nix::unistd::read(&agent.line, &mut byte) == Ok(1) {
-                let [said] = byte;
-                return Event::Said(said);
-            }
+        if let (true, Some(agent)) = (agent_speaks || signalled, agent.as_mut())
+            && let Some(news) = agent.news()
+        {
+            return Event::Said(news);
         }
         if let (true, Some(signals)) = (signalled, &self.signals)
             && let Ok(Some(info)) = signals.read_signal()
@@ -129,7 +127,7 @@ impl Post {
                 return Event::Told(signal);
             }
         }
-        reap(agent)
+        reap(agent.as_deref())
     }
 }
 
@@ -170,7 +168,7 @@ pub enum Event {
     /// Somebody wants this to end.
     Told(Signal),
     /// The agent has said so.
-    Said(u8),
+    Said(News),
     /// The agent has nothing more to do: its exit code.
     AgentLeft(u8),
     /// Something has ended the agent.
@@ -181,9 +179,37 @@ pub enum Event {
 pub struct Agent {
     pid: Pid,
     line: OwnedFd,
+    /// Whether its news are waited for; at its end they are heard in any case.
+    pub listens: bool,
+}
+
+/// What an agent tells its guard, each a byte.
+#[derive(Clone, Copy, Debug)]
+pub enum News {
+    /// The command may start.
+    WordIsSaid,
+    /// There will never be any credentials.
+    WillBeNothing,
+    /// Clients have credentials that are good.
+    HasDelivered,
 }
 
 impl Agent {
+    fn news(&mut self) -> Option<News> {
+        let mut byte = [0];
+        match (nix::unistd::read(&self.line, &mut byte), byte) {
+            (Ok(1), [b'W']) => Some(News::WordIsSaid),
+            (Ok(1), [b'N']) => Some(News::WillBeNothing),
+            (Ok(1), _) => Some(News::HasDelivered),
+            (Ok(_), _) => {
+                // It is ending, and its end is told by a signal; a line that is closed would be ready all the time.
+                self.listens = false;
+                None
+            }
+            (Err(_), _) => None,
+        }
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         let _ = nix::sys::signal::kill(self.pid, signal);
@@ -198,7 +224,12 @@ pub struct Line {
 
 impl Line {
     /// Tells the guard.
-    pub fn tell(&self, byte: u8) {
+    pub fn tell(&self, news: News) {
+        let byte = match news {
+            News::WordIsSaid => b'W',
+            News::WillBeNothing => b'N',
+            News::HasDelivered => b'D',
+        };
         let _ = nix::unistd::write(&self.socket, &[byte]);
     }
 
