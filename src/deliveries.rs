@@ -99,25 +99,24 @@ impl Deliveries {
         if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only("env")) {
             warn(warning);
         }
-        let own_file = |suffix: &str| {
-            let directory = private_file::beside(&chosen.file, choice.mode, world)?;
-            let file = directory.join(format!("{}{}{suffix}", private_file::PREFIX, holdings.name));
-            if !chosen.file.starts_with(&directory) {
-                private_file::sweep(&file, &holdings.name, world.now());
-            }
-            Ok(file)
-        };
-        private_file::sweep(&chosen.file, &holdings.name, world.now());
+        let own_name = |suffix: &str| format!("{}{}{suffix}", private_file::PREFIX, holdings.name);
+        let has_own = choice.has("endpoint") || choice.has("token-file") && choice.token_file.is_none();
+        let own_directory = has_own.then(|| private_file::beside(&chosen.file, choice.mode, world)).transpose()?;
+        match &own_directory {
+            Some(directory) => private_file::sweep_in(directory, &holdings.name, world.now()),
+            None => private_file::sweep(&chosen.file, &holdings.name, world.now()),
+        }
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         // The endpoint first: its answer is memory, a file may have to wait for a disk.
-        if choice.has("endpoint") {
+        if let Some(directory) = own_directory.clone().filter(|_| choice.has("endpoint")) {
             let (board, clock) = (board.clone(), world.clone());
             let status = Box::new(move || board.json(clock.now()));
             let plan = EndpointPlan {
                 listener: holdings.server()?,
                 secret: holdings.secret.clone(),
                 is_in_front: holdings.is_in_front,
-                token_file: own_file(private_file::TOKEN_SUFFIX)?,
+                directory,
+                token_file: own_name(private_file::TOKEN_SUFFIX),
                 mode: choice.mode,
                 status,
             };
@@ -127,9 +126,9 @@ impl Deliveries {
             places.push(Box::new(Variables::default()));
         }
         if choice.has("token-file") {
-            let own = || own_file(private_file::WEB_IDENTITY_SUFFIX);
+            let own = || own_directory.map(|own| own.path.join(own_name(private_file::WEB_IDENTITY_SUFFIX)));
             places.push(Box::new(TokenFile {
-                path: choice.token_file.clone().map_or_else(own, Ok)?,
+                path: choice.token_file.clone().or_else(own).unwrap_or_default(),
                 own: choice.token_file.is_none().then(Own::default),
                 mode: choice.mode,
                 patience,
@@ -162,7 +161,7 @@ impl Deliveries {
         let regions = missing.map(|name| (*name, region.to_owned())).collect();
         board.stand_beside(&chosen.file);
         if let Ok(json) = serde_json::to_value(&chosen.file) {
-            holdings.handover().set(CREDENTIALS_FILE, json);
+            holdings.handover().note(CREDENTIALS_FILE, json);
         }
         Ok(Self { places, file, credentials_file: chosen.file, shadows: SHADOWS, variables: regions, patience })
     }

@@ -1,6 +1,7 @@
 //! What a guard holds for its agents: the sockets, what clients authenticate with, and what one agent leaves to the next.
 //! All of it is made before any agent, so that it is the same for each of them.
 
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
@@ -50,7 +51,7 @@ impl Holdings {
         Self {
             server: port.map(|(what, port)| bind(what, port)),
             status: peers::listen(world.user, status::key(&status::credentials_file(options, world)), &name),
-            handover: Handover(Memory::new()),
+            handover: Handover { memory: Memory::new(), noted: RefCell::default() },
             secret: random_name::<32>().into(),
             name,
             is_in_front,
@@ -61,7 +62,7 @@ impl Holdings {
     pub fn descriptors(&self) -> Vec<RawFd> {
         let server = self.server.as_ref().and_then(|server| server.as_ref().ok()).map(AsRawFd::as_raw_fd);
         let status = self.status.as_ref().map(AsRawFd::as_raw_fd);
-        let memory = self.handover.0.as_ref().map(Memory::descriptor);
+        let memory = self.handover.memory.as_ref().map(Memory::descriptor);
         [server, status, memory].into_iter().flatten().collect()
     }
 
@@ -103,11 +104,14 @@ fn bind(what: &str, port: u16) -> Result<TcpListener> {
 }
 
 /// What one agent leaves to the next, as JSON values by name: the guard has it open and never reads it.
-pub struct Handover(Option<Memory>);
+pub struct Handover {
+    memory: Option<Memory>,
+    noted: RefCell<Map<String, Value>>,
+}
 
 impl Handover {
     fn all(&self) -> Map<String, Value> {
-        let kept = self.0.as_ref().and_then(Memory::kept);
+        let kept = self.memory.as_ref().and_then(Memory::kept);
         kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default()
     }
 
@@ -116,11 +120,18 @@ impl Handover {
         self.all().remove(name)
     }
 
+    /// Leaves `value` under this name together with what is [`set`](Self::set) next: before that, the next agent would
+    /// find the same by itself.
+    pub fn note(&self, name: &str, value: Value) {
+        self.noted.borrow_mut().insert(name.into(), value);
+    }
+
     /// Leaves `value` under this name. Where it cannot be kept the next agent does without it.
     pub fn set(&self, name: &str, value: Value) {
-        let Some(memory) = &self.0 else { return };
+        let Some(memory) = &self.memory else { return };
         let mut all = self.all();
+        all.extend(self.noted.take());
         all.insert(name.into(), value);
-        let _ = memory.keep(Value::from(all).to_string().as_bytes());
+        let _ = serde_json::to_vec(&all).map(|json| memory.keep(&json));
     }
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,6 @@ use common::launch::{Held, allow_descriptors, descriptors_of, few_descriptors, f
 use common::web::{self, Reply, is_closed, read_reply, request};
 use common::{PATIENCE, Stage, eventually};
 use fedboot_sandbox::{Fault, Sandbox, Service};
-use nix::fcntl::{Flock, FlockArg};
 
 /// No client waits longer: botocore's first try ends after two seconds.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(2);
@@ -334,14 +333,11 @@ fn it_answers_while_the_file_cannot_be_written() {
     let stage = Stage::with(Sandbox::builder().credential_lifetime(Duration::from_secs(6)));
     let held = stage.hold(&[]);
     let endpoint = Endpoint::of(&held);
-    let path = stage.home().join(".aws/.credentials.fedboot.lock");
-    let file = File::create(&path).expect("the lock file");
-    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno).expect("the lock");
+    let lock = common::turn::hold(&stage);
     let before = stage.credentials_text();
     let first = key_in(&endpoint.fetch());
     eventually("fresh ones are answered", || key_in(&endpoint.fetch()) != first);
     assert_eq!(stage.credentials_text(), before, "the file was not locked");
-    fs::remove_file(path).expect("its end");
     drop(lock);
     let fresh = key_in(&endpoint.fetch());
     eventually("and written", || stage.credentials_text().contains(&fresh) || key_in(&endpoint.fetch()) != fresh);

@@ -30,7 +30,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
 use crate::log::timestamp;
-use crate::private_file::{self, Held, Writer};
+use crate::private_file::{self, Directory, Held, Writer};
 use crate::world::World;
 
 const PATH: &str = "/v1/credentials";
@@ -74,8 +74,10 @@ pub struct EndpointPlan {
     pub secret: SecretString,
     /// Whether the URL may not hold the secret, so that the token file does.
     pub is_in_front: bool,
-    /// The token file, one of fedboot's own.
-    pub token_file: PathBuf,
+    /// Where the token file stands.
+    pub directory: Arc<Directory>,
+    /// Its name, one of fedboot's own.
+    pub token_file: String,
     /// Its permissions.
     pub mode: u32,
     /// Makes the answer to `…/status`.
@@ -88,10 +90,11 @@ impl CredentialsEndpoint {
     /// # Errors
     /// What could not be written.
     pub fn open(world: Rc<World>, plan: EndpointPlan) -> Result<Self> {
-        let EndpointPlan { listener, secret, is_in_front, token_file, mode, status } = plan;
+        let EndpointPlan { listener, secret, is_in_front, directory, token_file, mode, status } = plan;
         // No line end: some SDKs send the file's content as it stands.
         let content = if is_in_front { secret.clone() } else { NO_SECRET.into() };
-        let held = private_file::hold(&token_file, mode, content.expose_secret().as_bytes())?;
+        let held = private_file::hold_new(&directory, &token_file, mode, content.expose_secret().as_bytes())?;
+        let token_file = held.path();
         let state = Rc::new(State {
             world: world.clone(),
             secret,

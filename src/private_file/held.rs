@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lock::LockedFile;
-use super::replace::replace;
-use super::walk::{Place, leads_to, walk};
+use super::replace::{make, replace};
+use super::walk::{Directory, Place, leads_to, walk};
 use super::write_error;
 use crate::error::Result;
 
@@ -27,7 +28,8 @@ impl Drop for Held {
 }
 
 impl Held {
-    fn path(&self) -> PathBuf {
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
         self.place.path()
     }
 
@@ -61,6 +63,19 @@ pub fn hold(path: &Path, mode: u32, content: &[u8]) -> Result<Held> {
         Ok(Held { place, file, mode })
     };
     held().map_err(|error: io::Error| write_error(path, &error))
+}
+
+/// The same in a `directory` that is known already, under a name that nobody has been told yet.
+///
+/// # Errors
+/// What went wrong with it.
+pub fn hold_new(directory: &Arc<Directory>, name: &str, mode: u32, content: &[u8]) -> Result<Held> {
+    let place = directory.place(name);
+    match make(&place, content, mode) {
+        Ok(file) => Ok(Held { place, file, mode }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => hold(&place.path(), mode, content),
+        Err(error) => Err(write_error(&place.path(), &error)),
+    }
 }
 
 /// Whether files stay when they are let go: another agent takes them over.

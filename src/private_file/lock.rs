@@ -1,4 +1,5 @@
-//! Locks: on a file of our own, which nobody else may open, and so nobody else can hold.
+//! Locks: on what nobody else may open, and so nobody else can hold. That is the directory, if it is one user's alone, and
+//! elsewhere, or where directories cannot be locked (NFS), a file of our own.
 //!
 //! A lock file is removed by whoever has it, while it has it. So whoever gets the lock looks whether the name is still
 //! that of the file it has locked, and otherwise begins anew.
@@ -97,14 +98,16 @@ pub fn lock_file(path: &Path, share: bool) -> Result<Option<LockedFile>> {
 
 /// The right to write a file, until it is dropped.
 pub struct Turn {
-    place: Place,
+    lock_file: Option<Place>,
     _locked: LockedFile,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        super::replace::forget(&self.place);
-        let _ = self.place.remove();
+        if let Some(place) = &self.lock_file {
+            super::replace::forget(place);
+            let _ = place.remove();
+        }
     }
 }
 
@@ -114,6 +117,13 @@ impl Drop for Turn {
 /// # Errors
 /// `WouldBlock` where somebody else has it all the time.
 pub fn wait_for_turn(target: &Place, patience: Duration) -> io::Result<Option<Turn>> {
+    // A lock file costs more than all else that a write of some hundred bytes does.
+    if target.directory.is_of_one_user()
+        && let Ok(directory) = target.directory.open()
+        && let locked @ LockedFile::Locked(_) = wait_for_file(directory.into(), patience)?
+    {
+        return Ok(Some(Turn { lock_file: None, _locked: locked }));
+    }
     let mut name = OsString::from(".");
     name.push(&target.name);
     name.push(".fedboot.lock");
@@ -125,7 +135,7 @@ pub fn wait_for_turn(target: &Place, patience: Duration) -> io::Result<Option<Tu
             Ok(file) => match try_lock(file, false) {
                 Ok(locked) if place.is(&locked) => {
                     super::replace::remember(&place);
-                    return Ok(Some(Turn { place, _locked: locked }));
+                    return Ok(Some(Turn { lock_file: Some(place), _locked: locked }));
                 }
                 // The one before has just removed it.
                 Ok(_) if attempts.next().is_some() => {}

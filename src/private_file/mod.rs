@@ -24,12 +24,12 @@ use crate::error::{Error, Kind};
 use crate::shown;
 use crate::world;
 
-pub use held::{Held, hold, leave_held};
+pub use held::{Held, hold, hold_new, leave_held};
 pub use lock::{LockedFile, lock_file};
 pub use place::{Chosen, beside, cache_directory, choose, directories_of};
 pub use replace::{abandon, update};
-pub use sweep::sweep;
-pub use walk::{names_in, read, remove};
+pub use sweep::{sweep, sweep_in};
+pub use walk::{Directory, names_in, read, remove};
 pub use writer::Writer;
 
 /// The beginning of the names of files beside the credentials file.

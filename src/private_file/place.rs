@@ -68,13 +68,11 @@ pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Chosen> 
 ///
 /// # Errors
 /// That there is neither.
-pub fn beside(neighbour: &Path, mode: u32, world: &World) -> Result<PathBuf> {
+pub fn beside(neighbour: &Path, mode: u32, world: &World) -> Result<Arc<Directory>> {
     let place = walk(neighbour, Some(mode));
-    match place.and_then(|place| place.directory.is_writable().map(|()| place.directory.path.clone())) {
+    match place.and_then(|place| place.directory.is_writable().map(|()| place.directory)) {
         Ok(directory) => Ok(directory),
-        Err(error) if is_forbidden(&error) => {
-            private_directory(world).map(|private| private.path.clone()).map_err(|_| write_error(neighbour, &error))
-        }
+        Err(error) if is_forbidden(&error) => private_directory(world).map_err(|_| write_error(neighbour, &error)),
         Err(error) => Err(write_error(neighbour, &error)),
     }
 }

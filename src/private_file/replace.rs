@@ -114,7 +114,7 @@ pub fn replace(
         name.push(world::random_name::<6>());
         name
     })?;
-    let mut temporary = Temporary { place: temporary, is_renamed: false };
+    let mut temporary = Temporary { place: temporary, is_complete: false };
     (&*file).write_all(content)?;
     if let Some(old) = old {
         // Root writing into somebody's home must not take the file away from them.
@@ -128,10 +128,19 @@ pub fn replace(
     }
     let directory = place.directory.handle();
     renameat(&directory, &*temporary.place.name, &directory, &*place.name)?;
-    temporary.is_renamed = true;
+    temporary.is_complete = true;
     if lasting {
         place.directory.sync();
     }
+    Ok(file)
+}
+
+/// Makes the file at `place` with this content, and returns it locked; `WouldBlock` where something stands there.
+pub fn make(place: &Place, content: &[u8], mode: u32) -> io::Result<LockedFile> {
+    let (place, file) = create(place, mode, || place.name.clone())?;
+    let mut unfinished = Temporary { place, is_complete: false };
+    (&*file).write_all(content)?;
+    unfinished.is_complete = true;
     Ok(file)
 }
 
@@ -169,13 +178,13 @@ fn create(neighbour: &Place, mode: u32, name: impl Fn() -> OsString) -> io::Resu
 /// A temporary file until it is renamed.
 struct Temporary {
     place: Place,
-    is_renamed: bool,
+    is_complete: bool,
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         forget(&self.place);
-        if !self.is_renamed {
+        if !self.is_complete {
             let _ = self.place.remove();
         }
     }

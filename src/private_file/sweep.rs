@@ -4,13 +4,14 @@
 //! Where there are no locks, age decides, and only of what a living process writes anew now and then.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
 use super::lock::{LockedFile, try_lock};
-use super::walk::{own_user, walk};
+use super::walk::{Directory, own_user, walk};
 use super::{ACCESS_TOKEN_SUFFIX, PREFIX, TOKEN_SUFFIX, WEB_IDENTITY_SUFFIX};
 use crate::world;
 
@@ -45,16 +46,22 @@ fn in_use(name: &str) -> Option<Use> {
     (!target.is_empty() && is_random(random)).then_some(Use::Rewritten)
 }
 
-/// Sweeps the directory of `neighbour`, but for what has `own` as its random name: that was this agent's before it was
-/// put in the place of one that has died.
+/// Sweeps the directory of `neighbour`, as [`sweep_in`] does.
 pub fn sweep(neighbour: &Path, own: &str, now: SystemTime) {
-    let Ok(place) = walk(neighbour, None) else { return };
+    if let Ok(place) = walk(neighbour, None) {
+        sweep_in(&place.directory, own, now);
+    }
+}
+
+/// Sweeps `directory`, but for what has `own` as its random name: that was this agent's before it was put in the place of
+/// one that has died.
+pub fn sweep_in(directory: &Arc<Directory>, own: &str, now: SystemTime) {
     let user = own_user();
-    for name in place.directory.names() {
+    for name in directory.names() {
         let Some(kind) = name.to_str().filter(|name| own.is_empty() || !name.contains(own)).and_then(in_use) else {
             continue;
         };
-        let place = place.directory.place(name);
+        let place = directory.place(name);
         // Not what somebody else has put there, nor what may have no end.
         let Ok(file) = place.open(OFlag::O_RDWR, 0) else { continue };
         let Ok(stat) = fstat(&file) else { continue };

@@ -239,14 +239,29 @@ impl Directory {
     }
 
     /// Tries whether files can be made in it.
+    ///
+    /// # Errors
+    /// Why not.
     pub fn is_writable(&self) -> io::Result<()> {
         Ok(faccessat(&self.handle, ".", AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::empty())?)
     }
 
+    /// Whether nobody but its owner and root may open it.
+    pub fn is_of_one_user(&self) -> bool {
+        self.stat.st_mode & 0o077 == 0
+    }
+
+    /// A descriptor that is good for more.
+    ///
+    /// # Errors
+    /// That it may not be read.
+    pub fn open(&self) -> io::Result<OwnedFd> {
+        Ok(openat(&self.handle, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+    }
+
     /// Has the names in it outlast a loss of power. Some file systems cannot; a new name stands all the same.
     pub fn sync(&self) {
-        let opened = openat(&self.handle, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-        let _ = opened.map(|directory| nix::unistd::fsync(&directory));
+        let _ = self.open().map(|directory| nix::unistd::fsync(&directory));
     }
 
     /// The names in it; none where they may not be read.
@@ -381,7 +396,7 @@ pub fn own_directory(path: &Path) -> io::Result<Arc<Directory>> {
     let directory = walk(&path.join("any"), Some(0o600))?.directory;
     // What a link of that name leads to is somebody's other directory.
     let is_it = directory.path.file_name() == path.file_name();
-    if !is_it || directory.stat.st_uid != own_user() || directory.stat.st_mode & 0o077 != 0 {
+    if !is_it || directory.stat.st_uid != own_user() || !directory.is_of_one_user() {
         return Err(distrust("not this user's alone".into()));
     }
     directory.is_writable().map(|()| directory)

@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod launch;
+pub mod turn;
 pub mod web;
 
 use std::collections::BTreeMap;

@@ -1,17 +1,15 @@
 //! Others at the same time.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
+use std::fs;
 use std::process::Child;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fedboot_sandbox::Sandbox;
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::common::launch::figure;
-use crate::common::{self, PATIENCE, Stage, eventually};
+use crate::common::{self, PATIENCE, Stage, eventually, turn};
 use crate::{Done, OTHER, agent, beside, with_profiles};
 
 #[test]
@@ -76,58 +74,56 @@ fn a_command_that_ends_in_a_refresh_leaves_nothing_beside_the_file() {
     }
 }
 
-/// As another fedboot that was stopped in the middle would: it holds the lock, and goes on holding it.
-fn hold_turn(stage: &Stage) -> Turn {
-    let path = stage.home().join(".aws/.credentials.fedboot.lock");
-    common::write(&path, "");
-    let file = File::open(&path).expect("it");
-    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno).expect("the lock");
-    Turn(path, lock)
-}
+/// In a directory that is one user's alone, and in one that others may open.
+const MODES: [u32; 2] = [0o700, 0o755];
 
-/// A lock file goes before its lock.
-struct Turn(PathBuf, #[expect(dead_code, reason = "it is held")] Flock<File>);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+#[test]
+fn a_lock_that_is_never_released_is_an_error() {
+    for mode in MODES {
+        let stage = Stage::new();
+        turn::directory(&stage, mode);
+        common::write(&stage.credentials_file(), OTHER);
+        let lock = turn::hold(&stage);
+        let start = Instant::now();
+        stage.run(["--timeout=3s", "--", "touch", "ran"]).assert_failed(125, &[".aws", "locked", "stopped"]);
+        let took = start.elapsed().as_secs_f64();
+        figure(&format!(
+            "files: with --timeout=3s a lock that is held in a directory {mode:o} is reported after {took:.1} s"
+        ));
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert_eq!(stage.credentials_text(), OTHER);
+        drop(lock);
+        stage.run(["--", "true"]).assert_succeeded();
+        assert_eq!(beside(&stage.credentials_file()), ["credentials"]);
     }
 }
 
 #[test]
-fn a_lock_that_is_never_released_is_an_error() {
-    let stage = Stage::new();
-    common::write(&stage.credentials_file(), OTHER);
-    let lock = hold_turn(&stage);
-    let start = Instant::now();
-    stage.run(["--timeout=3s", "--", "touch", "ran"]).assert_failed(125, &[".aws", "locked", "stopped"]);
-    figure(&format!("files: with --timeout=3s a held lock is reported after {:.1} s", start.elapsed().as_secs_f64()));
-    assert!(start.elapsed() < Duration::from_secs(10));
-    assert_eq!(stage.credentials_text(), OTHER);
-    drop(lock);
-    stage.run(["--", "true"]).assert_succeeded();
-}
-
-#[test]
 fn a_lock_does_not_outlast_the_timeout() {
-    let stage = Stage::new();
-    let _lock = hold_turn(&stage);
-    let start = Instant::now();
-    stage.run(["--timeout=1", "--", "touch", "ran"]).assert_failed(125, &["locked"]);
-    let took = start.elapsed();
-    assert!(took < Duration::from_secs(3), "--timeout=1 took {took:?}");
+    for mode in MODES {
+        let stage = Stage::new();
+        turn::directory(&stage, mode);
+        let _lock = turn::hold(&stage);
+        let start = Instant::now();
+        stage.run(["--timeout=1", "--", "touch", "ran"]).assert_failed(125, &["locked"]);
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(3), "--timeout=1 took {took:?}");
+    }
 }
 
 #[test]
 fn a_lock_that_is_released_in_time_is_waited_for() {
-    let stage = Stage::new();
-    let lock = hold_turn(&stage);
-    let child = stage.command(["--", "true"]).spawn().expect("fedboot starts");
-    thread::sleep(Duration::from_millis(700));
-    assert!(!stage.credentials_file().exists(), "it did not wait");
-    drop(lock);
-    stage.finish(child).assert_succeeded();
-    assert!(stage.credentials_text().contains("aws_access_key_id = ASIA"));
+    for mode in MODES {
+        let stage = Stage::new();
+        turn::directory(&stage, mode);
+        let lock = turn::hold(&stage);
+        let child = stage.command(["--", "true"]).spawn().expect("fedboot starts");
+        thread::sleep(Duration::from_millis(700));
+        assert!(!stage.credentials_file().exists(), "it did not wait");
+        drop(lock);
+        stage.finish(child).assert_succeeded();
+        assert!(stage.credentials_text().contains("aws_access_key_id = ASIA"));
+    }
 }
 
 /// A real one that is stopped anywhere: at worst the next one says so, and once it goes on both are done.
