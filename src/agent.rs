@@ -63,6 +63,8 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
     let ending = prepared.and_then(|alone| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            // That many sockets are never ready at once, and the list of them is wiped in the end.
+            .max_io_events_per_tick(128)
             // The thread that wrote the file is not needed again for half an hour.
             .thread_keep_alive(Duration::from_millis(10))
             .build()
@@ -283,7 +285,10 @@ impl Agent {
         let left = handover.get("attributes").and_then(|json| serde_json::from_value(json).ok());
         let attributes = Attributes::from(left);
         let config = route::to_aws(options, &self.world, deadline, &attributes).await?;
-        if let Ok(json) = serde_json::to_value(attributes.into_inner()) {
+        // Most ask for none.
+        if let Some(attributes) = attributes.into_inner()
+            && let Ok(json) = serde_json::to_value(attributes)
+        {
             handover.set("attributes", json);
         }
         Ok(config)

@@ -392,7 +392,10 @@ pub fn hint(name: &str, error: Error) -> Error {
 
 /// `FEDBOOT_ROLE_ARN` for `role-arn`.
 pub fn variable_name(option: &str) -> String {
-    format!("FEDBOOT_{}", option.to_uppercase().replace('-', "_"))
+    // One piece: each option of a boot is asked for by this name.
+    let bytes = "FEDBOOT_".bytes().chain(option.bytes());
+    let letters = bytes.map(|byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() });
+    String::from_utf8(letters.collect()).unwrap_or_default()
 }
 
 /// What `--help` prints.

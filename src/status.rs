@@ -266,8 +266,8 @@ pub fn key(credentials_file: &Path) -> u64 {
 
 /// Names the mount namespace in which paths mean what they mean here.
 fn mounts() -> String {
-    let link = fs::read_link("/proc/self/ns/mnt");
-    link.map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
+    let link = || fs::read_link("/proc/self/ns/mnt").unwrap_or_default().to_string_lossy().into_owned();
+    process::root_mount().map_or_else(link, |mount| mount.to_string())
 }
 
 /// Tells this user's processes and root how things stand, on the socket `listener`.

@@ -90,7 +90,8 @@ impl World {
 
     /// The variable's value, an empty one too.
     pub fn exact_variable(&self, name: &str) -> Option<OsString> {
-        self.variables.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value.clone())
+        let is_it = |candidate: &OsString| candidate.as_encoded_bytes() == name.as_bytes();
+        self.variables.iter().find(|(candidate, _)| is_it(candidate)).map(|(_, value)| value.clone())
     }
 
     /// The variable's value as text; what is not UTF-8 keeps what can be read.
