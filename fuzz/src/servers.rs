@@ -11,6 +11,7 @@ use fedboot::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
 use fedboot::delivery::metadata::{About, MetadataServer};
 use fedboot::error::Result;
 use fedboot::flow::{BoxFuture, Content, Credentials, Delivery, Keys, Principal, TokenSource, Wanted};
+use fedboot::private_file;
 use fedboot::world::World;
 
 const SECRET: &str = "0123456789abcdef";
@@ -75,15 +76,16 @@ pub fn credentials_endpoint(bytes: &[u8]) {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     let address = ADDRESS.get_or_init(|| {
         stand(|listener| {
-            let directory = std::env::temp_dir().join(format!("fedboot-fuzz-{}", std::process::id()));
-            std::fs::create_dir_all(&directory).expect("a directory");
+            let temporary = tempfile::TempDir::new().expect("a directory");
+            let world = world();
             let endpoint = CredentialsEndpoint::open(
-                world(),
+                world.clone(),
                 EndpointPlan {
                     listener,
                     secret: SECRET.into(),
                     is_in_front: false,
-                    token_file: directory.join("token"),
+                    directory: private_file::beside(&temporary.path().join("any"), 0o600, &world)?,
+                    token_file: "token".into(),
                     mode: 0o600,
                     status: Box::new(|| "{}".into()),
                 },
