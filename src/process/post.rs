@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -106,8 +107,15 @@ impl Post {
         match count {
             0 if unwatched.is_some_and(Watch::has_ended) => return Event::CommandEnded,
             0 if unwatched.is_none() => return Event::TimeIsUp,
-            ..=0 => return Event::Nothing,
-            _ => {}
+            0 => return Event::Nothing,
+            // A signal came in between, or the kernel has no memory; a guard must not spin.
+            ..0 => {
+                if Errno::last() != Errno::EINTR {
+                    std::thread::sleep(WATCH_INTERVAL);
+                }
+                return reap(agent.as_deref());
+            }
+            1.. => {}
         }
         let [command_ended, agent_speaks, signalled] = ready.map(|entry| entry.revents != 0);
         if command_ended {

@@ -24,8 +24,6 @@ fn servers_do_not_wait_for_a_slow_disk() {
     let uri = held.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI");
     let (address, path) = uri.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("http://…");
     let path = format!("/{path}");
-    let token = held.environment.iter().find_map(|entry| entry.strip_prefix(b"AWS_CONTAINER_AUTHORIZATION_TOKEN="));
-    let token = String::from_utf8(token.unwrap_or_default().to_vec()).expect("text");
     let agent = held.agent();
     let inject = format!("inject=fsync,renameat,openat:delay_enter={}", DELAY.as_micros());
     let mut strace = stage
@@ -54,7 +52,7 @@ fn servers_do_not_wait_for_a_slow_disk() {
     let mut longest = Duration::ZERO;
     eventually("a refresh is written", || {
         let asked = Instant::now();
-        let reply = web::get(address, &path, &[("Authorization", &token)]);
+        let reply = web::get(address, &path, &[]);
         longest = longest.max(asked.elapsed());
         assert!(longest < DELAY / 2, "an answer took {longest:?}");
         assert_eq!(reply.status, 200, "after {:?}: {}", start.elapsed(), reply.body);
