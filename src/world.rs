@@ -196,12 +196,13 @@ pub fn time_in(now: SystemTime, seconds: u64) -> Option<SystemTime> {
 
 /// `N` random bytes from the kernel.
 ///
-/// # Panics
-/// Where the kernel has none to give: nothing that depends on them may go on.
-#[expect(clippy::expect_used, reason = "nothing that depends on them may go on")]
+/// Where it has none to give this process ends: nothing that depends on them may go on.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::getrandom(&mut bytes).expect("the kernel gives random bytes");
+    if getrandom::getrandom(&mut bytes).is_err() {
+        process::write_stderr(b"fedboot: the kernel gives no random bytes (getrandom)\n");
+        process::exit_now(125);
+    }
     bytes
 }
 

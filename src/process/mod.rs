@@ -137,7 +137,8 @@ pub fn parent_pid() -> i32 {
 
 /// Makes what this process writes private, whatever the caller's umask.
 pub fn keep_files_private() {
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    // SAFETY: sets a number.
+    unsafe { libc::umask(0o077) };
 }
 
 /// How many descriptors this process may have; it is given `wanted` of them, if that is more and it may.

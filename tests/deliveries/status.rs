@@ -7,7 +7,7 @@ use fedboot_sandbox::{Fault, Sandbox, Service};
 use serde_json::Value;
 
 use crate::common::agents::Agent;
-use crate::common::launch::{gone, kill, state};
+use crate::common::launch::{gone, kill, may_unshare, state};
 use crate::common::web::parts;
 use crate::common::{Outcome, Stage, binary, eventually};
 use crate::{Environment, URI, arn, aws, environment, get, hold, newest, newest_key, refused, short_lived, with_roles};
@@ -184,6 +184,31 @@ fn elsewhere() {
     // A disk that is gone, or full, does not make an agent that serves look dead.
     fs::remove_dir_all(stage.directory.path().join("volume")).expect("gone");
     assert_eq!(ask(&environment(&held), &[]).code(), Some(0));
+    held.release(&stage).assert_succeeded();
+}
+
+/// Containers that share a network see each other's sockets: an agent counts where it keeps the same directory, whatever
+/// that is called there, and not where another one has the same name.
+#[test]
+fn from_another_container() {
+    if !may_unshare("from_another_container", &["--mount"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let held = hold(&stage, "");
+    let (home, other) = (stage.home(), stage.directory.path().join("other"));
+    fs::create_dir_all(other.join(".aws")).expect("a directory");
+    let (home, other) = (home.display(), other.display());
+    for (mount, at, code) in [
+        ("true".to_owned(), home.to_string(), 0),
+        (format!("mount --bind {home} {other}"), other.to_string(), 0),
+        (format!("mount --bind {other} {home}"), home.to_string(), 2),
+    ] {
+        let mut command = stage.wrapper("unshare");
+        let script = format!("{mount} && cd / && HOME={at} exec {} status", binary().display());
+        let outcome: Outcome = command.args(["--mount", "sh", "-c", &script]).output().expect("unshare starts").into();
+        assert_eq!(outcome.code(), Some(code), "{mount}: {}{}", outcome.stdout, outcome.stderr);
+    }
     held.release(&stage).assert_succeeded();
 }
 
