@@ -192,7 +192,8 @@ pub fn write_stderr(line: &[u8]) {
     // SAFETY: the number 2 is never closed by fedboot; if the caller closed it, the calls below fail.
     let stderr = unsafe { std::os::fd::BorrowedFd::borrow_raw(2) };
     let mut ready = [PollFd::new(stderr, PollFlags::POLLOUT)];
-    if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count == 1) {
+    // Where the kernel cannot tell (a signal came in between), an error is worth a wait.
+    if poll(&mut ready, PollTimeout::ZERO) != Ok(0) {
         let _ = nix::unistd::write(stderr, line);
     }
 }

@@ -22,22 +22,27 @@ fn an_unreadable_file_is_an_error() {
     assert_eq!(beside(&file), ["credentials"]);
 }
 
+/// A user's file in a directory where that user may make none.
+fn in_a_forbidden_directory() -> Stage {
+    let stage = Stage::new();
+    common::write(&stage.credentials_file(), OTHER);
+    give(&stage.credentials_file());
+    fs::set_permissions(stage.home().join(".aws"), Permissions::from_mode(0o755)).expect("a mode");
+    stage
+}
+
 #[test]
 fn a_writable_file_in_a_forbidden_directory_is_written_in_place() {
     if !may_become_another("a_writable_file_in_a_forbidden_directory_is_written_in_place") {
         return;
     }
-    let stage = Stage::new();
-    let file = stage.credentials_file();
-    common::write(&file, OTHER);
-    give(&file);
-    fs::set_permissions(stage.home().join(".aws"), Permissions::from_mode(0o755)).expect("a mode");
+    let stage = in_a_forbidden_directory();
     let outcome = as_nobody(&stage, &["--delivery=file", "--", "true"]);
     outcome.assert_succeeded();
     assert!(outcome.stderr.contains("in place"), "{}", outcome.stderr);
     assert!(stage.credentials_text().starts_with(OTHER));
     assert!(stage.credentials_text().contains("aws_access_key_id = ASIA"));
-    assert_eq!(beside(&file), ["credentials"]);
+    assert_eq!(beside(&stage.credentials_file()), ["credentials"]);
 }
 
 /// The same with the endpoint, whose token file has no place beside such a file.
@@ -46,11 +51,7 @@ fn the_token_file_finds_a_place_where_the_directory_is_forbidden() {
     if !may_become_another("the_token_file_finds_a_place_where_the_directory_is_forbidden") {
         return;
     }
-    let stage = Stage::new();
-    let file = stage.credentials_file();
-    common::write(&file, OTHER);
-    give(&file);
-    fs::set_permissions(stage.home().join(".aws"), Permissions::from_mode(0o755)).expect("a mode");
+    let stage = in_a_forbidden_directory();
     let outcome = as_nobody(&stage, &["--", "sh", "-c", "cat \"$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE\""]);
     outcome.assert_succeeded();
     assert_eq!(outcome.stdout, "fedboot");

@@ -38,45 +38,72 @@ fn options() -> Vec<(String, bool, Vec<String>)> {
     options
 }
 
+/// An option that is given what has this shape.
+struct Given {
+    number: usize,
+    turn: usize,
+    option: String,
+    /// The variables behind it, and its own.
+    variables: Vec<String>,
+    own: String,
+    shape: &'static str,
+    value: &'static str,
+    what: String,
+    flag: String,
+}
+
+fn every_option() -> Vec<Given> {
+    let mut all = Vec::new();
+    for (number, (option, has_value, variables)) in options().into_iter().enumerate() {
+        for (turn, (shape, value)) in SHAPES.iter().enumerate() {
+            if is_meant(&option, shape) {
+                continue;
+            }
+            let flag = if has_value { format!("--{option}={value}") } else { format!("--{option}=x{value}") };
+            all.push(Given {
+                number,
+                turn,
+                own: format!("FEDBOOT_{}", option.to_uppercase().replace('-', "_")),
+                what: format!("--{option}: {shape}"),
+                option: option.clone(),
+                variables: variables.clone(),
+                shape,
+                value,
+                flag,
+            });
+        }
+    }
+    all
+}
+
 /// Each option with each shape; variables and the other ways to call fedboot take turns.
 #[test]
 fn options_on_the_way_to_aws() {
     let stage = to_aws();
     let mut cases = Vec::new();
-    for (number, (option, has_value, variables)) in options().iter().enumerate() {
-        for (turn, (shape, value)) in SHAPES.iter().enumerate() {
-            if is_meant(option, shape) {
-                continue;
-            }
-            let what = format!("--{option}: {shape}");
-            let flag = if *has_value { format!("--{option}={value}") } else { format!("--{option}=x{value}") };
-            let format = ["text", "json"][(number + turn) % 2];
-            let log = ["--log-level=debug".to_owned(), format!("--log-format={format}")];
-            let log = log.iter().map(String::as_str).filter(|word| !word.starts_with(&format!("--{option}=")));
-            let boot: Vec<&str> = log.clone().chain(LOOK).collect();
-            cases.push(Case::new(&what, &[&[flag.as_str()], &boot[..]].concat()));
-            let subcommand: &[&str] = match (number + turn) % 4 {
-                0 => &["credential-process"],
-                1 => &["status"],
-                2 => &["agent", "--foreground"],
-                _ => &["credential-process", "--no-refresh"],
-            };
-            // An agent that may start does so, and goes on.
-            let may_last =
-                subcommand.contains(&"--foreground") && !["log-file", "follow-pid"].contains(&option.as_str());
-            let subcommand = if may_last { &["status"] } else { subcommand };
-            let own = format!("FEDBOOT_{}", option.to_uppercase().replace('-', "_"));
-            if turn % 2 == 0 {
-                cases.push(Case::new(format!("{subcommand:?} {what}"), &[subcommand, &[flag.as_str()]].concat()));
-            } else {
-                cases.push(Case::new(format!("{own}: {shape}"), &boot).with(&own, value));
-            }
-            cases.extend(
-                variables
-                    .iter()
-                    .map(|name| Case::new(format!("{name}: {shape}"), &boot).with(name, value).with(&own, "")),
-            );
+    for Given { number, turn, option, variables, own, shape, value, what, flag } in &every_option() {
+        let format = ["text", "json"][(number + turn) % 2];
+        let log = ["--log-level=debug".to_owned(), format!("--log-format={format}")];
+        let log = log.iter().map(String::as_str).filter(|word| !word.starts_with(&format!("--{option}=")));
+        let boot: Vec<&str> = log.clone().chain(LOOK).collect();
+        cases.push(Case::new(what.as_str(), &[&[flag.as_str()], &boot[..]].concat()));
+        let subcommand: &[&str] = match (number + turn) % 4 {
+            0 => &["credential-process"],
+            1 => &["status"],
+            2 => &["agent", "--foreground"],
+            _ => &["credential-process", "--no-refresh"],
+        };
+        // An agent that may start does so, and goes on.
+        let may_last = subcommand.contains(&"--foreground") && !["log-file", "follow-pid"].contains(&option.as_str());
+        let subcommand = if may_last { &["status"] } else { subcommand };
+        if turn % 2 == 0 {
+            cases.push(Case::new(format!("{subcommand:?} {what}"), &[subcommand, &[flag.as_str()]].concat()));
+        } else {
+            cases.push(Case::new(format!("{own}: {shape}"), &boot).with(own, value));
         }
+        cases.extend(
+            variables.iter().map(|name| Case::new(format!("{name}: {shape}"), &boot).with(name, value).with(own, "")),
+        );
     }
     none_is_shown(&stage, cases);
 }
@@ -85,31 +112,23 @@ fn options_on_the_way_to_aws() {
 fn options_on_the_way_to_google() {
     let stage = to_google(AwsPlace::Environment);
     let mut cases = Vec::new();
-    for (number, (option, has_value, variables)) in options().iter().enumerate() {
-        for (turn, (shape, value)) in SHAPES.iter().enumerate() {
-            if is_meant(option, shape) {
-                continue;
-            }
-            let what = format!("--{option}: {shape}");
-            let flag = if *has_value { format!("--{option}={value}") } else { format!("--{option}=x{value}") };
-            let words: &[&str] = match (number + turn) % 3 {
-                0 => &["token", "access"],
-                1 => &["token", "id"],
-                _ => &["token", "subject"],
-            };
-            if (number + turn) % 2 == 0 {
-                cases.push(Case::new(format!("{words:?} {what}"), &[words, &[flag.as_str()]].concat()));
-                continue;
-            }
-            let own = format!("FEDBOOT_{}", option.to_uppercase().replace('-', "_"));
-            let words: &[&str] = if turn % 4 < 2 { &["token", "access"] } else { &LOOK };
-            cases.extend(
-                [&own]
-                    .into_iter()
-                    .chain(variables)
-                    .map(|name| Case::new(format!("{name}: {shape}"), words).with(name, value)),
-            );
+    for Given { number, turn, variables, own, shape, value, what, flag, .. } in &every_option() {
+        let words: &[&str] = match (number + turn) % 3 {
+            0 => &["token", "access"],
+            1 => &["token", "id"],
+            _ => &["token", "subject"],
+        };
+        if (number + turn) % 2 == 0 {
+            cases.push(Case::new(format!("{words:?} {what}"), &[words, &[flag.as_str()]].concat()));
+            continue;
         }
+        let words: &[&str] = if turn % 4 < 2 { &["token", "access"] } else { &LOOK };
+        cases.extend(
+            [own]
+                .into_iter()
+                .chain(variables)
+                .map(|name| Case::new(format!("{name}: {shape}"), words).with(name, value)),
+        );
     }
     none_is_shown(&stage, cases);
 }
