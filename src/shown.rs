@@ -91,7 +91,8 @@ fn clean_url(text: &str) -> Option<String> {
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.split_once('/').map_or((rest, None), |(authority, path)| (authority, Some(path)));
-    if !is_scheme || !is_authority(authority) {
+    // A token that was pasted behind a scheme.
+    if !is_scheme || !is_authority(authority) || has_token(authority) {
         return None;
     }
     let path = path.map(|path| url_path(&format!("/{path}"))).unwrap_or_default();
@@ -118,9 +119,12 @@ pub fn is_authority(text: &str) -> bool {
         _ => (text, "0"),
     };
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let is_name = || (1..=253).contains(&host.len()) && host.bytes().all(is_letter);
-    let is_host = address.map_or_else(is_name, |address| address.parse::<std::net::Ipv6Addr>().is_ok());
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    // <https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4>
+    let is_label = |label: &str| label.len() <= 63 && label.bytes().all(is_letter);
+    let is_name = || (1..=253).contains(&host.len()) && host.split('.').all(is_label);
+    let is_token = BEGINNINGS.iter().any(|start| host.starts_with(start) && host.len() > 10);
+    let is_host = address.map_or_else(is_name, |address| address.parse::<std::net::Ipv6Addr>().is_ok()) && !is_token;
     is_host && port.parse::<u16>().is_ok()
 }
 
@@ -346,6 +350,9 @@ mod tests {
         for (text, shown) in [
             ("https://sts.eu-west-1.amazonaws.com/", "https://sts.eu-west-1.amazonaws.com/"),
             ("http://127.0.0.1:80/a/b?token=hunter2#x", "http://127.0.0.1:80/a/b"),
+            ("https://ya29.c.hunter2hunter2hunter2/x", "a value of 38 characters with a URL in it"),
+            ("https://x.eyJhdW50ZXIyaHVudGVyMg/x", "a value of 34 characters with a URL in it"),
+            ("https://keyjar.example.com/x", "https://keyjar.example.com/x"),
             ("https://me:hunter2@host:1/x", "https://host:1/x"),
             ("https://me:hunt@er2@host/x", "https://host/x"),
             ("http://[fd00:ec2::23]/v1", "http://[fd00:ec2::23]/v1"),
