@@ -8,12 +8,13 @@ mod endpoint;
 mod proxy;
 mod response;
 mod sent;
+mod trust;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -23,9 +24,7 @@ use hyper::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGE
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CipherSuite, ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -40,6 +39,10 @@ use crate::world::{self, World};
 pub use endpoint::Endpoint;
 pub use response::{Response, refusal};
 use sent::Sent;
+use trust::{BadBundle, Bundle};
+
+/// Whether a server was met whose authority stands in the system's store alone: the next one is then judged by it at once.
+static SYSTEM_IS_NEEDED: AtomicBool = AtomicBool::new(false);
 
 /// No answer that fedboot reads is larger.
 const LARGEST_BODY: usize = 1 << 20;
@@ -50,7 +53,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Http {
     proxies: Matcher,
     ca_files: Vec<GivenFile>,
-    tls: OnceCell<Result<TlsConnector, Failure>>,
+    tls: RefCell<Option<TlsConnector>>,
+    /// Whether the last certificate was not to be trusted.
+    met_a_stranger: Cell<bool>,
     deadline: Option<Instant>,
 }
 
@@ -98,7 +103,8 @@ impl Http {
                 .iter()
                 .filter_map(|name| GivenFile::of_variable(world, name))
                 .collect(),
-            tls: OnceCell::new(),
+            tls: RefCell::default(),
+            met_a_stranger: Cell::default(),
             deadline: None,
         }
     }
@@ -131,8 +137,16 @@ impl Http {
     /// # Errors
     /// What came back instead.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
-        // On the heap, as it is large and stands in every step's own.
-        Box::pin(self.open(endpoint)).await
+        loop {
+            // On the heap, as it is large and stands in every step's own.
+            let opened = Box::pin(self.open(endpoint)).await;
+            // An authority of the house's own may stand in the system's store, which no variable names.
+            let may_know = opened.is_err() && self.met_a_stranger.take() && !SYSTEM_IS_NEEDED.load(Ordering::Relaxed);
+            if !may_know || !self.trust(true).await?.1 {
+                return opened;
+            }
+            SYSTEM_IS_NEEDED.store(true, Ordering::Relaxed);
+        }
     }
 
     async fn open(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
@@ -222,49 +236,35 @@ impl Http {
     }
 
     async fn tls(&self, host: &str, stream: BoxStream) -> Result<BoxStream, Failure> {
-        if self.tls.get().is_none() {
-            let mut authorities = Vec::new();
-            for file in &self.ca_files {
-                authorities.push((file, file.load().await));
-            }
-            let _ = self.tls.set(build_tls(authorities));
-        }
-        let connector = self.tls.get_or_init(|| build_tls(Vec::new())).clone()?;
+        let ready = self.tls.borrow().clone();
+        let connector = match ready {
+            Some(connector) => connector,
+            None => self.trust(SYSTEM_IS_NEEDED.load(Ordering::Relaxed)).await?.0,
+        };
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
             .map_err(|_| Failure::lasting(format!("{host} is no valid server name")))?;
-        let stream = connector.connect(name, stream).await.map_err(|error| tls_failure(&error, host))?;
+        let stream = connector.connect(name, stream).await.map_err(|error| {
+            let why = error.get_ref().and_then(|inner| inner.downcast_ref());
+            self.met_a_stranger.set(matches!(why, Some(rustls::Error::InvalidCertificate(_))));
+            tls_failure(&error, host)
+        })?;
         Ok(Box::new(stream))
     }
-}
 
-/// Trusts Mozilla's roots, compiled in because images such as distroless and scratch have none, and what the
-/// user's own files name.
-fn build_tls(authorities: Vec<(&GivenFile, Result<Vec<u8>, String>)>) -> Result<TlsConnector, Failure> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for (file, content) in authorities {
-        let bad = |what: &str| Failure::lasting(format!("not asked: the CA file of {} {what}", file.said()));
-        let pem = content.map_err(|why| bad(&why))?;
-        let before = roots.len();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|_| bad("holds malformed PEM"))?;
-            // System bundles hold a few roots that no longer parse; the others still count.
-            let _ = roots.add(certificate);
+    /// Prepares TLS with what the variables name and, if `system`, what the system's own store holds; says whether there
+    /// is one.
+    async fn trust(&self, system: bool) -> Result<(TlsConnector, bool), Failure> {
+        let mut bundles = Vec::new();
+        for file in &self.ca_files {
+            bundles.push(Bundle::named(file.said(), file.load().await));
         }
-        if roots.len() == before {
-            return Err(bad("holds no CA certificate"));
-        }
+        let store = if system { Bundle::of_system().await } else { None };
+        let has_store = store.is_some();
+        bundles.extend(store);
+        let connector = trust::connector(bundles).map_err(|error| Failure::lasting(error.to_string()))?;
+        self.tls.replace(Some(connector.clone()));
+        Ok((connector, has_store))
     }
-    let mut provider = rustls::crypto::ring::default_provider();
-    // Processors have instructions for SHA-256, which a handshake hashes a hundred times, but few for SHA-384.
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::lasting(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    // Each connection is the only one for half an hour: nothing would ever be resumed.
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 impl Connection {
@@ -431,6 +431,7 @@ fn tls_failure(error: &io::Error, host: &str) -> Failure {
         Some(rustls::Error::InvalidCertificate(why)) => Failure::lasting(format!(
             "showed a certificate that is not to be trusted for {host} ({why:?}); if it comes from a proxy or an authority of your own, name its CA file in AWS_CA_BUNDLE"
         )),
+        Some(rustls::Error::Other(why)) if why.0.is::<BadBundle>() => Failure::lasting(format!("not asked: {}", why.0)),
         Some(why) => Failure::passing(format!("failed in the TLS handshake: {why}")),
         None => Failure::passing(format!("failed in the TLS handshake: {}", world::plain(error))),
     }

@@ -6,11 +6,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
@@ -34,46 +35,46 @@ pub struct Bundle {
     said: Option<String>,
     /// Its bytes, or why there are none.
     content: Result<Vec<u8>, String>,
-    /// What judges by it, once it was needed.
-    verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, rustls::Error>>,
+    /// What it holds, once that was needed.
+    roots: OnceLock<Result<RootCertStore, rustls::Error>>,
 }
 
 impl Bundle {
     /// The one that the user has named.
     pub fn named(said: String, content: Result<Vec<u8>, String>) -> Self {
-        Self { said: Some(said), content, verifier: OnceLock::new() }
+        Self { said: Some(said), content, roots: OnceLock::new() }
     }
 
     /// The system's own, if it has one.
     pub async fn of_system() -> Option<Self> {
         for store in STORES {
             if let Ok(content) = world::load_file(Path::new(store)).await {
-                return Some(Self { said: None, content: Ok(content), verifier: OnceLock::new() });
+                return Some(Self { said: None, content: Ok(content), roots: OnceLock::new() });
             }
         }
         None
     }
 
-    fn roots(&self) -> Result<RootCertStore, BadBundle> {
-        let bad =
-            |what: &str| BadBundle(format!("the CA file of {} {what}", self.said.as_deref().unwrap_or("the system")));
-        let pem = self.content.as_ref().map_err(|why| bad(why))?;
+    fn roots(&self) -> Result<&RootCertStore, rustls::Error> {
+        self.roots.get_or_init(|| self.parse()).as_ref().map_err(Clone::clone)
+    }
+
+    fn parse(&self) -> Result<RootCertStore, rustls::Error> {
         let mut roots = RootCertStore::empty();
+        let bad = |what: &str| match &self.said {
+            Some(said) => {
+                let bad = BadBundle(format!("the CA file of {said} {what}"));
+                rustls::Error::Other(OtherError(Arc::new(bad)))
+            }
+            None => unknown_issuer(),
+        };
+        let pem = self.content.as_ref().map_err(|why| bad(why))?;
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|_| bad("holds malformed PEM"))?;
             // System bundles hold a few roots that no longer parse; the others still count.
             let _ = roots.add(certificate);
         }
         if roots.is_empty() { Err(bad("holds no CA certificate")) } else { Ok(roots) }
-    }
-
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
-        let load = || match self.roots() {
-            Ok(roots) => verifier(roots, provider),
-            Err(_) if self.said.is_none() => Err(unknown_issuer()),
-            Err(bad) => Err(rustls::Error::Other(OtherError(Arc::new(bad)))),
-        };
-        self.verifier.get_or_init(load).clone()
     }
 }
 
@@ -94,11 +95,12 @@ impl fmt::Display for BadBundle {
 
 impl std::error::Error for BadBundle {}
 
-/// Judges certificates: by Mozilla's roots, and where those do not do, by one bundle after the other.
+/// Judges certificates as rustls does by itself, by Mozilla's roots, and where those do not do, by one bundle after the
+/// other.
 struct Trust {
-    mozilla: Arc<WebPkiServerVerifier>,
-    provider: Arc<CryptoProvider>,
+    mozilla: RootCertStore,
     bundles: Vec<Bundle>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl fmt::Debug for Trust {
@@ -107,32 +109,32 @@ impl fmt::Debug for Trust {
     }
 }
 
-fn verifier(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
-    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-    built.map_err(|error| rustls::Error::General(error.to_string()))
-}
-
 impl ServerCertVerifier for Trust {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let judge = |by: &WebPkiServerVerifier| by.verify_server_cert(certificate, chain, name, ocsp, now);
+        let certificate = ParsedCertificate::try_from(certificate)?;
+        let judge = |roots: &RootCertStore| {
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, chain, now, self.algorithms.all)
+        };
         let mut outcome = judge(&self.mozilla);
         for bundle in &self.bundles {
             let Err(why) = &outcome else { break };
             // Another authority of the same name as the right one says that the signature is bad. What somebody who
             // knows the issuer has to say is worth more than that the next one does not.
-            outcome = match judge(&*bundle.verifier(&self.provider)?) {
+            outcome = match bundle.roots().and_then(judge) {
                 Err(next) if next == unknown_issuer() => Err(why.clone()),
                 next => next,
             };
         }
-        outcome
+        outcome?;
+        verify_server_name(&certificate, name)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -141,7 +143,7 @@ impl ServerCertVerifier for Trust {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.mozilla.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -150,11 +152,11 @@ impl ServerCertVerifier for Trust {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.mozilla.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.mozilla.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -166,10 +168,9 @@ pub fn connector(bundles: Vec<Bundle>) -> Result<TlsConnector, rustls::Error> {
     let mut provider = rustls::crypto::ring::default_provider();
     // Processors have instructions for SHA-256, which a handshake hashes a hundred times, but few for SHA-384.
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    let provider = Arc::new(provider);
-    let mozilla = verifier(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }, &provider)?;
-    let trust = Trust { mozilla, provider: provider.clone(), bundles };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mozilla = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let trust = Trust { mozilla, bundles, algorithms: provider.signature_verification_algorithms };
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(trust))

@@ -4,7 +4,9 @@ use std::net::TcpListener;
 
 use fedboot_sandbox::{Fault, Sandbox, Service};
 
-use crate::common::{Stage, write};
+use crate::common::agents::within_patience;
+use crate::common::launch::may_unshare;
+use crate::common::{Stage, binary, write};
 use crate::{ASSUME_ROLE, IDENTITY, NOBODY, asked, delivers, refused};
 
 #[test]
@@ -65,6 +67,43 @@ fn authority_files() {
     for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
         stage.unset("AWS_CA_BUNDLE").unset("SSL_CERT_FILE").set(name, "ca.pem");
         delivers(&stage, &[]);
+    }
+}
+
+/// A house with an authority of its own puts it into the system's store, where curl finds it without any variable.
+#[test]
+fn an_authority_in_the_systems_store() {
+    if !may_unshare("an_authority_in_the_systems_store", &["--mount"]) {
+        return;
+    }
+    let mut stage = Stage::new();
+    let other = Sandbox::builder().start().expect("another authority");
+    let bundle = std::fs::read_to_string(stage.sandbox.ca_file()).expect("the sandbox's authority");
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let store = stage.directory.path().join("etc");
+    // A variable that names another authority takes nothing away.
+    for variable in ["SSL_CERT_FILE", "UNRELATED"] {
+        stage.unset("AWS_CA_BUNDLE").unset("SSL_CERT_FILE").unset("UNRELATED");
+        stage.set(variable, other.ca_file());
+        for (name, content, trusted) in [
+            ("certs/ca-certificates.crt", format!("{broken}{bundle}"), true),
+            ("cert.pem", bundle.clone(), true),
+            ("certs/ca-certificates.crt", broken.to_owned(), false),
+            ("certs/ca-certificates.crt", String::new(), false),
+            ("none", String::new(), false),
+        ] {
+            let _ = std::fs::remove_dir_all(&store);
+            write(&store.join(name), &content);
+            let mut unshare = stage.wrapper("unshare");
+            let script = format!("mount --bind {} /etc/ssl && exec \"$@\"", store.display());
+            unshare.args(["--mount", "sh", "-c", &script, "sh"]).arg(binary()).args(["--", "true"]);
+            let outcome = within_patience(&mut unshare);
+            if trusted {
+                outcome.assert_succeeded();
+            } else {
+                outcome.assert_failed(125, &["not to be trusted for 127.0.0.1", "AWS_CA_BUNDLE"]);
+            }
+        }
     }
 }
 
