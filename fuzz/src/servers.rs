@@ -45,6 +45,8 @@ fn world() -> Rc<World> {
 
 /// Has a server stand in a thread of its own for the rest of this process.
 fn stand<S>(open: impl FnOnce(TcpListener) -> Result<S> + Send + 'static) -> SocketAddr {
+    // As in an agent: a client that has gone is an error of the write.
+    fedboot::process::ignore_broken_pipes();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.set_nonblocking(true).expect("a socket");
     let address = listener.local_addr().expect("an address");
