@@ -104,8 +104,41 @@ impl Given {
 
     /// The file at this path.
     pub fn file(self, world: &World) -> GivenFile {
-        GivenFile { path: world.absolute(&self.value), by: self.by, given: self.value.into() }
+        GivenFile { path: world.absolute(self.expanded(world)), by: self.by, given: self.value.into() }
     }
+
+    /// As a shell would have it that has not seen it (a container's ENV, `--option=~/file`): `~` is the home. In the
+    /// variables of AWS's files `$NAME` and `${NAME}` too, as in botocore.
+    fn expanded(&self, world: &World) -> PathBuf {
+        let path = Path::new(&self.value);
+        let text = self.value.to_str().filter(|_| AWS_FILES.iter().any(|(name, _)| *name == self.by));
+        let path = text.map_or(path.into(), |text| PathBuf::from(with_variables(text, world)));
+        match (path.strip_prefix("~"), &world.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path,
+        }
+    }
+}
+
+/// AWS's own files: the variable that names each, and where it is in the home.
+const AWS_FILES: [(&str, &str); 2] =
+    [("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), ("AWS_CONFIG_FILE", ".aws/config")];
+
+/// `text` with the variables in it; one that is not set stays as it is written.
+fn with_variables(text: &str, world: &World) -> String {
+    let mut parts = text.split('$');
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_in_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        let braced = part.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let end = part.find(|char| !is_in_name(char)).unwrap_or(part.len());
+        let (name, rest) = braced.unwrap_or_else(|| part.split_at_checked(end).unwrap_or((part, "")));
+        match world.exact_variable(name).and_then(|value| value.into_string().ok()) {
+            Some(value) => all.extend([&value, rest]),
+            None => all.extend(["$", part]),
+        }
+    }
+    all
 }
 
 impl AsRef<Path> for Given {
@@ -139,6 +172,14 @@ impl GivenFile {
     /// The file that the variable names.
     pub fn of_variable(world: &World, name: &str) -> Option<Self> {
         Given::variable(world, name).map(|given| given.file(world))
+    }
+
+    /// AWS's credentials and config file; `None` without a variable and a home.
+    pub fn of_aws(world: &World) -> [Option<Self>; 2] {
+        AWS_FILES.map(|(variable, usual)| {
+            let usual = || Some(Given::new(variable, world.home.as_ref()?.join(usual)));
+            Given::variable(world, variable).or_else(usual).map(|given| given.file(world))
+        })
     }
 
     /// Its absolute path, to open it.
