@@ -117,6 +117,9 @@ pub fn any_advice(status: u16, code: &str) -> String {
 /// The claims under AWS's own names for them: `accounts.google.com:aud` is `azp` where the token has one.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif>
 fn describe(claims: &Claims) -> String {
+    if claims.iss.is_empty() {
+        return "none that fedboot can read".into();
+    }
     let none = || String::from("none");
     format!(
         "iss={}, sub={}, azp={}, aud={}, email={}",

@@ -446,8 +446,8 @@ fn a_source_that_fails_is_the_last() {
         ),
         (
             "a token that is none",
-            vec![("AWS_WEB_IDENTITY_TOKEN_FILE", "/etc/hostname"), ("AWS_ROLE_ARN", DEMO)],
-            vec!["web identity token", "/etc/hostname"],
+            vec![("AWS_WEB_IDENTITY_TOKEN_FILE", "/etc/passwd"), ("AWS_ROLE_ARN", DEMO)],
+            vec!["web identity token", "/etc/passwd"],
         ),
         (
             "a host on the way",

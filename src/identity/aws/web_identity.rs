@@ -7,7 +7,7 @@
 use super::{Answer, Source};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::sts_hosts;
-use crate::flow::{AwsIdentity, AwsRole, AwsStart};
+use crate::flow::{AwsIdentity, AwsRole, AwsStart, Claims, Proof};
 use crate::given::GivenFile;
 use crate::jwt;
 use crate::roles;
@@ -38,6 +38,12 @@ pub(super) async fn start(file: &GivenFile, role: AwsRole) -> Result<AwsStart> {
             .advice("AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file must name a file that holds one token")
     };
     let bytes = file.load().await.map_err(failed)?;
-    let proof = jwt::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    // Not every provider's tokens are JWTs; what stands in them is for STS to read.
+    let is_opaque =
+        |token: &str| (4..=20_000).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let opaque = || Proof { token: text.trim().into(), claims: Claims::default() };
+    let proof =
+        jwt::decode(&text).or_else(|why| is_opaque(text.trim()).then(opaque).ok_or_else(|| failed(why.to_owned())))?;
     Ok(AwsStart::WebIdentity(Box::new(proof), role))
 }
