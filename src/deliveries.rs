@@ -16,6 +16,7 @@ use crate::delivery::variables::Variables;
 use crate::delivery_choice::{DeliveryChoice, GoogleDelivery};
 use crate::error::Result;
 use crate::flow::{Credentials, Delivery, Environment, TokenSource, Trouble};
+use crate::given::GivenFile;
 use crate::google_config::GoogleConfig;
 use crate::holdings::Holdings;
 use crate::log::Severity;
@@ -142,6 +143,7 @@ impl Deliveries {
             choice.profile.iter().filter(|name| choice.has("endpoint") && choice.keys_section.as_ref() != Some(name));
         let plan = Plan {
             path: chosen.file.clone(),
+            config: GivenFile::of_aws(world)[1].as_ref().map(|file| file.path().to_owned()),
             mode: choice.mode,
             keys_section: choice.keys_section.clone(),
             profiles: bare

@@ -1,23 +1,50 @@
-//! AWS's configuration files: reads a section, and edits one without touching what is not meant: comments, order, blank
-//! lines, line endings, other sections, bytes that are not UTF-8 all stay as they are.
+//! AWS's configuration files, read as botocore reads them (Python's configparser): one reading for whoever looks for an
+//! identity and for whoever edits.
 //!
-//! Existing INI crates read the format but do not keep it (line endings, text behind a section's `]`, foreign bytes),
-//! hence a scan of lines. The format is what botocore (Python's configparser) and the SDKs agree on:
-//! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>.
+//! - A line that is indented deeper than the setting above it goes on with that setting's value; else it is a setting or a
+//!   section's header, however far it is indented.
+//! - The first `=` or `:` ends a setting's name, which is in small letters; `#` and `;` begin a comment line.
+//!
+//! Go's SDK differs where what botocore takes for part of a value looks like a header or like a setting: it takes them for
+//! what they look like. There an edit keeps both readings, or refuses; whoever looks for credentials is told the line.
+//! Where an SDK reads what another cannot, the file is read: behind ` #` stands a comment (not in botocore), a value in
+//! quotes is what they enclose (Go), a header's name has no blanks around it (Go).
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>,
+//! <https://github.com/python/cpython/blob/3.13/Lib/configparser.py>,
+//! <https://github.com/boto/botocore/blob/develop/botocore/configloader.py>,
+//! <https://github.com/aws/aws-sdk-go-v2/blob/main/config/internal/ini>
 
+mod edit;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What a section shall say.
-pub struct Section<'a> {
-    /// The name in brackets.
-    pub name: &'a str,
-    /// Keys to set, with their values, in order.
-    pub set: Vec<(&'a str, String)>,
-    /// Keys to remove.
-    pub remove: &'a [&'a str],
-}
+pub use edit::{Section, edit, newly_aside};
 
-/// Why a file is left as it is.
+/// Keys that stand in a profile themselves.
+pub const STATIC_KEYS: &[&str] = &[
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_security_token",
+    "x_security_token_expires",
+];
+
+/// What has a profile get its credentials from elsewhere.
+pub const OTHER_SOURCES: &[&str] = &[
+    "credential_process",
+    "credential_source",
+    "role_arn",
+    "source_profile",
+    "web_identity_token_file",
+    "login_session",
+    "sso_session",
+    "sso_start_url",
+    "sso_account_id",
+    "sso_role_name",
+];
+
+/// What is wrong in which line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// Line number, from 1.
@@ -26,125 +53,131 @@ pub struct Malformed {
     pub problem: &'static str,
 }
 
-/// What a line is, as far as it matters here.
-#[derive(PartialEq, Eq)]
-enum Line<'a> {
+/// What a line is to botocore.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
     /// `[name]`, perhaps with something behind it.
-    Header(&'a [u8]),
+    Header,
     /// `key = value`.
-    Property(&'a [u8]),
-    /// An indented line: it goes on with the property before it.
+    Property,
+    /// It goes on with the property before it.
     Continuation,
     /// Blank, or a comment.
     Filler,
 }
 
-/// Returns `text` with `section` as it shall be. A section that is not there is added at the end.
-///
-/// # Errors
-/// Where the file is one that no SDK would read, or one in which the section stands twice.
-pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
-    let lines = split_lines(text);
-    let kinds = classify(&lines)?;
-    let newline: &[u8] = if lines.first().is_some_and(|line| line.ends_with(b"\r\n")) { b"\r\n" } else { b"\n" };
-    let is_ours = |kind: &Line<'_>| matches!(kind, Line::Header(name) if *name == section.name.as_bytes());
-    let mut headers = kinds.iter().enumerate().filter(|(_, kind)| is_ours(kind)).map(|(index, _)| index);
-    let start = headers.next();
-    if let Some(second) = headers.next() {
-        return Err(Malformed { line: second.saturating_add(1), problem: "a section that stands in the file before" });
-    }
-    let property = |key: &str, value: &str| [key.as_bytes(), b" = ", value.as_bytes(), newline].concat();
-    let mut out = Vec::with_capacity(text.len().saturating_add(1024));
-    let Some(start) = start else {
-        out.extend_from_slice(text);
-        if !text.is_empty() {
-            if !text.ends_with(b"\n") {
-                out.extend_from_slice(newline);
-            }
-            if !lines.last().is_some_and(|line| line.trim_ascii().is_empty()) {
-                out.extend_from_slice(newline);
-            }
-        }
-        out.extend_from_slice(format!("[{}]", section.name).as_bytes());
-        out.extend_from_slice(newline);
-        for (key, value) in &section.set {
-            out.extend(property(key, value));
-        }
-        return Ok(out);
-    };
-    let (before, header_and_on) = lines.split_at_checked(start).unwrap_or((&lines, &[]));
-    let (header, behind) =
-        header_and_on.split_first().map_or((&b""[..], &[][..]), |(header, behind)| (*header, behind));
-    let kinds = kinds.get(start.saturating_add(1)..).unwrap_or_default();
-    let end = kinds.iter().position(|kind| matches!(kind, Line::Header(_))).unwrap_or(kinds.len());
-    // Comments and blank lines at the section's end most often belong to the next one.
-    let last = kinds.iter().take(end).rposition(|kind| *kind != Line::Filler);
-    let body_length = last.map_or(0, |last| last.saturating_add(1));
-    for line in before {
-        out.extend_from_slice(line);
-    }
-    push_whole(&mut out, header, newline);
-    let mut missing: Vec<_> = section.set.iter().collect();
-    let mut dropping = false;
-    for (kind, line) in kinds.iter().zip(behind).take(body_length) {
-        match kind {
-            Line::Property(key) => {
-                let wanted = missing.iter().position(|(name, _)| name.as_bytes().eq_ignore_ascii_case(key));
-                let is_set = section.set.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(key));
-                dropping = is_set || section.remove.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(key));
-                if let Some(wanted) = wanted {
-                    let (name, value) = missing.remove(wanted);
-                    out.extend(property(name, value));
-                }
-                if dropping {
-                    continue;
-                }
-            }
-            Line::Continuation if dropping => continue,
-            _ => {}
-        }
-        push_whole(&mut out, line, newline);
-    }
-    for (key, value) in missing {
-        out.extend(property(key, value));
-    }
-    for line in behind.iter().skip(body_length) {
-        out.extend_from_slice(line);
-    }
-    Ok(out)
+/// A line with its end.
+struct Line<'a> {
+    raw: &'a [u8],
+    text: Cow<'a, str>,
+    kind: Kind,
 }
 
-/// Whether `text` has a section of this name; what no SDK could read has none.
-pub fn has(text: &[u8], section: &str) -> bool {
-    let is_it = |kind: &Line<'_>| matches!(kind, Line::Header(name) if *name == section.as_bytes());
-    classify(&split_lines(text)).is_ok_and(|kinds| kinds.iter().any(is_it))
+impl Line<'_> {
+    /// Without what is around it.
+    fn trimmed(&self) -> &str {
+        trim(&self.text)
+    }
+
+    /// The blanks before it.
+    fn indentation(&self) -> &str {
+        let length = self.text.len().saturating_sub(self.text.trim_start_matches(is_space).len());
+        self.text.get(..length).unwrap_or_default()
+    }
+
+    /// How far it is indented.
+    fn indent(&self) -> usize {
+        self.indentation().chars().count()
+    }
+
+    /// The name in the brackets, and what stands behind them, of a line that is a header or looks like one.
+    fn header(&self) -> Option<(&str, &str)> {
+        let inner = self.trimmed().strip_prefix('[')?;
+        // A name has one character or more, be it a bracket.
+        let close = inner.char_indices().skip(1).find(|(_, char)| *char == ']')?.0;
+        let (name, rest) = inner.split_at_checked(close)?;
+        Some((trim(name), trim(rest.get(1..).unwrap_or_default())))
+    }
+
+    /// The name in small letters and the value, of a line that is a setting or looks like one.
+    fn property(&self) -> Option<(String, &str)> {
+        let (name, value) = self.trimmed().split_once(['=', ':'])?;
+        Some((trim(name).to_lowercase(), trim(value)))
+    }
 }
 
-/// The values in a section, by their names in small letters; `None` where there is no such section. What is indented
-/// belongs to the value before it and is none of ours.
+/// Where Go's SDK stands in the value of a setting.
+struct Promoted {
+    /// The value is empty so far: what follows are settings in it.
+    is_empty: bool,
+    /// No line that looks like a header has ended the section.
+    is_inside: bool,
+}
+
+impl Promoted {
+    fn new(line: &Line<'_>) -> Self {
+        Self { is_empty: line.property().is_some_and(|(_, value)| value.is_empty()), is_inside: true }
+    }
+
+    /// Whether Go takes this line of the value for a setting of the same section.
+    fn takes(&mut self, line: &Line<'_>) -> bool {
+        self.is_inside &= line.header().is_none();
+        let is_one = self.is_inside && !self.is_empty && line.property().is_some();
+        if is_one {
+            self.is_empty = Self::new(line).is_empty;
+        }
+        is_one
+    }
+}
+
+/// Without the blanks around it.
+fn trim(text: &str) -> &str {
+    text.trim_matches(is_space)
+}
+
+/// As Python has it.
+fn is_space(char: char) -> bool {
+    char.is_whitespace() || ('\x1c'..='\x1f').contains(&char)
+}
+
+/// The values in all sections whose names are `wanted`, by their names in small letters; `None` where there is no such
+/// section. A value that begins on its own next line is a block of settings and is left out.
 ///
 /// # Errors
-/// Where the file is one that no SDK would read.
-pub fn read(text: &[u8], section: &str) -> Result<Option<HashMap<String, String>>, Malformed> {
-    let lines = split_lines(text);
-    let mut values = None;
-    let mut inside = false;
-    for (kind, line) in classify(&lines)?.iter().zip(&lines) {
-        match kind {
-            Line::Header(name) => {
-                inside = *name == section.as_bytes();
-                if inside {
-                    values.get_or_insert_with(HashMap::new);
+/// Where the file is one that no SDK would read, or that SDKs read with different credentials.
+pub fn read(text: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Option<HashMap<String, String>>, Malformed> {
+    let mut values: Option<HashMap<String, String>> = None;
+    let mut last = (String::new(), Promoted { is_empty: true, is_inside: true });
+    let mut is_inside = false;
+    for (index, line) in parse(text)?.iter().enumerate() {
+        match line.kind {
+            Kind::Header => {
+                is_inside = line.header().is_some_and(|(name, _)| wanted(name));
+                if is_inside {
+                    values.get_or_insert_default();
                 }
             }
-            Line::Property(name) if inside => {
-                let line = String::from_utf8_lossy(line);
-                let value = line.split_once(['=', ':']).map(|(_, value)| value).unwrap_or_default();
-                // A comment may stand behind white space.
-                let end = [" #", " ;", "\t#", "\t;"].iter().filter_map(|start| value.find(start)).min();
-                let value = end.and_then(|end| value.get(..end)).unwrap_or(value).trim().to_owned();
-                let name = String::from_utf8_lossy(name).to_lowercase();
-                values.get_or_insert_with(HashMap::new).insert(name, value);
+            Kind::Property if is_inside => {
+                let (name, value) = line.property().unwrap_or_default();
+                values.get_or_insert_default().insert(name.clone(), bare(value));
+                last = (name, Promoted::new(line));
+            }
+            Kind::Continuation if line.header().is_some_and(|(name, _)| wanted(name)) => {
+                return Err(Malformed { line: index.saturating_add(1), problem: SWALLOWED });
+            }
+            Kind::Continuation if is_inside => {
+                let is_credential = |(name, _): (String, &str)| [STATIC_KEYS, OTHER_SOURCES].concat().contains(&&*name);
+                if last.1.takes(line) && line.property().is_some_and(is_credential) {
+                    let problem =
+                        "a setting indented deeper than the one above it: to some SDKs it is part of that one";
+                    return Err(Malformed { line: index.saturating_add(1), problem });
+                }
+                if let Some(value) =
+                    values.as_mut().and_then(|values| values.get_mut(&last.0)).filter(|it| !it.is_empty())
+                {
+                    value.push('\n');
+                    value.push_str(line.trimmed());
+                }
             }
             _ => {}
         }
@@ -152,134 +185,132 @@ pub fn read(text: &[u8], section: &str) -> Result<Option<HashMap<String, String>
     Ok(values)
 }
 
-/// Pushes a line that something will follow, so it needs its end.
-fn push_whole(out: &mut Vec<u8>, line: &[u8], newline: &[u8]) {
-    out.extend_from_slice(line);
-    if !line.ends_with(b"\n") {
-        out.extend_from_slice(newline);
-    }
+/// Without a comment behind it and without quotes around it.
+fn bare(value: &str) -> String {
+    let starts = [" #", " ;", "\t#", "\t;"].iter().filter_map(|start| value.find(start));
+    let value = starts.min().and_then(|end| value.get(..end)).unwrap_or(value);
+    let value = trim(value);
+    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    // What has more of them is a command line.
+    quoted.filter(|inner| !inner.contains(['"', '\''])).unwrap_or(value).to_owned()
 }
 
-fn split_lines(text: &[u8]) -> Vec<&[u8]> {
-    text.split_inclusive(|byte| *byte == b'\n').collect()
+/// Whether a section of the config file is the profile `name`. In between may stand any blanks, and quotes as in a shell.
+pub fn is_profile(section: &str, name: &str) -> bool {
+    shlex::split(section).is_some_and(|words| words == ["profile", name])
 }
 
-fn classify<'a>(lines: &[&'a [u8]]) -> Result<Vec<Line<'a>>, Malformed> {
-    let mut in_section = false;
-    let mut in_property = false;
-    let mut kinds = Vec::with_capacity(lines.len());
-    for (index, raw) in lines.iter().enumerate() {
-        let malformed = |problem| Malformed { line: index.saturating_add(1), problem };
-        let line = if index == 0 { raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw) } else { raw };
-        let trimmed = line.trim_ascii();
-        let kind = match trimmed.first() {
-            None | Some(b'#' | b';') => Line::Filler,
-            _ if line.first().is_some_and(u8::is_ascii_whitespace) && in_property => Line::Continuation,
-            Some(b'[') => {
-                let close = trimmed.iter().position(|byte| *byte == b']').filter(|close| *close > 1);
-                let name = close.and_then(|close| trimmed.get(1..close));
-                let name = name.ok_or_else(|| malformed("a section header without its ] or its name"))?;
-                in_section = true;
-                in_property = false;
-                Line::Header(name.trim_ascii())
+/// What keeps botocore, and so boto3 and the AWS CLI, from reading a file that others read.
+pub fn trouble(text: &[u8]) -> Option<Malformed> {
+    let mut seen: HashMap<String, String> = HashMap::new();
+    let mut section = String::new();
+    let mut is_block = false;
+    let lines = match parse(text) {
+        Ok(lines) => lines,
+        Err(malformed) => return Some(malformed),
+    };
+    lines.iter().enumerate().find_map(|(index, line)| {
+        let mut is_twin = |name: &str, setting: &str| seen.insert([name, setting].join("\n"), String::new()).is_some();
+        let problem = match line.kind {
+            _ if std::str::from_utf8(line.raw).is_err() => Some("bytes that are not UTF-8"),
+            _ if line.raw.starts_with(BYTE_ORDER_MARK) && index == 0 => Some("a byte order mark"),
+            Kind::Header => {
+                // To the last bracket; and there is one section that may stand twice.
+                section = line.trimmed().rsplit_once(']').map(|(name, _)| name.to_owned()).unwrap_or_default();
+                (section != "[DEFAULT" && is_twin(&section, "")).then_some("a section that stands in the file before")
             }
-            _ if !in_section => return Err(malformed("a line before the first section")),
-            _ => match trimmed.iter().position(|byte| matches!(byte, b'=' | b':')) {
-                Some(0) => return Err(malformed("a value without a name")),
-                Some(at) => {
-                    in_property = true;
-                    Line::Property(trimmed.get(..at).unwrap_or_default().trim_ascii())
-                }
-                None => return Err(malformed("a line that is neither a section, nor name = value, nor a comment")),
-            },
+            Kind::Property => {
+                let (name, value) = line.property().unwrap_or_default();
+                is_block = value.is_empty();
+                is_twin(&section, &name).then_some("a setting that stands in its section before")
+            }
+            Kind::Continuation if is_block && !line.text.contains('=') => {
+                Some("a line without = in a block of settings")
+            }
+            _ => None,
         };
-        kinds.push(kind);
+        Some(Malformed { line: index.saturating_add(1), problem: problem? })
+    })
+}
+
+const SWALLOWED: &str =
+    "a section header indented deeper than the setting above it: to some SDKs it is part of that one";
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// All lines. A lone carriage return ends one too.
+fn parse(text: &[u8]) -> Result<Vec<Line<'_>>, Malformed> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut rest = text;
+    // How far the last header or setting is indented; whether there is a section, and a setting in it.
+    let (mut indent, mut in_section, mut in_property) = (0, false, false);
+    while let Some(last) = rest.len().checked_sub(1) {
+        let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(last);
+        let is_pair = rest.get(end..).is_some_and(|end| end.starts_with(b"\r\n"));
+        let length = end.saturating_add(if is_pair { 2 } else { 1 });
+        let (raw, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        rest = behind;
+        let number = lines.len().saturating_add(1);
+        let malformed = |problem| Malformed { line: number, problem };
+        let visible = if number == 1 { raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(raw) } else { raw };
+        let mut line = Line { raw, text: String::from_utf8_lossy(visible), kind: Kind::Filler };
+        line.kind = if line.trimmed().is_empty() || line.trimmed().starts_with(['#', ';']) {
+            Kind::Filler
+        } else if in_property && line.indent() > indent {
+            Kind::Continuation
+        } else {
+            indent = line.indent();
+            in_property = line.header().is_none();
+            match line.property() {
+                _ if !in_property => {
+                    in_section = true;
+                    Kind::Header
+                }
+                _ if !in_section && line.trimmed().starts_with('[') => {
+                    return Err(malformed("a section header without its ] or its name"));
+                }
+                _ if !in_section => return Err(malformed("a line before the first section")),
+                None if line.trimmed().starts_with('[') => {
+                    return Err(malformed("a section header without its ] or its name"));
+                }
+                Some((name, _)) if name.is_empty() => return Err(malformed("a value without a name")),
+                Some(_) => Kind::Property,
+                None => return Err(malformed("a line that is neither a section, nor name = value, nor a comment")),
+            }
+        };
+        lines.push(line);
     }
-    Ok(kinds)
+    Ok(lines)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn keys(name: &str) -> Section<'_> {
-        Section {
-            name,
-            set: vec![("aws_access_key_id", "ASIA".into()), ("aws_secret_access_key", "s3cret".into())],
-            remove: &["aws_security_token"],
-        }
-    }
-
-    /// Before and after; `|` ends a line.
-    #[test]
-    fn golden() {
-        let new = "[default]|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|";
-        for (before, after) in [
-            ("", new.to_owned()),
-            ("|", format!("|{new}")),
-            ("[other]|a=1|", format!("[other]|a=1||{new}")),
-            ("[other]|a=1", format!("[other]|a=1||{new}")),
-            ("[other]|a=1||", format!("[other]|a=1||{new}")),
-            ("# only a note|", format!("# only a note||{new}")),
-            ("[default]|", new.to_owned()),
-            ("[default]", new.to_owned()),
-            // A partial section: what is foreign stays, what is missing comes behind it.
-            (
-                "[default]|region=eu|aws_access_key_id=OLD||# next|[b]|x: 1|",
-                "[default]|region=eu|aws_access_key_id = ASIA|aws_secret_access_key = s3cret||# next|[b]|x: 1|".into(),
-            ),
-            // Twins and what is to go, in any case of letters, go; continuation lines go with their property.
-            (
-                "[default]|AWS_ACCESS_KEY_ID=1|aws_access_key_id=2|aws_security_token=x|  y|s3 =|  a = 1|",
-                "[default]|aws_access_key_id = ASIA|s3 =|  a = 1|aws_secret_access_key = s3cret|".into(),
-            ),
-            (" [ default ] # mine|k=v", " [ default ] # mine|k=v|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|".into()),
-            (
-                "; a||[a]|k = [default]|; [default]|[default]|# keep|aws_secret_access_key=1|[z]|",
-                "; a||[a]|k = [default]|; [default]|[default]|# keep|aws_secret_access_key = s3cret|aws_access_key_id = ASIA|[z]|".into(),
-            ),
-        ] {
-            for newline in ["\n", "\r\n"] {
-                let (before, after) = (before.replace('|', newline), after.replace('|', newline));
-                // Without any line there is no telling which ending is meant.
-                let after = if before.contains('\n') { after } else { after.replace("\r\n", "\n") };
-                let edited = edit(before.as_bytes(), &keys("default")).expect(&before);
-                assert_eq!(String::from_utf8_lossy(&edited), after, "from {before:?}");
-                assert_eq!(edit(&edited, &keys("default")).expect("again"), edited, "a second time");
-            }
-        }
-    }
-
-    #[test]
-    fn foreign_bytes_and_a_byte_order_mark_stay() {
-        let text = b"\xef\xbb\xbf[default]\nname=\xff\xfe\n";
-        let edited = edit(text, &keys("default")).expect("an edit");
-        assert!(edited.starts_with(text));
-    }
-
     #[test]
     fn reads_a_section() {
-        let text = b"# [a]\n[ profile a ]\nRegion = eu-west-1 # here\ns3 =\n  endpoint = x\nkey=a=b;c\n[b]\nkey = 2\n[empty]\n";
-        let read = |section| read(text, section).expect("a file");
+        let text = b"# [a]\n[ profile a ]\nRegion = \"eu-west-1\" # here\ns3 =\n  endpoint = x\nkey=a=b;c\nline = 1\n  2\n[b]\n  key = 2\n  k = '3'\n    4\n[empty]\n";
+        let read = |section: &str| read(text, &|name| name == section).expect("a file");
         let values = read("profile a").expect("the section");
-        assert_eq!(values["region"], "eu-west-1");
-        assert_eq!((values["key"].as_str(), values["s3"].as_str(), values.len()), ("a=b;c", "", 3));
+        assert_eq!((values["region"].as_str(), values["line"].as_str()), ("eu-west-1", "1\n2"));
+        assert_eq!((values["key"].as_str(), values["s3"].as_str(), values.len()), ("a=b;c", "", 4));
+        let values = read("b").expect("the section");
+        assert_eq!((values["key"].as_str(), values["k"].as_str()), ("2", "3\n4"));
         assert_eq!(read("empty"), Some(HashMap::new()));
         assert_eq!(read("a"), None);
     }
 
+    /// What SDKs read with different credentials is for nobody to guess.
     #[test]
-    fn malformed_files_are_named_by_line() {
+    fn says_where_readers_differ() {
         for (text, line) in [
-            ("key = 1\n[default]\n", 1),
-            ("[default\n", 1),
-            ("[]\n", 1),
-            ("[a]\n= 1\n", 2),
-            ("[a]\nb=1\ngarbage\n", 3),
-            ("[default]\na=1\n\n[default]\n", 4),
-            ("{\"json\": true}\n", 1),
+            ("[a]\nregion = x\n  aws_access_key_id = A\n", Some(3)),
+            ("[b]\nregion = x\n  [a]\n", Some(3)),
+            ("[b]\nregion = x\n  aws_access_key_id = A\n[a]\n", None),
+            ("[a]\ns3 =\n  aws_access_key_id = A\n", None),
+            ("[a]\nregion = x\n  [c]\n  aws_access_key_id = A\n", None),
         ] {
-            assert_eq!(edit(text.as_bytes(), &keys("default")).err().map(|e| e.line), Some(line), "{text}");
+            assert_eq!(read(text.as_bytes(), &|name| name == "a").err().map(|e| e.line), line, "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is fuzzed, by name: each target takes bytes and panics where fedboot would, or where it breaks a promise.
 
+mod go_ini;
 mod parsers;
 mod servers;
 

@@ -14,27 +14,42 @@ use fedboot::template::{Template, placeholder};
 use fedboot::{credentials_json, external_account, shown};
 use serde_json::{Map, Value};
 
-/// An edit keeps every other section as it was, and doing it twice changes nothing more.
+use crate::go_ini;
+
+/// An edit keeps every other section as it was, and doing it twice changes nothing more; to botocore, and to Go's SDK
+/// where it sees the same sections.
 pub fn ini(bytes: &[u8]) {
     const SECTIONS: [&str; 4] = ["default", "fedboot", "profile a", "other"];
-    // What is indented may belong to the line before it or not: the readers of the format differ.
-    let is_indented = |line: &[u8]| line.first().is_some_and(u8::is_ascii_whitespace);
-    let is_plain = !bytes.split(|byte| *byte == b'\n').any(is_indented);
-    let before = SECTIONS.map(|name| ini::read(bytes, name));
+    let read = |text: &[u8], section: &str| ini::read(text, &|name| name == section).ok();
+    let in_go = go_ini::sections(bytes);
     for name in &SECTIONS[..2] {
-        let section =
-            Section { name, set: vec![("region", "eu-west-1".into()), ("key", "=#;[".into())], remove: &["role_arn"] };
-        let edited = ini::edit(bytes, &section);
-        let Some(edited) = edited.ok().filter(|_| is_plain) else { continue };
+        let section = Section {
+            name,
+            set: vec![("region", "eu-west-1".into()), ("key", "=#;[".into())],
+            remove: ini::STATIC_KEYS,
+            aside: ini::OTHER_SOURCES,
+        };
+        let Ok(edited) = ini::edit(bytes, &section) else { continue };
         let again = ini::edit(&edited, &section).expect("what was edited can be edited");
-        // A file that ends in half a line end is given whole ones.
-        let lines = |text: &[u8]| text.iter().copied().filter(|byte| *byte != b'\r').collect::<Vec<u8>>();
-        assert_eq!(lines(&edited), lines(&again), "a second edit changes it");
-        let values = ini::read(&edited, name).expect("it can be read").expect("the section is there");
+        assert_eq!(edited, again, "a second edit changes it");
+        let values = read(&edited, name).expect("it can be read").expect("the section is there");
         assert_eq!(values.get("region").map(String::as_str), Some("eu-west-1"));
-        assert!(!values.contains_key("role_arn"));
-        for (other, before) in SECTIONS.iter().zip(&before).filter(|(other, _)| *other != name) {
-            assert_eq!(ini::read(&edited, other).as_ref().ok(), before.as_ref().ok(), "[{other}] is another");
+        assert!(!values.contains_key("role_arn") && !values.contains_key("aws_session_token"));
+        for other in SECTIONS.iter().filter(|other| *other != name) {
+            assert_eq!(read(&edited, other), read(bytes, other), "[{other}] is another");
+        }
+        // A file that is well to botocore stays so.
+        if ini::trouble(bytes).is_none() {
+            assert_eq!(ini::trouble(&edited), None);
+        }
+        let now_in_go = go_ini::sections(&edited);
+        if in_go.names == go_ini::names_to_botocore(bytes) {
+            let own = &now_in_go.values[*name];
+            assert_eq!(own.get("region").map(String::as_str), Some("eu-west-1"), "Go's SDK does not find it");
+            assert!(!own.contains_key("role_arn") && !own.contains_key("aws_session_token"));
+            for (other, values) in in_go.values.iter().filter(|(other, _)| other != name) {
+                assert_eq!(now_in_go.values.get(other), Some(values), "[{other}] is another in Go");
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>
 
-use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,28 +12,11 @@ use secrecy::ExposeSecret;
 
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
-use crate::ini::{self, Malformed, Section};
+use crate::ini::{self, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
 use crate::log::timestamp;
 use crate::private_file::{self, Writer};
 use crate::shown;
-
-/// What else would make a profile one with credentials, and so keep SDKs from the endpoint.
-const CREDENTIAL_KEYS: &[&str] = &[
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "aws_security_token",
-    "x_security_token_expires",
-    "credential_process",
-    "credential_source",
-    "role_arn",
-    "source_profile",
-    "web_identity_token_file",
-    "sso_session",
-    "sso_start_url",
-    "sso_account_id",
-    "sso_role_name",
-];
+use crate::world;
 
 /// A section that clients find something by, without keys.
 #[derive(Clone)]
@@ -49,7 +32,8 @@ pub struct CredentialsFile {
     plan: RefCell<Arc<Plan>>,
     writer: Writer,
     log: Box<dyn Fn(&str)>,
-    warned: Cell<bool>,
+    warned: RefCell<Vec<String>>,
+    delivered: RefCell<Option<Credentials>>,
 }
 
 /// What is written where.
@@ -57,6 +41,8 @@ pub struct CredentialsFile {
 pub struct Plan {
     /// The file, by its absolute path.
     pub path: PathBuf,
+    /// Beside it AWS's config file, which clients read too.
+    pub config: Option<PathBuf>,
     /// Its permissions.
     pub mode: u32,
     /// The section of the static keys, where they are wanted.
@@ -70,13 +56,14 @@ pub struct Plan {
 }
 
 impl CredentialsFile {
-    /// The file that `plan` describes. `warn` is told once if the file cannot be replaced.
+    /// The file that `plan` describes. `warn` is told once what is amiss.
     pub fn new(plan: Plan, warn: impl Fn(&str) + 'static) -> Self {
         Self {
             plan: RefCell::new(Arc::new(plan)),
             writer: Writer::default(),
             log: Box::new(warn),
-            warned: Cell::default(),
+            warned: RefCell::default(),
+            delivered: RefCell::default(),
         }
     }
 
@@ -87,42 +74,112 @@ impl CredentialsFile {
 }
 
 impl Plan {
-    fn write(&self, credentials: Option<&Credentials>) -> Result<bool> {
-        private_file::update(&self.path, self.mode, self.patience, &|text| {
-            self.edit(text, credentials).map_err(|malformed| {
-                Error::new(
-                    Kind::Fatal,
-                    "write credentials",
+    /// Returns what is to be said about it.
+    fn write(&self, credentials: Option<&Credentials>) -> Result<Vec<String>> {
+        let warnings = RefCell::new(Vec::new());
+        let in_place = private_file::update(&self.path, self.mode, self.patience, &|text| {
+            let edited = self.edit(text, credentials, false).map_err(|malformed| {
+                let problem = format!("has {} in line {}, so no SDK could read it", malformed.problem, malformed.line);
+                Error::new(Kind::Fatal, "write credentials", shown::path(&self.path), problem)
+                    .advice("mend or remove that line, or name another --credentials-file; the file is as it was")
+            })?;
+            let aside = ini::newly_aside(text, &edited);
+            let mut warnings = warnings.borrow_mut();
+            *warnings = unreadable(&self.path, &edited).into_iter().collect();
+            if !aside.is_empty() {
+                warnings.push(format!(
+                    "{}: {} would have been taken before the credentials that fedboot writes there, and is now a comment",
                     shown::path(&self.path),
-                    format!("has {} in line {}, so no SDK could read it", malformed.problem, malformed.line),
-                )
-                .advice("mend or remove that line, or name another --credentials-file; the file is as it was")
-            })
+                    aside.join(", ")
+                ));
+            }
+            Ok(edited)
+        })?;
+        let mut warnings = warnings.into_inner();
+        if in_place {
+            warnings.push(format!(
+                "{} cannot be replaced (a mount, or its directory is read-only) and is written in place: a reader may see \
+                 it half-written",
+                shown::path(&self.path)
+            ));
+        }
+        // A pipe is the command's to read.
+        let config = self.config.as_ref().filter(|path| path.is_file());
+        if let Some((path, text)) = config.and_then(|path| Some((path, world::read_file(path).ok()?))) {
+            warnings.extend(unreadable(path, &text));
+            warnings.extend(self.sections().filter_map(|name| self.shadowed(name, path, &text)));
+        }
+        Ok(warnings)
+    }
+
+    /// What the config file says of the profile `name` that clients would take before what is delivered there.
+    fn shadowed(&self, name: &str, path: &Path, config: &[u8]) -> Option<String> {
+        let is_it = |section: &str| ini::is_profile(section, name) || section == "default" && section == name;
+        let values = ini::read(config, &is_it).ok()??;
+        let profile = self.profiles.iter().find(|profile| profile.name == name);
+        let is_ours = |key: &str| match profile {
+            Some(profile) => profile.set.iter().any(|(set, _)| *set == key),
+            None => STATIC_KEYS.contains(&key),
+        };
+        let all = STATIC_KEYS.iter().chain(OTHER_SOURCES);
+        let first: Vec<_> = all.copied().filter(|key| values.contains_key(*key) && !is_ours(key)).collect();
+        (!first.is_empty()).then(|| {
+            format!(
+                "{} has {} in the profile {name}: clients may take it before the credentials that fedboot delivers \
+                 there; remove it",
+                shown::path(path),
+                first.join(", ")
+            )
         })
     }
 
-    fn edit(&self, text: &[u8], credentials: Option<&Credentials>) -> std::result::Result<Vec<u8>, Malformed> {
+    /// `are_newer`: the keys that stand there are not to be touched.
+    fn edit(
+        &self,
+        text: &[u8],
+        credentials: Option<&Credentials>,
+        are_newer: bool,
+    ) -> std::result::Result<Vec<u8>, Malformed> {
         let mut text = text.to_vec();
         if let (Some(name), Some(credentials), Some(keys)) =
             (&self.keys_section, credentials, credentials.and_then(Credentials::keys))
         {
-            let section = Section {
-                name,
-                set: vec![
-                    ("aws_access_key_id", keys.access_key_id.clone()),
-                    ("aws_secret_access_key", keys.secret_access_key.expose_secret().into()),
-                    ("aws_session_token", keys.session_token.expose_secret().into()),
-                    ("x_security_token_expires", timestamp(credentials.expiration)),
-                ],
-                // The old name of the session token would win in old clients.
-                remove: &["aws_security_token"],
-            };
-            text = ini::edit(&text, &section)?;
+            let mut set = vec![
+                ("aws_access_key_id", keys.access_key_id.clone()),
+                ("aws_secret_access_key", keys.secret_access_key.expose_secret().into()),
+                ("aws_session_token", keys.session_token.expose_secret().into()),
+                ("x_security_token_expires", timestamp(credentials.expiration)),
+            ];
+            if are_newer {
+                set.clear();
+            }
+            // The old name of the session token would win in old clients.
+            let remove = &["aws_security_token"];
+            text = ini::edit(&text, &Section { name, set, remove, aside: OTHER_SOURCES })?;
         }
+        let all = [STATIC_KEYS, OTHER_SOURCES].concat();
         for Profile { name, set } in &self.profiles {
-            text = ini::edit(&text, &Section { name, set: set.clone(), remove: CREDENTIAL_KEYS })?;
+            // What stands in fedboot's own profile is fedboot's.
+            let aside = if name == "fedboot" { &[] } else { OTHER_SOURCES };
+            text = ini::edit(&text, &Section { name, set: set.clone(), remove: &all, aside })?;
         }
         Ok(text)
+    }
+
+    /// Whether the file says what was delivered, or what another agent has delivered since.
+    fn is_intact(&self, credentials: Option<&Credentials>) -> bool {
+        let text = private_file::read(&self.path, 0o777).unwrap_or_default();
+        let keys = credentials.and_then(Credentials::keys);
+        let theirs = self.keys_section.as_ref().and_then(|name| ini::read(&text, &|section| section == name).ok()?);
+        // Of two agents that fill the same section the one with the later keys has it, and neither takes it back.
+        let are_newer = theirs.zip(credentials).zip(keys).is_some_and(|((theirs, credentials), ours)| {
+            let value = |key: &str| theirs.get(key).map(String::as_str).unwrap_or_default();
+            let end = timestamp(credentials.expiration);
+            (value("x_security_token_expires"), value("aws_access_key_id")) > (&*end, &*ours.access_key_id)
+                && !value("aws_secret_access_key").is_empty()
+                && !["", ours.session_token.expose_secret()].contains(&value("aws_session_token"))
+        });
+        self.edit(&text, credentials, are_newer).is_ok_and(|edited| edited == text)
     }
 
     fn sections(&self) -> impl Iterator<Item = &str> {
@@ -137,15 +194,14 @@ impl Delivery for CredentialsFile {
             if plan.sections().next().is_none() {
                 return Ok(());
             }
-            let path = plan.path.clone();
-            let credentials = credentials.cloned();
-            let in_place = self.writer.run(move || plan.write(credentials.as_ref())).await?;
-            if in_place && !self.warned.replace(true) {
-                (self.log)(&format!(
-                    "{} cannot be replaced (a mount, or its directory is read-only) and is written in place: a reader may \
-                     see it half-written",
-                    shown::path(&path)
-                ));
+            let given = credentials.cloned();
+            let warnings = self.writer.run(move || plan.write(given.as_ref())).await?;
+            self.delivered.replace(credentials.cloned());
+            for warning in warnings {
+                if !self.warned.borrow().contains(&warning) {
+                    (self.log)(&warning);
+                    self.warned.borrow_mut().push(warning);
+                }
             }
             Ok(())
         })
@@ -153,13 +209,8 @@ impl Delivery for CredentialsFile {
 
     fn is_intact(&self) -> BoxFuture<'_, bool> {
         let plan = self.plan.borrow().clone();
-        Box::pin(self.writer.check(move || {
-            let mut sections = plan.sections().peekable();
-            sections.peek().is_none() || {
-                let text = private_file::read(&plan.path, 0o777).unwrap_or_default();
-                sections.all(|name| ini::has(&text, name))
-            }
-        }))
+        let delivered = self.delivered.borrow().clone();
+        Box::pin(self.writer.check(move || plan.sections().next().is_none() || plan.is_intact(delivered.as_ref())))
     }
 
     fn environment(&self) -> Environment {
@@ -173,4 +224,11 @@ impl Delivery for CredentialsFile {
         }
         environment
     }
+}
+
+/// What keeps some clients from reading the file, which others read.
+fn unreadable(path: &Path, text: &[u8]) -> Option<String> {
+    let Malformed { line, problem } = ini::trouble(text)?;
+    let path = shown::path(path);
+    Some(format!("{path} has {problem} in line {line}: boto3 and the AWS CLI cannot read the file"))
 }

@@ -13,6 +13,7 @@ mod leftovers;
 mod others;
 mod paths;
 mod places;
+mod readers;
 mod slow;
 mod turns;
 

@@ -13,7 +13,7 @@
 //! A profile without any of them gives way to the next source. What the files hold is read anew each time.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use aws_credential_types::Credentials as AwsKeys;
@@ -36,6 +36,18 @@ const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many characters of what it says are shown.
 const LONGEST_WORDS: usize = 200;
+
+/// What is of no use without another: whoever wrote it did not mean the next source.
+const HALVES: &[(&str, &str)] = &[
+    ("aws_secret_access_key", "aws_access_key_id"),
+    ("aws_session_token", "aws_access_key_id"),
+    ("aws_security_token", "aws_access_key_id"),
+    ("web_identity_token_file", "role_arn"),
+    ("source_profile", "role_arn"),
+    ("credential_source", "role_arn"),
+    ("sso_account_id", "sso_session"),
+    ("sso_role_name", "sso_session"),
+];
 
 type Values = HashMap<String, String>;
 
@@ -71,7 +83,10 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Re
             return Err(failed(problem).advice("check AWS_PROFILE and source_profile"));
         };
         let text = |key: &str| values.get(key).filter(|value| !value.is_empty());
-        if let Some(arn) = text("role_arn").filter(|_| !seen.contains(&name)) {
+        // On the way to another profile's role, keys count before a role (botocore, smithy); in Go too for its last one.
+        let has_keys = || text("aws_access_key_id").or(text("aws_secret_access_key")).is_some();
+        let is_source = seen.contains(&name) || !seen.is_empty() && has_keys();
+        if let Some(arn) = text("role_arn").filter(|_| !is_source) {
             if text("mfa_serial").is_some() {
                 return Err(
                     bad(&name, "has an mfa_serial, and nobody is here to type a code").advice("use another role")
@@ -129,21 +144,29 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Re
         }
         let keys = match (text("aws_access_key_id"), text("aws_secret_access_key"), text("credential_process")) {
             (Some(id), Some(secret), _) => {
-                AwsKeys::new(id, secret, text("aws_session_token").cloned(), None, "fedboot")
+                let token = text("aws_session_token").or(text("aws_security_token"));
+                AwsKeys::new(id, secret, token.cloned(), None, "fedboot")
             }
             (Some(_), None, _) => return Err(bad(&name, "has an aws_access_key_id, but no aws_secret_access_key")),
             (None, _, Some(line)) => run(http, &name, line).await?,
-            (None, _, None) if text("sso_session").or(text("sso_start_url")).is_some() => {
-                return Err(bad(&name, "signs in with a browser (sso), which fedboot does not")
-                    .advice("give it a credential_process: aws configure export-credentials --profile NAME"));
-            }
-            (None, _, None) if seen.is_empty() => {
-                return Ok(Answer::NotHere(format!("the profile {} has no credentials", shown::name(&name))));
-            }
-            (None, _, None) => return Err(bad(&name, "has no credentials, and another profile needs them")),
+            (None, _, None) => return without_keys(&name, &values, seen.is_empty()),
         };
         roles.reverse();
         return Ok(Answer::Here(AwsIdentity { roles, ..of_keys(Source::Profile, keys) }));
+    }
+}
+
+/// What a profile means that has neither keys nor a role.
+fn without_keys(name: &str, values: &Values, is_first: bool) -> Result<Answer> {
+    let has = |key: &str| values.get(key).is_some_and(|value| !value.is_empty());
+    if ["sso_session", "sso_start_url", "login_session"].into_iter().any(has) {
+        return Err(bad(name, "signs in with a browser (sso), which fedboot does not")
+            .advice("give it a credential_process: aws configure export-credentials --profile NAME"));
+    }
+    match HALVES.iter().find(|(half, _)| has(half)) {
+        Some((half, other)) => Err(bad(name, format!("has a setting {half}, but no {other}"))),
+        None if is_first => Ok(Answer::NotHere(format!("the profile {} has no credentials", shown::name(name)))),
+        None => Err(bad(name, "has no credentials, and another profile needs them")),
     }
 }
 
@@ -176,26 +199,18 @@ struct Files {
 
 impl Files {
     async fn load(world: &World) -> Result<Self> {
-        let file = async |variable: &str, usual: &str| {
-            let usual = || world.home.as_ref().map(|home| home.join(".aws").join(usual));
-            let usual = || usual().unwrap_or_else(|| PathBuf::from("/"));
-            let named = GivenFile::of_variable(world, variable);
-            let (path, shown) = match &named {
-                Some(file) => (file.path().to_owned(), file.shown()),
-                None => (usual(), shown::path(&usual())),
-            };
-            match world::load_file(&path).await {
-                Ok(content) => Ok((shown, content)),
+        let file = async |file: Option<GivenFile>| {
+            let Some(file) = file else { return Ok(("~/.aws".into(), Vec::new())) };
+            match world::load_file(file.path()).await {
+                Ok(content) => Ok((file.shown(), content)),
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                    Err(failed(format!("{shown} may not be read")))
+                    Err(failed(format!("{} may not be read", file.shown())))
                 }
-                Err(_) => Ok((shown, Vec::new())),
+                Err(_) => Ok((file.shown(), Vec::new())),
             }
         };
-        Ok(Self {
-            credentials: file("AWS_SHARED_CREDENTIALS_FILE", "credentials").await?,
-            config: file("AWS_CONFIG_FILE", "config").await?,
-        })
+        let [credentials, config] = GivenFile::of_aws(world);
+        Ok(Self { credentials: file(credentials).await?, config: file(config).await? })
     }
 
     fn names(&self) -> String {
@@ -204,16 +219,16 @@ impl Files {
 
     /// What both say of a profile; the credentials file counts first.
     fn profile(&self, name: &str) -> Result<Option<Values>> {
-        let read = |(shown, text): &(String, Vec<u8>), section: &str| {
-            ini::read(text, section).map_err(|malformed| {
+        let read = |(shown, text): &(String, Vec<u8>), wanted: &dyn Fn(&str) -> bool| {
+            ini::read(text, wanted).map_err(|malformed| {
                 failed(format!("{shown} cannot be read: line {} is {}", malformed.line, malformed.problem))
             })
         };
-        let mut config = read(&self.config, &format!("profile {name}"))?;
+        let mut config = read(&self.config, &|section| ini::is_profile(section, name))?;
         if config.is_none() && name == "default" {
-            config = read(&self.config, name)?;
+            config = read(&self.config, &|section| section == name)?;
         }
-        let credentials = read(&self.credentials, name)?;
+        let credentials = read(&self.credentials, &|section| section == name)?;
         Ok(match (config, credentials) {
             (Some(mut values), Some(first)) => {
                 values.extend(first);
@@ -296,6 +311,13 @@ mod tests {
             (format!("[profile a]\nrole_arn=r1\nsource_profile=b\n[profile b]\nrole_arn=r2\nsource_profile=c\n[profile c]\n{keys}"), Some("a"), "AK > r2 > r1"),
             (format!("[profile a]\nrole_arn=r1\nsource_profile=a\n{keys}"), Some("a"), "AK > r1"),
             ("[default]\nrole_arn=r1\ncredential_source=EcsContainer\n".into(), None, "container > r1"),
+            ("[default]\n  region = x\n  role_arn=r1\n  credential_source = EcsContainer\n".into(), None, "container > r1"),
+            (format!("[profile a]\nrole_arn=r1\nsource_profile=b\n[profile b]\nrole_arn=r2\nsource_profile=c\n{keys}[profile c]\n{keys}"), Some("a"), "AK > r1"),
+            (format!("[profile \"etl\"]\n{keys}"), Some("etl"), "AK"),
+            (format!("[profile 'my profile']\n{keys}"), Some("my profile"), "AK"),
+            (format!("[profile\tfoo]\n{keys}"), Some("foo"), "AK"),
+            (format!("[ profile   foo ] # [x]\n{keys}"), Some("foo"), "AK"),
+            ("[default]\naws_access_key_id = 'AK'\naws_secret_access_key = \"s\"\n".into(), None, "AK"),
             ("[default]\ncredential_process = printf '{\"Version\":1,\"AccessKeyId\":\"P\",\"SecretAccessKey\":\"s\"}'\n".into(), None, "P"),
             (String::new(), None, "not here: there is no profile"),
             ("[default]\nregion = eu-west-1\n".into(), None, "not here: the profile default has no credentials"),
@@ -316,6 +338,12 @@ mod tests {
             ("[profile a]\nrole_arn=r\nmfa_serial=m\nsource_profile=a\n", Some("a"), "mfa_serial"),
             ("[profile a]\nsso_session=s\n", Some("a"), "sso"),
             ("[profile a]\naws_access_key_id=x\n", Some("a"), "aws_secret_access_key"),
+            ("[profile a]\naws_secret_access_key=x\n", Some("a"), "aws_access_key_id"),
+            ("[default]\nweb_identity_token_file=x\n", None, "role_arn"),
+            ("[default]\nsource_profile=x\n", None, "role_arn"),
+            ("[default]\naws_session_token=x\n", None, "aws_access_key_id"),
+            ("[default]\noutput = json\n  role_arn = r\n", None, "line 3"),
+            ("[profile foobar]\n[profilefoo]\n[profile foo bar]\n[profile \"foo]\n", Some("foo"), "not in"),
             ("[profile a]\ncredential_process=/nonexistent\n", Some("a"), "cannot be run"),
             ("[profile a]\ncredential_process=false\n", Some("a"), "failed"),
             ("[profile a]\ncredential_process=echo 1\n", Some("a"), "Version"),
