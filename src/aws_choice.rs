@@ -61,11 +61,8 @@ impl AwsChoice {
             )
             .advice("name it with --assume-role-arn"));
         }
-        let sts = StsChoice::resolve(options, world)?;
-        let region = text("region")?;
-        if let Some(region) = &region {
-            sts.check_region(region)?;
-        }
+        let mut sts = StsChoice::resolve(options, world)?;
+        let region = text("region")?.map(|given| sts.region(&given)).transpose()?;
         // AWS's own variable, else where the file says, else the address that it always has.
         let variable = Given::variable(world, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
         let in_file = file.and_then(|file| match &file.source {
@@ -105,7 +102,7 @@ impl AwsChoice {
             profile: text("aws-profile")?,
             imds: imds.direct(),
             imdsv1: switch(options, world, "imdsv1")?,
-            region: region.map(|given| given.text().map(str::to_owned)).transpose()?,
+            region,
             sts,
             role_arn,
             session_name: clean_session_name(&session),

@@ -11,6 +11,7 @@ use crate::config::StsChoice;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::assume_role::{AssumeRole, Terms};
 use crate::exchange::sts::{Limits, Sts};
+use crate::exchange::sts_hosts::region_of;
 use crate::exchange::web_identity::AssumeRoleWithWebIdentity;
 use crate::flow::{AwsStart, Credentials, Exchange, Session};
 use crate::http::Http;
@@ -131,7 +132,7 @@ impl AwsSigner {
         }
         let named = match &self.choice.region {
             Some(region) => Some(region.clone()),
-            None => self.workload.profile_region().await,
+            None => self.workload.profile_region().await.map(|name| region_of(&name).0.to_owned()),
         };
         let found = match named {
             Some(region) => Some(region),

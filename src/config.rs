@@ -106,17 +106,21 @@ impl StsChoice {
         url.endpoint(switch(options, world, "allow-http")?).map(Self::Endpoint)
     }
 
-    /// Checks that `region` can be asked there.
+    /// The region that `given` names, which can be asked there.
     ///
     /// # Errors
     /// A usage error where it cannot.
-    pub fn check_region(&self, region: &Given) -> Result<()> {
+    pub fn region(&mut self, given: &Given) -> Result<String> {
+        let (region, is_fips) = sts_hosts::region_of(given.text()?);
         let checked = match self {
-            Self::Regional { .. } => sts_hosts::regional_url(region.text()?, false, false).map(drop),
+            Self::Regional { fips, .. } => {
+                *fips |= is_fips;
+                sts_hosts::regional_url(region, false, false).map(drop)
+            }
             // Other clouds name their regions as they like, but it stands in the credentials file too.
-            Self::Endpoint(_) => sts_hosts::check_region(region.text()?),
+            Self::Endpoint(_) => sts_hosts::check_region(region),
         };
-        checked.map_err(|error| region.bad(error))
+        checked.map(|()| region.to_owned()).map_err(|error| given.bad(error))
     }
 
     /// The STS for `region`.
@@ -243,11 +247,8 @@ impl Config {
             }
             (None, None) => Source::Metadata,
         };
-        let region = text("region")?;
-        let sts = StsChoice::resolve(options, world)?;
-        if let Some(region) = &region {
-            sts.check_region(region)?;
-        }
+        let mut sts = StsChoice::resolve(options, world)?;
+        let region = text("region")?.map(|given| sts.region(&given)).transpose()?;
         let duration = match text("duration")? {
             Some(given) => parse_duration(&given)?,
             None => Duration::from_secs(3600),
@@ -279,7 +280,7 @@ impl Config {
             duration,
             limits,
             terms,
-            region: region.map(|given| given.text().map(str::to_owned)).transpose()?,
+            region,
             sts,
             delivery,
             refresh: !switch(options, world, "no-refresh")?,
@@ -374,6 +375,7 @@ fn sts_url(options: &Options, world: &World) -> Result<Option<Given>> {
 pub fn region(options: &Options, world: &World) -> String {
     let named = options.free_text(world, "region").ok().flatten();
     let named = named.filter(|region| sts_hosts::check_region(region).is_ok());
+    let named = named.map(|name| sts_hosts::region_of(&name).0.to_owned());
     named.unwrap_or_else(|| sts_hosts::default_region("").into())
 }
 

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::exchange::caller_identity;
 use crate::given::GivenFile;
 use crate::shown;
 use crate::world;
@@ -93,8 +94,13 @@ pub fn read(file: &GivenFile) -> Result<ExternalAccount> {
 
 /// The `type` of the file at `path`; `None` where it is no such file.
 pub fn type_of(path: &std::path::Path) -> Option<String> {
-    let json: Value = serde_json::from_slice(&world::read_file(path).ok()?).ok()?;
-    json.get("type")?.as_str().map(str::to_owned)
+    let json: Value = serde_json::from_slice(without_mark(&world::read_file(path).ok()?)).ok()?;
+    text(&json, "type").ok()?
+}
+
+/// Editors on Windows write a byte order mark.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// Reads what such a file holds.
@@ -102,7 +108,7 @@ pub fn type_of(path: &std::path::Path) -> Option<String> {
 /// # Errors
 /// A usage error that names the field and says what it should hold.
 pub fn parse(bytes: &[u8]) -> Result<ExternalAccount> {
-    let json: Value = serde_json::from_slice(bytes).map_err(|error| {
+    let json: Value = serde_json::from_slice(without_mark(bytes)).map_err(|error| {
         let what = if error.is_eof() { "is cut short" } else { "is no JSON" };
         Error::usage(format!("the file {what} (line {}, column {})", error.line(), error.column()))
     })?;
@@ -126,14 +132,6 @@ pub fn parse(bytes: &[u8]) -> Result<ExternalAccount> {
     let audience = required(&json, "audience")?;
     let subject_token_type = required(&json, "subject_token_type")?;
     let impersonation = object(&json, "service_account_impersonation", "service_account_impersonation")?;
-    let lifetime = match &impersonation["token_lifetime_seconds"] {
-        Value::Null => None,
-        value => {
-            let seconds = value.as_u64().filter(|seconds| (1..=43_200).contains(seconds));
-            let field = "service_account_impersonation.token_lifetime_seconds";
-            Some(Duration::from_secs(seconds.ok_or_else(|| wrong(field, "a number up to 43200"))?))
-        }
-    };
     let client = text(&json, "client_id")?.zip(text(&json, "client_secret")?.map(SecretString::from));
     Ok(ExternalAccount {
         source: source(&json, &subject_token_type)?,
@@ -141,7 +139,7 @@ pub fn parse(bytes: &[u8]) -> Result<ExternalAccount> {
         subject_token_type,
         token_url: text(&json, "token_url")?,
         impersonation_url: text(&json, "service_account_impersonation_url")?,
-        lifetime,
+        lifetime: lifetime(impersonation)?,
         universe_domain: text(&json, "universe_domain")?,
         quota_project: text(&json, "quota_project_id")?,
         client,
@@ -149,8 +147,25 @@ pub fn parse(bytes: &[u8]) -> Result<ExternalAccount> {
     })
 }
 
+/// Python's client sends on whatever stands there, be it a text, and takes zero for none.
+fn lifetime(impersonation: &Value) -> Result<Option<Duration>> {
+    let value = field(impersonation, "token_lifetime_seconds");
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        value => value.to_string(),
+    };
+    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+    let seconds = whole.parse().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_nothing(value) || seconds == Some(0) && part.trim_matches('0').is_empty() {
+        return Ok(None);
+    }
+    let seconds = seconds.filter(|seconds| (1..=43_200).contains(seconds));
+    let name = "service_account_impersonation.token_lifetime_seconds";
+    Ok(Some(Duration::from_secs(seconds.ok_or_else(|| wrong(name, "a number up to 43200"))?)))
+}
+
 fn source(json: &Value, subject_token_type: &str) -> Result<CredentialSource> {
-    let source = &json["credential_source"];
+    let source = field(json, "credential_source");
     if !source.is_object() {
         return Err(if source.is_null() {
             missing("credential_source")
@@ -159,7 +174,7 @@ fn source(json: &Value, subject_token_type: &str) -> Result<CredentialSource> {
         });
     }
     let text = |name: &str| text_of(source, name, &format!("credential_source.{name}"));
-    let kinds = ["environment_id", "file", "executable", "certificate"].map(|kind| !source[kind].is_null());
+    let kinds = ["environment_id", "file", "executable", "certificate"].map(|kind| !is_nothing(field(source, kind)));
     let expects = |kind: &str| {
         if subject_token_type == kind || (kind == JWT && subject_token_type != AWS_REQUEST) {
             return Ok(());
@@ -167,9 +182,12 @@ fn source(json: &Value, subject_token_type: &str) -> Result<CredentialSource> {
         Err(wrong("subject_token_type", &format!("{kind:?}, as its credential_source asks for")))
     };
     match kinds {
-        [true, false, false, false] => {
+        // Beside it the others mean nothing to Google's clients.
+        [true, file, executable, certificate]
+            if subject_token_type == AWS_REQUEST || !(file || executable || certificate) =>
+        {
             let id = text("environment_id")?.unwrap_or_default();
-            if id != "aws1" {
+            if id.strip_prefix("aws").and_then(|version| version.parse().ok()) != Some(1) {
                 return Err(wrong("credential_source.environment_id", "\"aws1\"")
                     .advice("a newer version of the format needs a newer fedboot; another cloud is not supported"));
             }
@@ -180,8 +198,9 @@ fn source(json: &Value, subject_token_type: &str) -> Result<CredentialSource> {
                 metadata.extend(text(name)?);
             }
             Ok(CredentialSource::Aws {
+                // As Go's client has it.
                 verification_url: verification_url
-                    .ok_or_else(|| missing("credential_source.regional_cred_verification_url"))?,
+                    .unwrap_or_else(|| format!("https://sts.{{region}}.amazonaws.com{}", caller_identity::QUERY)),
                 metadata,
             })
         }
@@ -248,9 +267,24 @@ pub fn are_names(names: &[&str]) -> bool {
 
 /// The object called `name`, if there is one.
 fn object<'a>(json: &'a Value, name: &str, field: &str) -> Result<&'a Value> {
-    match &json[name] {
-        value @ (Value::Null | Value::Object(_)) => Ok(value),
+    match self::field(json, name) {
+        value if value.is_object() || is_nothing(value) => Ok(value),
         _ => Err(wrong(field, "an object")),
+    }
+}
+
+fn field<'a>(json: &'a Value, name: &str) -> &'a Value {
+    json.get(name).unwrap_or(&Value::Null)
+}
+
+/// What somebody's template leaves of a field that it has no value for.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -258,12 +292,13 @@ fn text(json: &Value, name: &str) -> Result<Option<String>> {
     text_of(json, name, name)
 }
 
+/// A text without the white space around it, which what is pasted or written by a template has.
 fn text_of(json: &Value, name: &str, field: &str) -> Result<Option<String>> {
-    match &json[name] {
+    match self::field(json, name) {
         Value::Null => Ok(None),
-        Value::String(text) if text.is_empty() => Ok(None),
-        Value::String(text) if text.contains(char::is_control) => Err(wrong(field, "one line of text")),
-        Value::String(text) => Ok(Some(text.clone())),
+        Value::String(text) if text.trim().is_empty() => Ok(None),
+        Value::String(text) if text.trim().contains(char::is_control) => Err(wrong(field, "one line of text")),
+        Value::String(text) => Ok(Some(text.trim().to_owned())),
         _ => Err(wrong(field, "a string")),
     }
 }
@@ -353,13 +388,8 @@ mod tests {
             ("/credential_source", Value::Null, "\"credential_source\" is missing"),
             ("/credential_source", json!("x"), "\"credential_source\" must be an object"),
             ("/credential_source", json!({}), "none of environment_id, file"),
-            ("/credential_source", json!({"certificate": {}}), "certificate"),
+            ("/credential_source", json!({"certificate": {"x": 1}}), "certificate"),
             ("/credential_source/environment_id", json!("aws2"), "\"credential_source.environment_id\""),
-            (
-                "/credential_source/regional_cred_verification_url",
-                Value::Null,
-                "regional_cred_verification_url\" is missing",
-            ),
         ] {
             let mut file = aws();
             *file.pointer_mut(pointer).expect(pointer) = value;

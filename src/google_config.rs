@@ -15,7 +15,7 @@ use crate::exchange::caller_identity;
 use crate::external_account::{self, CredentialSource, ExternalAccount, Format};
 use crate::flow::scopes_in_order;
 use crate::given::{Given, GivenFile};
-use crate::http::Endpoint;
+use crate::http::{Endpoint, percent_decoded};
 use crate::world::World;
 
 /// What the agent needs to know, and whoever exchanges without one.
@@ -147,14 +147,15 @@ impl GoogleConfig {
         let (sts, path) = url(
             "google-sts-endpoint",
             "token_url",
-            file_says(|file| file.token_url.as_ref()),
+            // As Python's client has it in its own default.
+            file_says(|file| file.token_url.as_ref()).map(|url| url.replace("{universe_domain}", &universe)),
             format!("https://sts.{universe}"),
         )?;
         let path = if path.trim_matches('/').is_empty() { "/v1/token".into() } else { path };
         let impersonation = file_says(|file| file.impersonation_url.as_ref());
         let in_file = impersonation.as_deref().map(account_of).transpose()?;
         let typed = text("impersonate-service-account")?;
-        let typed = typed.map(|email| config::check_service_account(&email)).transpose()?;
+        let typed = typed.map(|name| check_account(&name)).transpose()?;
         let service_account = match typed.or(in_file.as_ref().map(|(email, _)| email.clone())) {
             None => None,
             Some(email) => {
@@ -302,19 +303,25 @@ fn provider(given: &Given) -> Result<String> {
 
 /// The service account, and the URL without the path, of `…/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken`.
 fn account_of(url: &str) -> Result<(String, String)> {
-    let parsed = url
-        .split_once("/v1/projects/")
-        .and_then(|(origin, rest)| Some((origin, rest.split_once("/serviceAccounts/")?.1)))
-        .and_then(|(origin, rest)| Some((rest.strip_suffix(":generateAccessToken")?.to_owned(), origin.to_owned())));
     let field = "\"service_account_impersonation_url\"";
-    if let Some((email, _)) = &parsed {
-        config::check_service_account(&Given::new(format!("what stands behind serviceAccounts/ in {field}"), email))?;
-    }
-    parsed.ok_or_else(|| {
-        Error::usage(format!(
+    let parsed = url.split('?').next().unwrap_or_default().split_once("/v1/projects/").and_then(|(origin, rest)| {
+        let (_, action) = rest.split_once("/serviceAccounts/")?;
+        Some((action.strip_suffix(":generateAccessToken")?, origin))
+    });
+    let Some((account, origin)) = parsed else {
+        return Err(Error::usage(format!(
             "{field} must be https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken"
-        ))
-    })
+        )));
+    };
+    let account = Given::new(format!("what stands behind serviceAccounts/ in {field}"), percent_decoded(account));
+    Ok((check_account(&account)?, origin.to_owned()))
+}
+
+/// A service account's email or its unique id, which IAM Credentials takes as well.
+fn check_account(name: &Given) -> Result<String> {
+    let text = name.text()?;
+    let is_id = (10..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_id { Ok(text.to_owned()) } else { config::check_service_account(name) }
 }
 
 /// The project in which a service account was made.

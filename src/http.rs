@@ -36,7 +36,7 @@ use crate::given::GivenFile;
 use crate::shown;
 use crate::world::{self, World};
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, percent_decoded};
 pub use response::{Response, refusal};
 use sent::Sent;
 use trust::{BadBundle, Bundle};

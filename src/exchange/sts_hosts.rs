@@ -143,6 +143,18 @@ pub fn check_region(region: &str) -> Result<()> {
     Ok(())
 }
 
+/// The region that is meant by a name that the SDKs take for one, and whether its FIPS hosts are: `aws-global` stands for
+/// a partition, `fips-us-east-1` and `us-east-1-fips` are of the time before there was a switch for them.
+/// <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>,
+/// <https://github.com/aws/aws-sdk-go-v2/blob/main/internal/endpoints/v2/endpoints.go>.
+pub fn region_of(name: &str) -> (&str, bool) {
+    if let Some(partition) = name.strip_suffix("-global").and_then(by_name) {
+        return (partition.default_region, false);
+    }
+    let plain = name.strip_prefix("fips-").or_else(|| name.strip_suffix("-fips"));
+    (plain.unwrap_or(name), plain.is_some())
+}
+
 /// The URL of the regional STS.
 ///
 /// # Errors
@@ -191,6 +203,21 @@ mod tests {
         }
         for region in ["", "eu west", "EU-WEST-1", "eu.evil.com/", "hunter2"] {
             regional_url(region, false, false).expect_err(region);
+        }
+    }
+
+    #[test]
+    fn names_of_regions() {
+        for (name, region, fips) in [
+            ("eu-west-1", "eu-west-1", false),
+            ("aws-global", "us-east-1", false),
+            ("aws-cn-global", "cn-north-1", false),
+            ("aws-us-gov-global", "us-gov-west-1", false),
+            ("my-global", "my-global", false),
+            ("fips-us-east-1", "us-east-1", true),
+            ("us-gov-west-1-fips", "us-gov-west-1", true),
+        ] {
+            assert_eq!(region_of(name), (region, fips), "{name}");
         }
     }
 

@@ -172,3 +172,23 @@ fn is_near(host: &str) -> bool {
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
+
+/// A part of a path as it is meant.
+pub fn percent_decoded(path: &str) -> String {
+    // Of a path, a plus is a plus.
+    let pair = format!("={}", path.replace('+', "%2B"));
+    form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        for path in ["%", "%%", "%f", "%ff", "%00", "+", "%2", "/%C3%28/", "=&=&"] {
+            assert!(!percent_decoded(path).is_empty(), "{path}");
+        }
+        assert_eq!(percent_decoded("/a+b%2Bc"), "/a+b+c");
+    }
+}

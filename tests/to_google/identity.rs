@@ -684,6 +684,23 @@ fn the_region() {
         printed(&stage, &format!("token access --duration {} {flags}", 3000 + number));
         assert_eq!(region(&stage), expected, "{flags} {variable}={value}");
     }
+    // Names that the SDKs know, of a whole partition and of a region's FIPS hosts.
+    let mut stage = simple();
+    stage.unset("AWS_DEFAULT_REGION");
+    for (number, (name, expected)) in
+        [("aws-global", "us-east-1"), ("fips-us-west-2", "us-west-2"), ("us-west-1-fips", "us-west-1")]
+            .into_iter()
+            .enumerate()
+    {
+        stage.set("AWS_REGION", name);
+        printed(&stage, &format!("token access --duration {}", 3000 + number));
+        assert_eq!(region(&stage), expected, "{name}");
+    }
+    let config = format!("[default]\n{}region = aws-global\n", keys(&stage));
+    configure(&mut stage, &config);
+    without_keys(&mut stage).unset("AWS_REGION");
+    printed(&stage, "token access");
+    assert_eq!(region(&stage), "us-east-1");
     // The instance says it where nobody else does; and where that does not answer, any region knows the keys.
     let stage = at(AwsPlace::Imds);
     printed(&stage, "token access");

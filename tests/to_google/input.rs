@@ -6,7 +6,9 @@ use fedboot_sandbox::{AwsPlace, Sandbox};
 use serde_json::{Value, json};
 
 use crate::common::{Stage, asked, write};
-use crate::{EXCHANGE, POOL, at, cost, hold, refused, run, side_by_side, simple, variable, with_account};
+use crate::{
+    ACCESS, ACCOUNT, EXCHANGE, POOL, at, cost, hold, last, refused, run, side_by_side, simple, variable, with_account,
+};
 
 /// A file with this text in place of the external account.
 fn with_text(text: impl AsRef<[u8]>) -> Stage {
@@ -158,12 +160,17 @@ fn each_field() {
         ("/service_account_impersonation", json!(2800), &["\"service_account_impersonation\" must be an object"]),
         (
             "/service_account_impersonation",
-            json!({"token_lifetime_seconds": "2800"}),
+            json!({"token_lifetime_seconds": "2800s"}),
             &["\"service_account_impersonation.token_lifetime_seconds\" must be a number"],
         ),
         (
             "/service_account_impersonation",
-            json!({"token_lifetime_seconds": 0}),
+            json!({"token_lifetime_seconds": 0.5}),
+            &["service_account_impersonation.token_lifetime_seconds"],
+        ),
+        (
+            "/service_account_impersonation",
+            json!({"token_lifetime_seconds": true}),
             &["service_account_impersonation.token_lifetime_seconds"],
         ),
         (
@@ -191,11 +198,6 @@ fn each_field() {
             &["certificate", "not supported"],
         ),
         (
-            "/credential_source",
-            json!({"environment_id": "aws1", "file": "x"}),
-            &["\"credential_source\" has more than one of"],
-        ),
-        (
             "/credential_source/environment_id",
             json!("aws2"),
             &["\"credential_source.environment_id\" must be \"aws1\""],
@@ -206,11 +208,6 @@ fn each_field() {
             &["\"credential_source.environment_id\" must be \"aws1\""],
         ),
         ("/credential_source/environment_id", json!(1), &["\"credential_source.environment_id\" must be a string"]),
-        (
-            "/credential_source/regional_cred_verification_url",
-            Value::Null,
-            &["\"credential_source.regional_cred_verification_url\" is missing"],
-        ),
         (
             "/credential_source/regional_cred_verification_url",
             json!({}),
@@ -282,7 +279,7 @@ fn each_field() {
     // The same for tokens from files and servers.
     for (field, value, parts) in [
         ("file", json!(7), &["\"credential_source.file\" must be a string"][..]),
-        ("file", json!({}), &["\"credential_source.file\" must be a string"]),
+        ("file", json!({"x": 1}), &["\"credential_source.file\" must be a string"]),
         ("format", json!("json"), &["\"credential_source.format\" must be an object"]),
         ("format", json!({"type": "xml"}), &["\"credential_source.format.type\" must be \"text\" or \"json\""]),
         ("format", json!({"type": 7}), &["\"credential_source.format.type\" must be a string"]),
@@ -294,6 +291,7 @@ fn each_field() {
         ),
         ("url", json!(7), &["\"credential_source.url\" must be a string"]),
         ("executable", json!({"command": "x"}), &["more than one"]),
+        ("environment_id", json!("aws1"), &["more than one"]),
     ] {
         let mut stage = simple();
         let mut account = stage.sandbox.external_account_of_pod();
@@ -351,6 +349,134 @@ fn more_and_less_is_fine() {
     write(&file, text);
     stage.set("GOOGLE_APPLICATION_CREDENTIALS", file);
     run(&stage, "token access").assert_succeeded();
+}
+
+/// What google-auth takes, in Python or in Go, and what templates and editors make of a good file.
+#[test]
+fn as_googles_clients_read_it() {
+    fn sets(account: &mut Value, pointer: &str, value: Value) {
+        *place(account, pointer) = value;
+    }
+    fn behind(account: &mut Value, pointer: &str, end: &str) {
+        let value = place(account, pointer);
+        *value = format!("{end}{}{end}", value.as_str().expect("a text")).into();
+    }
+    let lifetime = |value: Value| ("/service_account_impersonation", json!({"token_lifetime_seconds": value}));
+    let source = |name: &'static str, value: Value| (name, value);
+    let rows: Vec<(&str, Value, &str)> = [
+        lifetime("2800".into()),
+        lifetime(" 2800 ".into()),
+        lifetime(json!(2800.0)),
+        lifetime(json!(2800.5)),
+        lifetime("2800.0".into()),
+    ]
+    .into_iter()
+    .map(|(pointer, value)| (pointer, value, "2800s"))
+    .chain(
+        [
+            lifetime(json!(0)),
+            lifetime(json!("")),
+            lifetime(Value::Null),
+            ("/service_account_impersonation", Value::Null),
+            ("/service_account_impersonation", json!("")),
+            ("/service_account_impersonation", json!([])),
+            source("/credential_source/file", json!("")),
+            source("/credential_source/file", json!(" ")),
+            source("/credential_source/file", json!("/absent")),
+            source("/credential_source/file", Value::Null),
+            source("/credential_source/executable", Value::Null),
+            source("/credential_source/executable", json!({})),
+            source("/credential_source/certificate", json!({})),
+            source("/credential_source/format", json!("")),
+            source("/credential_source/headers", json!({})),
+            source("/credential_source/environment_id", json!("aws01")),
+            source("/credential_source/environment_id", json!("aws1\n")),
+            source("/credential_source/url", json!("")),
+            ("/universe_domain", json!("")),
+            ("/universe_domain", json!("googleapis.com\n")),
+            ("/client_id", json!("")),
+            ("/client_secret", Value::Null),
+            ("/quota_project_id", json!(" ")),
+        ]
+        .into_iter()
+        .map(|(pointer, value)| (pointer, value, "3600s")),
+    )
+    .collect();
+    side_by_side(rows, |(pointer, value, lifetime)| {
+        let mut stage = simple();
+        with_account(&mut stage, |account| sets(account, pointer, value.clone()));
+        run(&stage, "token access").assert_succeeded();
+        assert_eq!(cost(&stage), [1, 1, 0], "{pointer} {value}");
+        let body = &last(&stage, ACCESS).body;
+        assert!(body.contains(&format!("\"{lifetime}\"")), "{pointer} {value}: {body}");
+    });
+    // White space around any text.
+    let texts = [
+        "/type",
+        "/audience",
+        "/subject_token_type",
+        "/token_url",
+        "/service_account_impersonation_url",
+        "/credential_source/regional_cred_verification_url",
+        "/credential_source/environment_id",
+        "/credential_source/url",
+        "/credential_source/region_url",
+    ];
+    side_by_side(texts.into_iter().flat_map(|text| ["\n", "\r\n", " ", "\t"].map(|end| (text, end))), |(text, end)| {
+        let mut stage = simple();
+        with_account(&mut stage, |account| behind(account, text, end));
+        run(&stage, "token access").assert_succeeded();
+        assert_eq!(cost(&stage), [1, 1, 0], "{text} {end:?}");
+        let exchange = last(&stage, EXCHANGE);
+        let audience = exchange.param("audience").expect("an audience");
+        assert_eq!(audience.trim(), audience, "{text} {end:?}");
+    });
+}
+
+/// The same of what is in URLs, of a file's first bytes, and of what one client knows and the other wants to be told.
+#[test]
+fn urls_and_marks() {
+    // The service account's name.
+    for (change, path) in [
+        (|url: String| url.replace('@', "%40"), ACCOUNT),
+        (|url: String| url + "?alt=json", ACCOUNT),
+        (|url: String| url.replace("http://", "HTTP://"), ACCOUNT),
+        (|url: String| url.replace(ACCOUNT, "107415519391735468927"), "107415519391735468927"),
+    ] as [(fn(String) -> String, &str); 4]
+    {
+        let mut stage = simple();
+        with_account(&mut stage, |account| {
+            let url = account["service_account_impersonation_url"].as_str().expect("a URL").to_owned();
+            account["service_account_impersonation_url"] = change(url).into();
+        });
+        let _ = run(&stage, "token access --timeout 1");
+        let asked = last(&stage, ACCESS).path.clone();
+        assert!(asked.ends_with(&format!("/{path}:generateAccessToken")), "{asked}");
+    }
+    // The placeholder of Python's default.
+    let mut stage = simple();
+    let proxy = stage.sandbox.connect_proxy(None).expect("a proxy");
+    with_account(&mut stage, |account| {
+        account["universe_domain"] = "universe.example".into();
+        account["token_url"] = "https://sts.{universe_domain}/v1/token".into();
+    });
+    stage.set("HTTPS_PROXY", proxy.url());
+    crate::fails(&stage, 1, "token access --timeout 1", &["https://sts.universe.example/v1/token"]);
+    // The mark with which Windows begins a file; no option says that it leads to Google.
+    let mut stage = simple();
+    let text = format!("\u{feff}{}", stage.sandbox.external_account());
+    let file = stage.directory.path().join("marked.json");
+    write(&file, text);
+    stage.set("GOOGLE_APPLICATION_CREDENTIALS", file);
+    run(&stage, "-- true").assert_succeeded();
+    // Go's client knows the URL that Python's wants to be told.
+    let mut stage = simple();
+    stage.unset("AWS_ENDPOINT_URL_STS");
+    with_account(&mut stage, |account| {
+        *place(account, "/credential_source/regional_cred_verification_url") = Value::Null;
+    });
+    let _ = run(&stage, "token access --timeout 1");
+    assert!(last(&stage, EXCHANGE).body.contains("sts.eu-west-1.amazonaws.com"));
 }
 
 /// Options that are unknown, wrong, or of the other way.
