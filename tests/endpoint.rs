@@ -116,6 +116,8 @@ fn only_programs_of_this_machine_with_the_token_are_answered() {
         (200, "the secret in the header", get(&[("Host", address), ("Authorization", token)])),
         (200, "localhost", with_host(&host("localhost"))),
         (200, "LocalHost", with_host(&host("LocalHost"))),
+        (403, "another server's name", with_host("metadata.google.internal")),
+        (403, "another server's address", with_host("169.254.169.254")),
         (200, "IPv6", with_host(&host("[::1]"))),
         (200, "no port", with_host("127.0.0.1")),
         (200, "header names in any letters", get(&[("hOST", address), ("aUTHORIZATION", token)])),

@@ -156,7 +156,7 @@ impl Delivery for CredentialsEndpoint {
 
 impl Respond for State {
     fn respond(&self, request: &Request<Incoming>, _: &Rc<Client>) -> Reply<'_> {
-        if !loopback::is_local(request) {
+        if !loopback::is_local(request, &[]) {
             let message = "this server is for programs on this machine";
             return Reply::Now(refusal(StatusCode::FORBIDDEN, "Forbidden", message));
         }

@@ -1,6 +1,7 @@
 //! A server for programs on this machine: HTTP/1.1 on 127.0.0.1, which survives whatever connects to it.
 //!
-//! A browser cannot be made to ask it (DNS rebinding): another `Host` than loopback and any `Origin` are refused.
+//! A browser cannot be made to ask it (DNS rebinding): another `Host` than loopback, or the names of the server that is
+//! stood in for, and any `Origin` are refused.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -179,28 +180,30 @@ fn crowded() -> Answer {
     answer
 }
 
-/// Whether the request is one of a program on this machine, and of no browser.
-pub fn is_local(request: &Request<Incoming>) -> bool {
+/// Whether the request is one of a program on this machine, and of no browser. `names`: what else the server is called,
+/// none of which others can have.
+pub fn is_local(request: &Request<Incoming>, names: &[&str]) -> bool {
     let headers = request.headers();
     // The target's own host counts before the header's: <https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2>.
-    let target = request.uri().authority().is_none_or(|authority| is_loopback(authority.as_str()));
-    target && is_loopback_host(headers) && !headers.contains_key(ORIGIN)
+    let target = request.uri().authority().is_none_or(|authority| is_own(authority.as_str(), names));
+    target && has_own_host(headers, names) && !headers.contains_key(ORIGIN)
 }
 
 /// Exactly one `Host`, and one that no name server could have pointed here.
-fn is_loopback_host(headers: &HeaderMap) -> bool {
+fn has_own_host(headers: &HeaderMap, names: &[&str]) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    is_loopback(host.to_str().unwrap_or_default())
+    is_own(host.to_str().unwrap_or_default(), names)
 }
 
 /// Whether `host`, perhaps with a port, is this machine for everybody.
-fn is_loopback(host: &str) -> bool {
+fn is_own(host: &str, names: &[&str]) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    matches!(name, "127.0.0.1" | "[::1]") || name.eq_ignore_ascii_case("localhost")
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    matches!(name, "127.0.0.1" | "[::1]") || is("localhost") || names.iter().any(|known| is(known))
 }
 
 /// An answer with this body, of this content type.

@@ -33,6 +33,9 @@ const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 const TEXT: &str = "application/text";
 const JSON: &str = "application/json";
+/// What clients with a fixed address call it, once a hosts file or a network namespace has led them here: the top level
+/// `internal` is nobody's, a name without a dot is no site's, and the address is every machine's own.
+const NAMES: &[&str] = &["metadata.google.internal", "metadata.google.internal.", "metadata", "169.254.169.254"];
 /// Nothing here ever changes: who waits for a change is answered after this time.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -151,7 +154,7 @@ impl Query {
 impl Respond for State {
     fn respond(&self, request: &Request<Incoming>, client: &Rc<Client>) -> Reply<'_> {
         let headers = request.headers();
-        if !loopback::is_local(request) || headers.contains_key(FORWARDED) {
+        if !loopback::is_local(request, NAMES) || headers.contains_key(FORWARDED) {
             return Reply::Now(text(StatusCode::FORBIDDEN, "this server is for programs on this machine".into()));
         }
         if let Err(why) = self.guests.admit(client) {

@@ -140,6 +140,7 @@ fn who_is_answered() {
     let flavor = ("Metadata-Flavor", "Google");
     let ok = ("Host", address.as_str());
     let (evil, loopback, upper, six) = (host("evil.example"), host("localhost"), host("LOCALHOST"), host("[::1]"));
+    let rooted = host("metadata.google.internal.");
     let (rebound, user, any) = (host("127.0.0.1.evil.example"), host("x@127.0.0.1"), host("0.0.0.0"));
     let rows: Vec<Row> = vec![
         ("as Go asks", "GET", vec![ok, ("User-Agent", "gcloud-golang/0.1"), flavor, ("Accept-Encoding", "gzip")], 200),
@@ -179,7 +180,28 @@ fn who_is_answered() {
         ("a rebound host", "GET", vec![("Host", &rebound), flavor], 403),
         ("a user", "GET", vec![("Host", &user), flavor], 403),
         ("any address", "GET", vec![("Host", &any), flavor], 403),
-        ("the server that is imitated", "GET", vec![("Host", "metadata.google.internal"), flavor], 403),
+        ("the server's name", "GET", vec![("Host", "metadata.google.internal"), flavor], 200),
+        ("in capitals", "GET", vec![("Host", "Metadata.Google.INTERNAL"), flavor], 200),
+        ("with a port", "GET", vec![("Host", "metadata.google.internal:80"), flavor], 200),
+        ("to the root", "GET", vec![("Host", "metadata.google.internal."), flavor], 200),
+        ("to the root with a port", "GET", vec![("Host", &rooted), flavor], 200),
+        ("its short name", "GET", vec![("Host", "metadata"), flavor], 200),
+        ("its short name with a port", "GET", vec![("Host", "metadata:80"), flavor], 200),
+        ("its address", "GET", vec![("Host", "169.254.169.254"), flavor], 200),
+        ("its address with a port", "GET", vec![("Host", "169.254.169.254:80"), flavor], 200),
+        ("its name without a flavor", "GET", vec![("Host", "metadata.google.internal")], 403),
+        ("its name with an origin", "GET", vec![("Host", "metadata"), flavor, ("Origin", "http://metadata")], 403),
+        ("a name below it", "GET", vec![("Host", "x.metadata.google.internal"), flavor], 403),
+        ("a name beside it", "GET", vec![("Host", "metadata.google.internal.evil.example"), flavor], 403),
+        ("two roots", "GET", vec![("Host", "metadata.google.internal.."), flavor], 403),
+        ("no port behind a colon and a word", "GET", vec![("Host", "metadata:x"), flavor], 403),
+        ("the short name's root", "GET", vec![("Host", "metadata."), flavor], 403),
+        ("a word like it", "GET", vec![("Host", "metadata2"), flavor], 403),
+        ("the domain", "GET", vec![("Host", "google.internal"), flavor], 403),
+        ("the address as a number", "GET", vec![("Host", "2852039166"), flavor], 403),
+        ("an address beside it", "GET", vec![("Host", "169.254.169.253"), flavor], 403),
+        ("the address as a name", "GET", vec![("Host", "169.254.169.254.evil.example"), flavor], 403),
+        ("AWS's name", "GET", vec![("Host", "instance-data"), flavor], 403),
         ("no host", "GET", vec![flavor], 403),
         ("two hosts", "GET", vec![ok, ("Host", "evil.example"), flavor], 403),
         ("POST", "POST", vec![ok, flavor], 405),
@@ -215,6 +237,7 @@ fn who_is_answered() {
     let absolute =
         |host: &str| web::send(&address, web::request("GET", &format!("http://{host}{token}"), &[ok, flavor]));
     assert_eq!(absolute(&address).map(|reply| reply.status), Some(200));
+    assert_eq!(absolute("metadata.google.internal").map(|reply| reply.status), Some(200));
     assert!(absolute("evil.example").is_none_or(|reply| reply.status >= 400));
     held.release(&stage).assert_succeeded();
 }
