@@ -225,7 +225,7 @@ fn word(word: &str) -> String {
         None => (word, ""),
     };
     if inner.contains("://") {
-        return clean_url(inner).unwrap_or_else(|| CUT.into()) + end;
+        return clean_url(inner).map_or_else(|| CUT.into(), |url| url + place_in(inner)) + end;
     }
     if is_arn(inner) || is_email(inner) || is_host(inner) {
         return word.into();
@@ -249,6 +249,14 @@ fn word(word: &str) -> String {
         shown.extend([if is_opaque(name) { CUT } else { name }, separator]);
     }
     shown + end
+}
+
+/// The place in a page that a link leads to, with its mark; nothing where it may be anything else.
+fn place_in(url: &str) -> &str {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || b"_-".contains(&byte);
+    let is_place = |place: &str| place.len() <= 60 && place.contains(['_', '-']) && place.bytes().all(is_letter);
+    let fragment = url.find('#').and_then(|at| url.split_at_checked(at)).map_or("", |(_, fragment)| fragment);
+    if fragment.strip_prefix('#').is_some_and(is_place) && !url.contains('?') { fragment } else { "" }
 }
 
 fn names_a_secret(name: &str) -> bool {

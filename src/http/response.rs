@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::sent::Sent;
 use crate::shown;
 
-/// How many characters of a server's own words are shown.
-const LONGEST: usize = 200;
+/// How many characters of a server's own words are shown: Google's end with the link that helps.
+const LONGEST: usize = 500;
 
 /// An answer, whatever its status.
 pub struct Response {

@@ -5,9 +5,12 @@
 //! - Every request bears `Metadata-Flavor: Google`, and so must every answer; whatever answers without it is
 //!   something else on that address: <https://cloud.google.com/compute/docs/metadata/querying-metadata>.
 //! - The address is 169.254.169.254 without DNS, or `GCE_METADATA_HOST`; never through a proxy.
-//! - 404 under `service-accounts`: the instance has none. On GKE the server may refuse connections or answer 5xx for
-//!   the first seconds of a pod.
+//! - 404 under `service-accounts` of Compute Engine: the instance has none. For the first seconds of a pod GKE's server
+//!   may refuse connections or answer 5xx, 403 or 404, which later would mean a missing binding or annotation:
+//!   <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#limitations>,
+//!   <https://github.com/googleapis/google-auth-library-python/issues/745>.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -15,6 +18,7 @@ use hyper::Method;
 use hyper::header::HeaderName;
 use secrecy::SecretString;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Fact, Identity, Proof};
@@ -23,14 +27,24 @@ use crate::jwt;
 
 /// Longer than the slowest healthy server takes, short enough for several tries in a boot.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// For how long a pod's server may refuse what it gives later.
+const REFUSES_AT_FIRST: Duration = Duration::from_secs(10);
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const NOT_ON_GOOGLE: &str = "is this running on Google Cloud? Elsewhere name --google-token-file, or GCE_METADATA_HOST \
                              if the server has another address";
+
+const NO_ACCOUNT: &str = "this instance or pod has no service account: attach one (on GKE: Workload Identity with an \
+                          annotated Kubernetes service account)";
+const NO_BINDING: &str = "on GKE, annotate the Kubernetes service account with iam.gke.io/gcp-service-account=EMAIL and \
+                          let it act: gcloud iam service-accounts add-iam-policy-binding EMAIL --role \
+                          roles/iam.workloadIdentityUser --member 'serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME]'";
 
 /// The metadata server as a source of identity tokens and facts.
 pub struct MetadataServer {
     endpoint: Endpoint,
     audience: String,
+    /// Since when it has done nothing but refuse.
+    refuses_since: Cell<Option<Instant>>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +55,7 @@ struct AccessToken {
 impl MetadataServer {
     /// The server at `endpoint`; its tokens are for `audience`.
     pub fn new(endpoint: Endpoint, audience: String) -> Self {
-        Self { endpoint, audience }
+        Self { endpoint, audience, refuses_since: Cell::new(None) }
     }
 
     /// An access token of the default service account, to call Google's own services with.
@@ -67,7 +81,7 @@ impl MetadataServer {
         let step = "read metadata attributes";
         let path = format!("{scope}/attributes/?recursive=true");
         let response = self.get(http, step, &path).await?;
-        if response.status == 404 {
+        if response.status == 404 && !self.may_give_later(&response) {
             return Ok(HashMap::new());
         }
         let response = self.expect_ok(step, &path, response)?;
@@ -79,7 +93,8 @@ impl MetadataServer {
     async fn value(&self, http: &Http, path: &str) -> Result<Option<String>> {
         let step = "read metadata";
         let response = self.get(http, step, path).await?;
-        if response.status == 404 {
+        // An attribute need not be there.
+        if response.status == 404 && (path.contains("/attributes/") || !self.may_give_later(&response)) {
             return Ok(None);
         }
         let response = self.expect_ok(step, path, response)?;
@@ -106,18 +121,29 @@ impl MetadataServer {
 
     fn expect_ok(&self, step: &str, path: &str, response: Response) -> Result<Response> {
         if response.status == 200 {
+            self.refuses_since.set(None);
             return Ok(response);
         }
-        let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
+        let is_transient = response.is_transient() || self.may_give_later(&response);
+        let kind = if is_transient { Kind::Transient } else { Kind::Fatal };
         let error = Error::new(kind, step, self.url(path), response.describe());
-        Err(if response.status == 404 && path.contains("service-accounts") {
-            error.advice(
-                "this instance or pod has no service account: attach one (on GKE: Workload Identity with an annotated \
-                 Kubernetes service account)",
-            )
-        } else {
-            error
+        Err(match response.status.as_u16() {
+            404 if path.contains("service-accounts") => error.advice(NO_ACCOUNT),
+            403 if path.contains("service-accounts") => error.advice(NO_BINDING),
+            _ => error,
         })
+    }
+
+    /// Whether it refuses what it may give in a few seconds. Compute Engine's own knows from the start.
+    fn may_give_later(&self, response: &Response) -> bool {
+        let is_refusal = matches!(response.status.as_u16(), 403 | 404);
+        if !is_refusal || response.header("server").is_some_and(|server| server.starts_with("Metadata Server for VM")) {
+            return false;
+        }
+        let now = Instant::now();
+        let since = self.refuses_since.get().unwrap_or(now);
+        self.refuses_since.set(Some(since));
+        now.duration_since(since) < REFUSES_AT_FIRST
     }
 
     /// The URL as errors show it: without the query, which says nothing new.

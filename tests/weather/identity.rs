@@ -36,7 +36,8 @@ fn no_service_account() {
 fn metadata_weather_that_lasts() {
     let rows = [
         (Fault::status(400, "no audience"), 1, &["answered 400", "no audience"][..]),
-        (Fault::status(403, "missing header"), 1, &["answered 403", "missing header"]),
+        (Fault::status(403, "missing header"), 0, &["answered 403", "missing header", " times in "]),
+        (Fault::status(404, "Not Found\n"), 0, &["answered 404", "Not Found", " times in "]),
         (Fault::captive(), 1, &["answered 200", "text/html", "not Google's metadata server"]),
         (
             Fault::redirect("https://login.invalid/?next=x"),
@@ -68,11 +69,59 @@ fn metadata_weather_that_lasts() {
     });
 }
 
+/// What GKE's server says where the binding is missing, as users report it
+/// (<https://github.com/camunda/camunda/issues/31106>, <https://github.com/kubernetes-sigs/external-dns/issues/2064>).
+const UNBOUND: &str = "Unable to generate identity token; IAM returned 403 Forbidden: Permission \
+    'iam.serviceAccounts.getOpenIdToken' denied on resource (or it may not exist).\n\
+    This error could be caused by a missing IAM policy binding on the target IAM service account.\n\
+    For more information, refer to the Workload Identity documentation:\n\
+    \thttps://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#authenticating_to\n\n";
+
+/// A pod's server that goes on refusing is believed after ten seconds, and said to the end, with what to do.
+#[test]
+fn a_binding_that_is_missing() {
+    let email = "reader@other-project.iam.gserviceaccount.com";
+    let rows = [
+        (403, UNBOUND, vec![], &["workload-identity#authenticating_to (", "roles/iam.workloadIdentityUser"][..]),
+        (
+            403,
+            UNBOUND,
+            vec!["--impersonate-service-account", email],
+            &["cannot get a Google access token", "#authenticating_to (", "iam.gke.io/gcp-service-account"],
+        ),
+        (404, "Not Found\n", vec![], &["answered 404", "Not Found", "annotated Kubernetes service account"]),
+    ];
+    side_by_side(rows, |(status, body, options, parts)| {
+        let fault = Fault::status(status, body).always();
+        let stage = Stage::with(Sandbox::builder().impersonable(email).fault(Service::Metadata, fault));
+        let started = std::time::Instant::now();
+        let outcome = refused(&stage, &options, parts);
+        assert!((10..25).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+        assert!(outcome.error().message().contains(" times in "), "{}", outcome.stderr);
+    });
+}
+
+/// Facts come late as tokens do.
+#[test]
+fn facts_of_a_pod_that_has_just_begun() {
+    let email = "reader@other-project.iam.gserviceaccount.com";
+    let rows = [("{project}", "project/project-id"), ("{instance_name}", "instance/name")];
+    side_by_side(rows, |(name, path)| {
+        let late = Fault::status(404, "Not Found\n").on(path).times(2);
+        let stage = Stage::with(Sandbox::builder().impersonable(email).fault(Service::Metadata, late));
+        delivers(&stage, &["--impersonate-service-account", email, "--role-session-name", name]);
+        let asked = stage.sandbox.requests().iter().filter(|request| request.path.ends_with(path)).count();
+        assert_eq!(asked, 3, "{name}");
+    });
+}
+
 /// What passes is waited for; one warning says so.
 #[test]
 fn metadata_weather_that_passes() {
     let rows = [
         (Fault::status(500, "oops").times(3), 4),
+        (Fault::status(404, "Not Found\n").times(3), 4),
+        (Fault::status(403, UNBOUND).times(3), 4),
         (Fault::status(503, ""), 2),
         (Fault::garbage(), 2),
         (Fault::close(), 2),
@@ -107,6 +156,16 @@ fn metadata_server_three_seconds_late_and_the_role_in_it() {
     let sandbox = Sandbox::builder().refuse_first(Service::Metadata, Duration::from_secs(3));
     let role = "arn:aws:iam::123456789012:role/fedboot-demo";
     let mut stage = Stage::with(sandbox.attribute("fedboot-role-arn", role));
+    stage.unset("FEDBOOT_ROLE_ARN");
+    delivers(&stage, &[]);
+}
+
+#[test]
+fn attributes_of_a_pod_that_has_just_begun() {
+    let late = Fault::status(404, "Not Found\n").on("instance/attributes").times(2);
+    let role = "arn:aws:iam::123456789012:role/fedboot-demo";
+    let builder = Sandbox::builder().fault(Service::Metadata, late).attribute("fedboot-role-arn", role);
+    let mut stage = Stage::with(builder);
     stage.unset("FEDBOOT_ROLE_ARN");
     delivers(&stage, &[]);
 }
