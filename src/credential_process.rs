@@ -86,7 +86,7 @@ pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
     let config = if config::names_a_role(options, world) {
         Config::resolve(options, world, &std::collections::HashMap::new())?
     } else {
-        shared::runtime()?.block_on(route::to_aws(options, world, Some(deadline), &Attributes::default()))?
+        shared::run(route::to_aws(options, world, Some(deadline), &Attributes::default()))?
     };
     let [role] = &config.roles[..] else {
         return Err(Error::usage("credential-process answers for one --role-arn"));
@@ -94,7 +94,7 @@ pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
     let cache = cache(&config, role, |name| Ok(private_file::cache_directory(world)?.join(name)))?;
     let issue = |give_up| {
         let way = ToAws::new(&config, role, world.clone(), &settings.log)?;
-        shared::runtime()?.block_on(retry::until(world, give_up, async || way.issue(Some(give_up)).await))
+        shared::run(retry::until(world, give_up, async || way.issue(Some(give_up)).await))
     };
     let (issued, credentials) = shared::answer(&cache, world, &settings, deadline, issue)?;
     let keys =

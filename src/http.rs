@@ -8,12 +8,12 @@ mod endpoint;
 mod proxy;
 mod response;
 mod sent;
+mod tcp;
 mod trust;
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -27,7 +27,6 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
@@ -46,8 +45,6 @@ static SYSTEM_IS_NEEDED: AtomicBool = AtomicBool::new(false);
 
 /// No answer that fedboot reads is larger.
 const LARGEST_BODY: usize = 1 << 20;
-/// A host that does not even accept a connection leaves time for its next address.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An HTTP client with this workload's proxies and trusted certificates.
 pub struct Http {
@@ -57,6 +54,8 @@ pub struct Http {
     /// Whether the last certificate was not to be trusted.
     met_a_stranger: Cell<bool>,
     deadline: Option<Instant>,
+    /// Since when names are looked up in vain.
+    unresolved_since: Cell<Option<Instant>>,
 }
 
 /// What came back instead of an answer.
@@ -106,6 +105,7 @@ impl Http {
             tls: RefCell::default(),
             met_a_stranger: Cell::default(),
             deadline: None,
+            unresolved_since: Cell::new(None),
         }
     }
 
@@ -153,7 +153,7 @@ impl Http {
         let uri = endpoint.uri("/").map_err(|error| Failure::lasting(error.problem))?;
         let proxy = if endpoint.is_proxied() { self.proxies.intercept(&uri) } else { None };
         let Some(proxy) = proxy else {
-            let stream: BoxStream = Box::new(connect_tcp(endpoint.host(), endpoint.port()).await?);
+            let stream: BoxStream = Box::new(self.connect_tcp(endpoint.host(), endpoint.port()).await?);
             let stream = if endpoint.is_secure() { self.tls(endpoint.host(), stream).await? } else { stream };
             return Ok(Connection {
                 sender: handshake(stream).await?,
@@ -180,7 +180,7 @@ impl Http {
         };
         let host = proxy.uri().host().unwrap_or_default();
         let port = proxy.uri().port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let mut stream: BoxStream = Box::new(connect_tcp(host, port).await.map_err(via)?);
+        let mut stream: BoxStream = Box::new(self.connect_tcp(host, port).await.map_err(via)?);
         if secure {
             stream = self.tls(host, stream).await.map_err(via)?;
         }
@@ -364,33 +364,6 @@ pub fn word_in(json: &serde_json::Value, name: &str) -> Option<SecretString> {
     let text = json[name].as_str()?;
     let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_word.then(|| SecretString::from(text))
-}
-
-async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
-    let host = host.trim_matches(['[', ']']);
-    let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => tokio::net::lookup_host((host, port))
-            .await
-            .map_err(|error| {
-                Failure::passing(format!("cannot be reached: no address for {host} ({})", world::plain(&error)))
-            })?
-            .collect(),
-    };
-    let mut failure = Failure::passing(format!("cannot be reached: no address for {host}"));
-    for address in addresses {
-        let connected = within(CONNECT_TIMEOUT, async {
-            TcpStream::connect(address).await.map_err(|error| Failure::passing(world::plain(&error)))
-        });
-        match connected.await {
-            Ok(stream) => {
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(why) => failure = Failure::passing(format!("cannot be reached: {} ({address})", why.problem)),
-        }
-    }
-    Err(failure)
 }
 
 /// Hands the connection to a task of its own.

@@ -33,15 +33,19 @@ pub fn file_name(request: &str) -> String {
     format!("cache-{:016x}.json", hash.finish())
 }
 
-/// A runtime for one exchange.
+/// Does the work of one exchange.
 ///
 /// # Errors
-/// What the kernel does not give.
-pub fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
+/// That of the work, or what the kernel does not give.
+pub fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::new(Kind::Fatal, "start", "", error.to_string()))
+        .map_err(|error| Error::new(Kind::Fatal, "start", "", error.to_string()))?;
+    let done = runtime.block_on(work);
+    // A name that nobody waits for any more may still be looked up for seconds.
+    runtime.shutdown_background();
+    done
 }
 
 /// The answer from `cache`, or what comes of `issue`, which is told when to give up.

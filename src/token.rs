@@ -79,15 +79,14 @@ fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Creden
         ["external-account", "workload-identity-provider"].iter().any(|it| options.value(world, it).is_some());
     // The command of an agent lost the file's name; what is asked for by name may be something else.
     if let Some(address) = Given::variable(world, "FEDBOOT_METADATA_HOST").filter(|_| !is_named) {
-        return shared::runtime()?.block_on(ask(&address, wanted, world));
+        return shared::run(ask(&address, wanted, world));
     }
     let config = GoogleConfig::resolve(options, world, false)?;
     let request = shared::file_name(&config.asked.request());
     for agent in status::agents_beside(&status::credentials_file(options, world), world, false).0 {
         let text = |name: &str| agent.get(name).and_then(Value::as_str);
         if let (Some(address), true) = (text("metadata"), text("request") == Some(request.as_str()))
-            && let Ok(credentials) =
-                shared::runtime()?.block_on(ask(&Given::new("what an agent left", address), wanted, world))
+            && let Ok(credentials) = shared::run(ask(&Given::new("what an agent left", address), wanted, world))
         {
             return Ok(credentials);
         }
@@ -112,7 +111,7 @@ fn from_cache(
     let issue = |give_up| {
         let mint = ToGoogle::new(config.asked, world.clone(), settings.log);
         let http = Http::new(world).with_deadline(Some(give_up));
-        shared::runtime()?.block_on(retry::until(world, give_up, async || mint.mint(&http, wanted).await))
+        shared::run(retry::until(world, give_up, async || mint.mint(&http, wanted).await))
     };
     // Where nothing can be kept, each caller exchanges for itself.
     let Ok(directory) = private_file::cache_directory(world) else { return Ok((world.now(), issue(deadline)?)) };
