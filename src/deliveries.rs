@@ -22,6 +22,7 @@ use crate::holdings::Holdings;
 use crate::log::Severity;
 use crate::private_file::{self, Chosen, Writer};
 use crate::roles::RoleChoice;
+use crate::shadows;
 use crate::shared;
 use crate::status::Board;
 use crate::world::World;
@@ -29,27 +30,6 @@ use crate::world::World;
 /// How long another writer of a file is waited for in one go; then the whole is tried again, as long as the command's
 /// start may take.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-
-/// What would keep the command's clients from what was delivered: it would be found first.
-const SHADOWS: &[&str] = &[
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_ROLE_ARN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    "AWS_PROFILE",
-];
-
-/// The same for Google's clients, where they shall ask the metadata server.
-const GOOGLE_SHADOWS: &[&str] = &[
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "NO_GCE_CHECK",
-    "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE",
-    "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
-];
 
 /// Under which name an agent leaves the place of its credentials file to the next.
 const CREDENTIALS_FILE: &str = "credentials-file";
@@ -99,6 +79,11 @@ impl Deliveries {
         };
         if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only("env")) {
             warn(warning);
+        }
+        if choice.has("endpoint") {
+            for warning in shadows::boto_files(world) {
+                warn(&warning);
+            }
         }
         let own_name = |suffix: &str| format!("{}{}{suffix}", private_file::PREFIX, holdings.name);
         let has_own = choice.has("endpoint") || choice.has("token-file") && choice.token_file.is_none();
@@ -165,7 +150,7 @@ impl Deliveries {
         if let Ok(json) = serde_json::to_value(&chosen.file) {
             holdings.handover().note(CREDENTIALS_FILE, json);
         }
-        Ok(Self { places, file, credentials_file: chosen.file, shadows: SHADOWS, variables: regions, patience })
+        Ok(Self { places, file, credentials_file: chosen.file, shadows: shadows::AWS, variables: regions, patience })
     }
 
     /// Opens every place for Google's tokens, which `tokens` keeps.
@@ -213,7 +198,7 @@ impl Deliveries {
                 role: RefCell::default(),
             }));
         }
-        let shadows = if metadata_port.is_some() { GOOGLE_SHADOWS } else { &[] };
+        let shadows = if metadata_port.is_some() { shadows::GOOGLE } else { &[] };
         if let Ok(directory) = &directory {
             private_file::sweep(&directory.join("any"), &holdings.name, world.now());
             cache::sweep(directory, &[], world.now(), false);

@@ -81,6 +81,7 @@ pub mod retry;
 pub mod roles;
 pub mod route;
 pub mod schedule;
+pub mod shadows;
 pub mod shared;
 pub mod shown;
 pub mod status;

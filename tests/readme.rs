@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 
 use fedboot::cli::{OPTIONS, Options, parse_options};
+use fedboot::shadows;
 
 #[test]
 fn options_are_those_of_the_program() {
@@ -21,6 +22,19 @@ fn options_are_those_of_the_program() {
         let variables: Vec<_> = option.variables.iter().map(|variable| format!("`{variable}`")).collect();
         assert_eq!(row[2], variables.join(", "), "{name}");
     }
+}
+
+#[test]
+fn what_the_command_loses() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
+    let list = readme.split("it loses what would be found first:").nth(1).expect("a list");
+    let list = list.split("(of these").next().expect("its end");
+    let names: Vec<_> = list.split('`').skip(1).step_by(2).collect();
+    assert_eq!(names, shadows::AWS);
+    let list = readme.split("Google's clients are kept from finding first:").nth(1).expect("a list");
+    let list = list.split("\n\n").next().expect("its end");
+    let names: Vec<_> = list.split('`').skip(1).step_by(2).collect();
+    assert_eq!(names, shadows::GOOGLE);
 }
 
 #[test]
