@@ -309,20 +309,23 @@ impl Agent {
         let deliveries = Deliveries::open(&choice, &region, None, world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);
         self.word.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
-        let mut failures: u32 = 0;
+        let mut failures: u32 = 1;
+        let mut wait = schedule::retry_after(failures, self.world.now(), None, self.world.random());
         loop {
-            failures = failures.saturating_add(1);
-            let now = self.world.now();
-            let wait = schedule::retry_after(failures, now, None, self.world.random());
             self.world.wait(wait).await;
             let error = match self.configure(options, None).await {
                 Ok(config) => return Ok((config, deliveries)),
                 Err(error) => error,
             };
-            let more = [("next_try", timestamp(world::later(now, wait))), ("failures", failures.to_string())];
-            self.settings.log.error(self.world.now(), Severity::Error, &error, &more);
+            failures = failures.saturating_add(1);
+            let now = self.world.now();
+            wait = schedule::retry_after(failures, now, None, self.world.random());
+            let next_try = world::later(now, wait);
+            let more = [("next_try", timestamp(next_try)), ("failures", failures.to_string())];
+            self.settings.log.error(now, Severity::Error, &error, &more);
             let change = |state: &mut State| {
                 state.failures = failures;
+                state.next_refresh = Some(next_try);
                 state.last_error = error.to_string();
             };
             self.board.change(0, change);

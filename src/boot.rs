@@ -11,6 +11,7 @@ use crate::cli::{self, Options, Typed};
 use crate::config::{self, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::flow::Environment;
+use crate::google_config;
 use crate::guard::{self, Beside};
 use crate::holdings::Holdings;
 use crate::log::{Format, Log, Severity};
@@ -27,6 +28,9 @@ const AGENT_GRACE: Duration = Duration::from_secs(10);
 /// their variables are there for the agent.
 const OF_THE_AGENT: &[&str] =
     &["delivery", "require", "aws-profile", "file-mode", "credentials-file", "web-identity-token-file"];
+
+/// Options of an agent that is started by itself.
+const OF_WHAT_STAYS: &[&str] = &["foreground", "follow-pid", "log-file"];
 
 /// Runs fedboot with argv and returns its exit code, unless it becomes the command.
 pub fn run(arguments: &[OsString]) -> u8 {
@@ -78,7 +82,8 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
         Typed::Help => Ok((cli::help(), 0)),
         Typed::Version => Ok((concat!("fedboot ", env!("CARGO_PKG_VERSION"), "\n").into(), 0)),
         Typed::Boot(command) => {
-            options.refuse(&["foreground", "follow-pid", "log-file", "format"])?;
+            options.refuse(OF_WHAT_STAYS)?;
+            options.refuse(&["format"])?;
             let settings = Settings::resolve(options, world)?;
             // Before anything is asked of any cloud: a command that is not there needs no credentials.
             let path = world.exact_variable("PATH");
@@ -107,6 +112,8 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
         }
         Typed::CredentialProcess => {
             options.refuse(OF_THE_AGENT)?;
+            options.refuse(OF_WHAT_STAYS)?;
+            options.refuse(google_config::OF_THIS_WAY)?;
             process::ignore_broken_pipes();
             process::keep_files_private();
             let answer = credential_process::answer(options, world)?;
@@ -114,7 +121,8 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
             Ok((String::new(), 0))
         }
         Typed::Token(kind) => {
-            options.refuse(&["delivery", "metadata-port", "access-token-file"])?;
+            options.refuse(OF_WHAT_STAYS)?;
+            options.refuse(&["delivery", "metadata-port", "access-token-file", "allow-uid"])?;
             process::ignore_broken_pipes();
             process::keep_files_private();
             let kind = kind.ok_or_else(|| {

@@ -105,6 +105,16 @@ fn called_wrongly() {
     ] {
         refused(&stage, 2, &format!("{PROCESS} {options}"), &[part]);
     }
+    // Options of the way to Google, and of an agent that stays.
+    for option in fedboot::google_config::OF_THIS_WAY.iter().chain(&["foreground", "follow-pid", "log-file"]) {
+        let is_switch = ["imdsv1", "foreground"].contains(option);
+        let value = if is_switch { "" } else { " 7" };
+        let part = format!("--{option} has no meaning here");
+        refused(&stage, 2, &format!("{PROCESS} --{option}{value}"), &[&part]);
+    }
+    // Their variables are somebody else's.
+    stage.set("FEDBOOT_SCOPE", "x").set("FEDBOOT_METADATA_PORT", "7");
+    run(&stage, "").assert_succeeded();
     stage.unset("FEDBOOT_ROLE_ARN");
     refused(&stage, 2, PROCESS, &["no role to assume"]);
     stage.set("GCE_METADATA_HOST", NOBODY);

@@ -201,7 +201,9 @@ fn the_command_runs_anyway() {
     for delivery in ["file,endpoint", "process", "token-file"] {
         let list = if delivery == "token-file" { arn("reader") } else { format!("{} reader={0}", arn("reader")) };
         let builder = with_roles(&NAMES).attribute("fedboot-role-arn", list);
-        let mut stage = Stage::with(builder.refuse_first(Service::Metadata, Duration::from_secs(4)));
+        // Once for longer than it is asked in one go.
+        let late = if delivery == "process" { 12 } else { 4 };
+        let mut stage = Stage::with(builder.refuse_first(Service::Metadata, Duration::from_secs(late)));
         stage.unset("FEDBOOT_ROLE_ARN");
         let held = hold(&stage, &format!("--delivery {delivery} --timeout 1 --on-failure run"));
         assert_eq!(asked(&stage, ASSUME_ROLE), 0, "{delivery}");
@@ -215,6 +217,14 @@ fn the_command_runs_anyway() {
         if delivery != "token-file" {
             assert_eq!(answers_for(&stage, "reader"), arn("reader"));
         }
-        held.release(&stage).assert_succeeded();
+        let outcome = held.release(&stage);
+        outcome.assert_succeeded();
+        // What was read in vain is read again later, not earlier.
+        let time = |text: &str| humantime::parse_rfc3339(text).expect("a time");
+        let tries: Vec<_> = outcome.events().into_iter().filter(|event| !event.field("next_try").is_empty()).collect();
+        assert!(delivery != "process" || !tries.is_empty(), "{}", outcome.stderr);
+        for event in tries {
+            assert!(time(event.field("next_try")) > time(event.field("time")), "{delivery}: {}", outcome.stderr);
+        }
     }
 }

@@ -546,6 +546,8 @@ fn options() {
         ("token access --delivery metadata", &["--delivery has no meaning here"]),
         ("token access --metadata-port 1", &["--metadata-port has no meaning here"]),
         ("token access --access-token-file x", &["--access-token-file has no meaning here"]),
+        ("token access --allow-uid 7", &["--allow-uid has no meaning here"]),
+        ("token access --log-file x", &["--log-file has no meaning here"]),
         ("token access --format yaml", &["--format is none of token, json"]),
         ("token access --role-arn arn:aws:iam::1:role/x", &["--role-arn has no meaning here"]),
         ("token access x", &["a word that belongs to no option"]),
