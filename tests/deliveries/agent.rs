@@ -43,7 +43,7 @@ fn as_ssh_agent_does_it() {
             continue;
         }
         let mut stage = Stage::new();
-        let file = stage.directory.path().join("it's \"a\" $HOME \\/credentials");
+        let file = stage.directory.path().join("it's \"a\" $(x) `y` \\/credentials");
         stage.set("AWS_ACCESS_KEY_ID", "inherited").set("AWS_PROFILE", "inherited");
         stage.set("AWS_SHARED_CREDENTIALS_FILE", &file);
         // A child of the shell has it all.
