@@ -91,8 +91,8 @@ fn clean_url(text: &str) -> Option<String> {
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.split_once('/').map_or((rest, None), |(authority, path)| (authority, Some(path)));
-    // A token that was pasted behind a scheme.
-    if !is_scheme || !is_authority(authority) || has_token(authority) {
+    // A token that was pasted before or behind the colon.
+    if !is_scheme || !is_authority(authority) || has_token(scheme) || has_token(authority) {
         return None;
     }
     let path = path.map(|path| url_path(&format!("/{path}"))).unwrap_or_default();
@@ -227,6 +227,9 @@ fn word(word: &str) -> String {
     if inner.contains("://") {
         return clean_url(inner).map_or_else(|| CUT.into(), |url| url + place_in(inner)) + end;
     }
+    if has_token(inner) {
+        return CUT.to_owned() + end;
+    }
     if is_arn(inner) || is_email(inner) || is_host(inner) {
         return word.into();
     }
@@ -237,9 +240,6 @@ fn word(word: &str) -> String {
         return format!("{name}={CUT}{end}");
     }
     let is_part = |c: char| c.is_ascii_alphanumeric() || "-_+/=~".contains(c);
-    if has_token(inner) {
-        return CUT.to_owned() + end;
-    }
     let mut shown = String::new();
     for part in inner.split_inclusive(|c| !is_part(c)) {
         let (name, separator) = match part.char_indices().next_back() {
@@ -285,6 +285,7 @@ pub fn is_email(word: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(is_local)
         && !is_opaque(name)
+        && !has_token(domain)
         && (1..=253).contains(&domain.len())
         && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
@@ -360,6 +361,7 @@ mod tests {
             ("http://127.0.0.1:80/a/b?token=hunter2#x", "http://127.0.0.1:80/a/b"),
             ("https://ya29.c.hunter2hunter2hunter2/x", "a value of 38 characters with a URL in it"),
             ("https://x.eyJhdW50ZXIyaHVudGVyMg/x", "a value of 34 characters with a URL in it"),
+            ("ya29.c.hunter2hunter2hunter2://host/x", "a value of 37 characters with a URL in it"),
             ("https://keyjar.example.com/x", "https://keyjar.example.com/x"),
             ("https://me:hunter2@host:1/x", "https://host:1/x"),
             ("https://me:hunt@er2@host/x", "https://host/x"),
