@@ -40,7 +40,7 @@ pub use response::{Response, refusal};
 use sent::Sent;
 use trust::{BadBundle, Bundle};
 
-/// Whether a server was met whose authority stands in the system's store alone: the next one is then judged by it at once.
+/// Whether a certificate was met that nobody trusts without the system's store: from then on that is asked at once.
 static SYSTEM_IS_NEEDED: AtomicBool = AtomicBool::new(false);
 
 /// No answer that fedboot reads is larger.

@@ -82,7 +82,7 @@ impl Bundle {
 }
 
 /// What is said of a certificate by an authority that nobody here knows.
-pub fn unknown_issuer() -> rustls::Error {
+fn unknown_issuer() -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)
 }
 
