@@ -113,7 +113,7 @@ fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &mut Agen
                     process::release_stderr();
                 }
                 if let Some(file) = beside.options.value(&beside.world, "log-file").filter(|_| is_alone) {
-                    let _ = process::log_to(&beside.world.absolute(file));
+                    let _ = process::log_to(file.file(&beside.world).path());
                 }
             }
             Event::Said(News::HasDelivered) => lived = true,

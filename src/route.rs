@@ -52,7 +52,7 @@ fn leads_to_google(options: &Options, world: &World) -> bool {
     let is_to_aws = role || options.value(world, "google-token-file").is_some();
     // On AWS another kind of file is a mistake, which is then told; elsewhere it may be somebody else's.
     let is_on_aws = ON_AWS.iter().any(|name| world.variable(name).is_some());
-    let kind = || external_account::type_of(&world.absolute(&file));
+    let kind = || external_account::type_of(file.file(world).path());
     !is_to_aws && (is_on_aws || kind().as_deref() == Some("external_account"))
 }
 

@@ -235,7 +235,7 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
 
 /// The credentials file that is named, or the usual one.
 pub fn credentials_file(options: &Options, world: &World) -> PathBuf {
-    let named = options.value(world, "credentials-file").map(|file| world.absolute(file));
+    let named = options.value(world, "credentials-file").map(|file| file.file(world).path().to_owned());
     let usual = || world.home.as_ref().map(|home| home.join(".aws/credentials"));
     named.or_else(usual).unwrap_or_else(|| PathBuf::from("/"))
 }

@@ -183,6 +183,9 @@ fn its_log() {
         eventually("a refresh is logged", || read(file).contains("credentials are refreshed"));
         stage.assert_no_secret(&read(file));
     }
+    let _in_home = Agent::start(&stage, "--log-file ~/log");
+    eventually("it is written", || stage.home().join("log").exists());
+    assert!(!names_in(stage.directory.path()).iter().any(|name| name == "~"));
     let problem = ["--log-file", "cannot be opened: no such file"];
     refused(&stage, 2, "agent --log-file no/such/directory/log", &problem);
 }

@@ -172,6 +172,24 @@ fn of_several_roles_and_agents() {
     held.release(&stage).assert_succeeded();
 }
 
+/// A container's variable that no shell has seen, asked from the container and from the command.
+#[test]
+fn by_a_name_in_the_home() {
+    let mut stage = Stage::new();
+    stage.set("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/keys");
+    let held = stage.hold(&["--delivery", "file"]);
+    let mut of_container = home(&stage);
+    of_container.push(("AWS_SHARED_CREDENTIALS_FILE".into(), "~/.aws/keys".into()));
+    // One that does not answer is found by its key alone.
+    kill(held.agent(), libc::SIGSTOP);
+    for environment in [of_container, environment(&held)] {
+        let outcome = ask(&environment, &[]);
+        assert!(outcome.stdout.contains("does not answer"), "{}", outcome.stdout);
+    }
+    kill(held.agent(), libc::SIGCONT);
+    held.release(&stage).assert_succeeded();
+}
+
 /// A probe looks where the agent was told to write.
 #[test]
 fn elsewhere() {
