@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use common::launch::{Held, figure, gone, kill, may_unshare, parent_of, skip, stat, state};
+use common::launch::{Held, figure, gone, has, kill, may_unshare, parent_of, skip, stat, state};
 use common::{Stage, agents_of, binary, eventually, write};
 use fedboot_sandbox::{AwsPlace, Fault, Sandbox, Service};
 
@@ -228,6 +228,20 @@ fn helpers_that_hang_and_leave_daemons() {
     figure(&format!("guard: after 12 helpers {} threads and {} descriptors", count("task"), count("fd")));
     assert!(count("task") <= 2 && count("fd") < 30);
     held.release(&stage).assert_succeeded();
+}
+
+/// An agent whose end the guard was told of in vain is noticed all the same, and the guard ends with it.
+#[test]
+fn an_end_that_was_missed() {
+    let name = "an_end_that_was_missed";
+    if !has(name, "strace") {
+        return;
+    }
+    let stage = Stage::new();
+    let mut strace = stage.wrapper("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=wait4", "-e", "inject=wait4:error=EIO:when=1"]);
+    // It ends with the last of them.
+    common::agents::within_patience(strace.arg(binary()).args(["--", "true"])).assert_succeeded();
 }
 
 /// Below pid 1, a program that waits for all its children comes to an end of that.

@@ -106,7 +106,13 @@ impl Post {
         let count = unsafe { libc::poll(ready.as_mut_ptr(), 3, timeout) };
         match count {
             0 if unwatched.is_some_and(Watch::has_ended) => return Event::CommandEnded,
-            0 if unwatched.is_none() => return Event::TimeIsUp,
+            // The signal of its end may have come to nothing.
+            0 if unwatched.is_none() => {
+                return match reap(agent.as_deref()) {
+                    Event::Nothing => Event::TimeIsUp,
+                    event => event,
+                };
+            }
             0 => return Event::Nothing,
             // A signal came in between, or the kernel has no memory; a guard must not spin.
             ..0 => {
