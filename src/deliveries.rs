@@ -80,10 +80,8 @@ impl Deliveries {
         if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only("env")) {
             warn(warning);
         }
-        if choice.has("endpoint") {
-            for warning in shadows::boto_files(world) {
-                warn(&warning);
-            }
+        for warning in shadows::of_aws(world, choice.has("endpoint")) {
+            warn(&warning);
         }
         let own_name = |suffix: &str| format!("{}{}{suffix}", private_file::PREFIX, holdings.name);
         let has_own = choice.has("endpoint") || choice.has("token-file") && choice.token_file.is_none();
@@ -170,19 +168,17 @@ impl Deliveries {
         let directory = private_file::cache_directory(world);
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         let mut variables = Vec::new();
-        if metadata_port.is_some() {
+        let about = metadata_port.map(|_| config.about(world));
+        let email = about.as_ref().map(|about| &*about.email);
+        for warning in shadows::of_google(world, email, access_token_file.is_some()) {
+            settings.log.event(world.now(), Severity::Warning, &warning, &[]);
+        }
+        if let Some(about) = about {
             let guests = config.delivery.guests(world.user, holdings.is_in_front);
-            let about = config.about(world);
             let server = MetadataServer::open(holdings.server()?, about, guests, tokens, world.clone())?;
             board.serve(server.address(), shared::file_name(&config.asked.request()));
             places.push(Box::new(server));
             variables = unproxied(world);
-            let adc = gcloud_directory(world).map(|directory| directory.join("application_default_credentials.json"));
-            if let Some(adc) = adc.filter(|adc| adc.exists()) {
-                let message =
-                    format!("{} is there, and Google's clients find it first: remove it", crate::shown::path(&adc));
-                settings.log.event(world.now(), Severity::Warning, &message, &[]);
-            }
         }
         if let Some(named) = access_token_file {
             let writable = || directory.clone().map_err(|error| error.advice("name a writable --access-token-file"));
@@ -198,7 +194,7 @@ impl Deliveries {
                 role: RefCell::default(),
             }));
         }
-        let shadows = if metadata_port.is_some() { shadows::GOOGLE } else { &[] };
+        let shadows = if metadata_port.is_some() { shadows::GOOGLE } else { shadows::GCLOUD };
         if let Ok(directory) = &directory {
             private_file::sweep(&directory.join("any"), &holdings.name, world.now());
             cache::sweep(directory, &[], world.now(), false);
@@ -325,10 +321,4 @@ fn unproxied(world: &World) -> Vec<(&'static str, String)> {
     missing
         .map(|(name, list)| (name, if list.is_empty() { LOOPBACK.into() } else { format!("{list},{LOOPBACK}") }))
         .collect()
-}
-
-/// Where gcloud keeps its configuration.
-fn gcloud_directory(world: &World) -> Option<PathBuf> {
-    let named = world.variable("CLOUDSDK_CONFIG").map(PathBuf::from);
-    named.or_else(|| Some(world.home.as_ref()?.join(".config/gcloud")))
 }

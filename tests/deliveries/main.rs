@@ -12,6 +12,7 @@ mod chain;
 mod process;
 mod profile;
 mod roles;
+mod shadows;
 mod status;
 mod token;
 mod weather;

@@ -14,28 +14,6 @@ use crate::{
     once, process_line, refused, refused_words, run_line, short_lived, surroundings, variable, wait_for, with_roles,
 };
 
-/// Keys in boto's own file are found before an endpoint, and before nothing else.
-#[test]
-fn a_file_of_boto() {
-    for (content, delivery, warned) in [
-        ("[Credentials]\naws_access_key_id = AKIAOLD\naws_secret_access_key = hunter2\n", "file,endpoint", true),
-        ("[Credentials]\naws_access_key_id = AKIAOLD\naws_secret_access_key = hunter2\n", "file", false),
-        ("[Boto]\nproxy = x\n#aws_access_key_id = AKIAOLD\n", "file,endpoint", false),
-    ] {
-        let mut stage = Stage::new();
-        write(&stage.home().join(".boto"), content);
-        stage.set("BOTO_CONFIG", "/old").set("AWS_ACCESS_KEY", "AKIAOLD").set("AWS_SECRET_KEY", "hunter2");
-        let outcome = stage.run_shell(&["--delivery", delivery], "env");
-        outcome.assert_succeeded();
-        let warnings: Vec<_> = outcome.events().into_iter().filter(|event| event.severity() == "WARNING").collect();
-        assert_eq!(warnings.len(), usize::from(warned), "{content} {delivery}: {}", outcome.stderr);
-        assert!(warnings.iter().all(|event| event.message().contains("/home/.boto")), "{}", outcome.stderr);
-        for text in ["AKIAOLD", "hunter2", "BOTO_CONFIG"] {
-            assert!(!outcome.stdout.contains(text) && !outcome.stderr.contains(text), "{text}: {}", outcome.stdout);
-        }
-    }
-}
-
 #[test]
 fn a_line_that_any_sdk_can_run() {
     let stage = short_lived(6, Sandbox::builder());

@@ -275,25 +275,6 @@ fn without_a_home() {
     }
 }
 
-/// A file of gcloud's own sign-in would be found before the metadata server.
-#[test]
-fn somebody_else_is_signed_in() {
-    for (variable, directory) in [("HOME", "home/.config/gcloud"), ("CLOUDSDK_CONFIG", "elsewhere")] {
-        let mut stage = simple();
-        let file = stage.directory.path().join(directory).join("application_default_credentials.json");
-        write(&file, "{}");
-        if variable == "CLOUDSDK_CONFIG" {
-            let directory = stage.directory.path().join(directory);
-            stage.set(variable, directory);
-        }
-        let outcome = stage.run_shell(&[], "exit 0");
-        outcome.assert_succeeded();
-        let warnings: Vec<_> = outcome.events().into_iter().filter(|event| event.severity() == "WARNING").collect();
-        assert_eq!(warnings.len(), 1, "{}", outcome.stderr);
-        assert!(warnings[0].message().contains(&file.display().to_string()), "{}", outcome.stderr);
-    }
-}
-
 /// The command's own things are its own, and its end is the agent's.
 #[test]
 fn the_agent_beside_the_command() {

@@ -16,6 +16,7 @@ mod identity;
 mod input;
 mod metadata;
 mod proof;
+mod shadows;
 mod strangers;
 mod token;
 mod weather;
