@@ -96,7 +96,7 @@ impl Deliveries {
             let (board, clock) = (board.clone(), world.clone());
             let status = Box::new(move || board.json(clock.now()));
             let plan = EndpointPlan {
-                listener: holdings.server()?,
+                listeners: holdings.server()?,
                 secret: holdings.secret.clone(),
                 is_in_front: holdings.is_in_front,
                 directory,

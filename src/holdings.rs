@@ -2,6 +2,7 @@
 //! All of it is made before any agent, so that it is the same for each of them.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
@@ -10,6 +11,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use crate::cli::Options;
+use crate::delivery::loopback::Listeners;
 use crate::delivery_choice::{self, GoogleDelivery};
 use crate::error::{Error, Kind, Result};
 use crate::process::memory::Memory;
@@ -23,7 +25,7 @@ const LISTEN_QUEUE: i32 = 4096;
 
 /// See the module.
 pub struct Holdings {
-    server: Option<Result<TcpListener>>,
+    server: Option<Result<Listeners>>,
     status: Option<UnixListener>,
     handover: Handover,
     /// What clients of the credentials endpoint know.
@@ -60,20 +62,24 @@ impl Holdings {
 
     /// The numbers of all descriptors.
     pub fn descriptors(&self) -> Vec<RawFd> {
-        let server = self.server.as_ref().and_then(|server| server.as_ref().ok()).map(AsRawFd::as_raw_fd);
+        let servers = self.server.iter().flatten().flat_map(|(first, second)| [Some(first), second.as_ref()]).flatten();
+        let servers = servers.map(AsRawFd::as_raw_fd);
         let status = self.status.as_ref().map(AsRawFd::as_raw_fd);
         let memory = self.handover.memory.as_ref().map(Memory::descriptor);
-        [server, status, memory].into_iter().flatten().collect()
+        servers.chain(status).chain(memory).collect()
     }
 
-    /// The socket of the server that clients ask, for this process to listen on.
+    /// The sockets of the server that clients ask, for this process to listen on.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn server(&self) -> Result<TcpListener> {
+    pub fn server(&self) -> Result<Listeners> {
         let missing = |problem: String| Error::new(Kind::Fatal, "serve clients", "127.0.0.1", problem);
         match &self.server {
-            Some(Ok(listener)) => listener.try_clone().map_err(|error| missing(world::plain(&error))),
+            Some(Ok((first, second))) => {
+                let second = second.as_ref().and_then(|second| second.try_clone().ok());
+                Ok((first.try_clone().map_err(|error| missing(world::plain(&error)))?, second))
+            }
             Some(Err(error)) => Err(error.clone()),
             None => Err(missing("no socket was opened for them".into())),
         }
@@ -90,17 +96,26 @@ impl Holdings {
     }
 }
 
-fn bind(what: &str, port: u16) -> Result<TcpListener> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        process::listen(&listener, LISTEN_QUEUE);
-        Ok(process::above_standard(listener.into())?.into())
-    });
+/// Where Google's metadata server is, for clients that know no other address.
+const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+const METADATA_PORT: u16 = 80;
+
+/// Beside loopback also at the metadata server's own address, in a network that has it on an interface of its own.
+fn bind(what: &str, port: u16) -> Result<Listeners> {
+    let further = || (port == METADATA_PORT).then(|| listen(METADATA, port).ok()).flatten();
+    let bound = listen(Ipv4Addr::LOCALHOST, port).map(|first| (first, further()));
     bound.map_err(|error| {
         let address = if port == 0 { "127.0.0.1".to_owned() } else { format!("127.0.0.1:{port}") };
         let error = Error::new(Kind::Fatal, format!("open the {what}"), address, world::plain(&error));
         if port == 0 { error } else { error.advice("is another agent running? Name another --metadata-port") }
     })
+}
+
+fn listen(address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((address, port))?;
+    listener.set_nonblocking(true)?;
+    process::listen(&listener, LISTEN_QUEUE);
+    Ok(process::above_standard(listener.into())?.into())
 }
 
 /// What one agent leaves to the next, as JSON values by name: the guard has it open and never reads it.

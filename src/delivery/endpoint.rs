@@ -12,7 +12,6 @@
 //! `…/status` says how things stand.
 
 use std::cell::{Cell, RefCell};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +24,7 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
-use super::loopback::{self, Loopback, Reply, Respond};
+use super::loopback::{self, Listeners, Loopback, Reply, Respond};
 use crate::client::Client;
 use crate::error::Result;
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
@@ -68,8 +67,8 @@ struct Answer {
 
 /// How an endpoint is to stand.
 pub struct EndpointPlan {
-    /// The socket that it listens on.
-    pub listener: TcpListener,
+    /// The sockets that it listens on.
+    pub listeners: Listeners,
     /// What clients have to know.
     pub secret: SecretString,
     /// Whether the URL may not hold the secret, so that the token file does.
@@ -90,7 +89,7 @@ impl CredentialsEndpoint {
     /// # Errors
     /// What could not be written.
     pub fn open(world: Rc<World>, plan: EndpointPlan) -> Result<Self> {
-        let EndpointPlan { listener, secret, is_in_front, directory, token_file, mode, status } = plan;
+        let EndpointPlan { listeners, secret, is_in_front, directory, token_file, mode, status } = plan;
         // No line end: some SDKs send the file's content as it stands.
         let content = if is_in_front { secret.clone() } else { NO_SECRET.into() };
         let held = private_file::hold_new(&directory, &token_file, mode, content.expose_secret().as_bytes())?;
@@ -103,7 +102,7 @@ impl CredentialsEndpoint {
             changed: Notify::new(),
             status,
         });
-        let server = Loopback::open(listener, world, state.clone())?;
+        let server = Loopback::open(listeners, world, state.clone())?;
         let (held, writer) = (Arc::new(Mutex::new(held)), Writer::default());
         Ok(Self { state, server, token_file, content, is_in_front, held, writer })
     }

@@ -1,12 +1,16 @@
-//! A server for programs on this machine: HTTP/1.1 on 127.0.0.1, which survives whatever connects to it.
+//! A server for programs on this machine: HTTP/1.1 on 127.0.0.1, and perhaps on another address of this machine's, which
+//! survives whatever connects to it.
 //!
 //! A browser cannot be made to ask it (DNS rebinding): another `Host` than loopback, or the names of the server that is
 //! stood in for, and any `Origin` are refused.
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -32,6 +36,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
+/// On loopback, and perhaps at another address of this machine's; none blocks.
+pub type Listeners = (std::net::TcpListener, Option<std::net::TcpListener>);
+
 /// What a server answers with.
 pub type Answer = Response<Full<Bytes>>;
 
@@ -53,22 +60,24 @@ pub enum Reply<'a> {
 
 /// The server; it stands as long as this does.
 pub struct Loopback {
-    /// Where it listens.
+    /// Where it listens first.
     pub address: SocketAddr,
     server: AbortHandle,
 }
 
 impl Loopback {
-    /// Starts to serve on `listener`, which does not block.
+    /// Starts to serve on `listeners`.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn open(listener: std::net::TcpListener, world: Rc<World>, respond: Rc<dyn Respond>) -> Result<Self> {
-        let taken = listener.local_addr().and_then(|address| Ok((TcpListener::from_std(listener)?, address)));
-        let (listener, address) =
+    pub fn open(listeners: Listeners, world: Rc<World>, respond: Rc<dyn Respond>) -> Result<Self> {
+        let (first, second) = listeners;
+        let taken = first.local_addr().and_then(|address| Ok((TcpListener::from_std(first)?, address)));
+        let (first, address) =
             taken.map_err(|error| Error::new(Kind::Fatal, "serve clients", "127.0.0.1", world::plain(&error)))?;
+        let listeners = [Some(first), second.and_then(|second| TcpListener::from_std(second).ok())];
         let server = Server { crowd: Crowd::new(world.clone()), world, respond, owners: Rc::default() };
-        let server = tokio::task::spawn_local(Rc::new(server).serve(listener)).abort_handle();
+        let server = tokio::task::spawn_local(Rc::new(server).serve(listeners)).abort_handle();
         Ok(Self { address, server })
     }
 }
@@ -87,11 +96,11 @@ struct Server {
 }
 
 impl Server {
-    async fn serve(self: Rc<Self>, listener: TcpListener) {
+    async fn serve(self: Rc<Self>, listeners: [Option<TcpListener>; 2]) {
         let (mut number, mut until_looked_after): (u64, u32) = (0, 0);
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = any(&listeners) => accepted,
                 () = self.crowd.next_look() => {
                     self.crowd.look_after();
                     continue;
@@ -102,6 +111,10 @@ impl Server {
                 self.world.sleep(Duration::from_millis(50)).await;
                 continue;
             };
+            // The other address may be asked from the network.
+            if !peer.ip().is_loopback() && stream.local_addr().map(|own| own.ip()).ok() != Some(peer.ip()) {
+                continue;
+            }
             let _ = stream.set_nodelay(true);
             until_looked_after = until_looked_after.saturating_sub(1);
             if until_looked_after == 0 && self.crowd.is_one() {
@@ -170,6 +183,15 @@ impl Server {
         // A client's mistake or sudden end is its own affair.
         let _ = connection.await;
     }
+}
+
+/// The next connection to one of them.
+async fn any(listeners: &[Option<TcpListener>]) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        let mut polled = listeners.iter().flatten().map(|listener| listener.poll_accept(context));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 /// To who has waited for long, and keeps others from their answers.

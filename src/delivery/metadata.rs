@@ -10,7 +10,6 @@
 //! `Metadata-Flavor: Google`, which no browser can be made to send, and none may bear `X-Forwarded-For`.
 
 use std::borrow::Cow;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::loopback::{self, Answer, Loopback, Reply, Respond};
+use super::loopback::{self, Answer, Listeners, Loopback, Reply, Respond};
 use crate::client::{Client, Guests};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, TokenSource, Wanted, scopes_in_order};
@@ -72,12 +71,12 @@ struct State {
 }
 
 impl MetadataServer {
-    /// Starts to serve the tokens of `source` on `listener` to `guests`.
+    /// Starts to serve the tokens of `source` on `listeners` to `guests`.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn open(
-        listener: TcpListener,
+        listeners: Listeners,
         about: About,
         guests: Guests,
         source: Rc<dyn TokenSource>,
@@ -85,7 +84,7 @@ impl MetadataServer {
     ) -> Result<Self> {
         let usual = Rc::new(Wanted::AccessToken(about.scopes.clone()));
         let state = Rc::new(State { world: world.clone(), source, tree: tree(&about), usual, guests, about });
-        Ok(Self { server: Loopback::open(listener, world, state)? })
+        Ok(Self { server: Loopback::open(listeners, world, state)? })
     }
 
     /// Where clients find it.

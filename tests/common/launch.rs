@@ -330,6 +330,29 @@ pub fn may_unshare(name: &str, flags: &[&str]) -> bool {
     may
 }
 
+/// Runs `test` in a network of its own, with loopback up, and mounts of its own; so runs what it starts.
+pub fn in_own_network(name: &str, test: impl FnOnce() + Send + 'static) {
+    if !may_unshare(name, &["--net", "--mount"]) || !has(name, "ip") || !has(name, "curl") {
+        return;
+    }
+    let test = move || {
+        // SAFETY: this thread's namespaces alone, and nothing else of it is asked for afterwards.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS) }, 0, "no namespaces");
+        for line in ["mount --make-rprivate /", "ip link set lo up"] {
+            assert!(sh(line), "{line}");
+        }
+        test();
+    };
+    if let Err(panic) = std::thread::spawn(test).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Whether this line of shell succeeds.
+pub fn sh(line: &str) -> bool {
+    Command::new("sh").args(["-c", line]).status().is_ok_and(|status| status.success())
+}
+
 /// Whether the program is on `PATH`.
 pub fn has(name: &str, program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

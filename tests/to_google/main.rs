@@ -11,6 +11,7 @@ mod common;
 mod addresses;
 mod agent;
 mod delivery;
+mod fixed;
 mod hostile;
 mod identity;
 mod input;
