@@ -40,7 +40,9 @@ fn what_the_command_loses() {
 #[test]
 fn the_examples_use_options_that_there_are() {
     let mut flags: Vec<OsString> = Vec::new();
-    for name in ["kubernetes.yaml", "eks.yaml", "ecs-task.json", "fedboot.service", "mwaa/startup.sh"] {
+    for name in
+        ["kubernetes.yaml", "eks.yaml", "fixed-address.yaml", "ecs-task.json", "fedboot.service", "mwaa/startup.sh"]
+    {
         let file = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
         let example = fs::read_to_string(&file).expect(&file);
         // A list's item is fedboot's alone where it is an option; elsewhere the line says whose it is.
