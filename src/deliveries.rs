@@ -1,6 +1,7 @@
 //! Config → the places that credentials go to, for each role.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::given::GivenFile;
 use crate::google_config::GoogleConfig;
 use crate::holdings::Holdings;
 use crate::log::Severity;
+use crate::no_proxy::no_proxy;
 use crate::private_file::{self, Chosen, Writer};
 use crate::roles::RoleChoice;
 use crate::shadows;
@@ -45,7 +47,7 @@ pub struct Deliveries {
     /// Variables that would be found first.
     shadows: &'static [&'static str],
     /// Variables beside those of the places.
-    variables: Vec<(&'static str, String)>,
+    variables: Vec<(&'static str, OsString)>,
     patience: Duration,
 }
 
@@ -137,18 +139,21 @@ impl Deliveries {
         };
         let file = Some(CredentialsFile::new(plan, warn));
         // Without a profile that says it, botocore knows no region but by the older variable.
-        let variables = if choice.profile.is_none() {
+        let names = if choice.profile.is_none() {
             REGION_VARIABLES
         } else {
             REGION_VARIABLES.split_at_checked(1).map_or(REGION_VARIABLES, |(first, _)| first)
         };
-        let missing = variables.iter().filter(|name| world.variable(name).is_none());
-        let regions = missing.map(|name| (*name, region.to_owned())).collect();
+        let missing = names.iter().filter(|name| world.variable(name).is_none());
+        let mut variables: Vec<_> = missing.map(|name| (*name, region.into())).collect();
+        if choice.has("endpoint") {
+            variables.extend(no_proxy(world));
+        }
         board.stand_beside(&chosen.file);
         if let Ok(json) = serde_json::to_value(&chosen.file) {
             holdings.handover().note(CREDENTIALS_FILE, json);
         }
-        Ok(Self { places, file, credentials_file: chosen.file, shadows: shadows::AWS, variables: regions, patience })
+        Ok(Self { places, file, credentials_file: chosen.file, shadows: shadows::AWS, variables, patience })
     }
 
     /// Opens every place for Google's tokens, which `tokens` keeps.
@@ -178,7 +183,7 @@ impl Deliveries {
             let server = MetadataServer::open(holdings.server()?, about, guests, tokens, world.clone())?;
             board.serve(server.address(), shared::file_name(&config.asked.request()));
             places.push(Box::new(server));
-            variables = unproxied(world);
+            variables = no_proxy(world);
         }
         if let Some(named) = access_token_file {
             let writable = || directory.clone().map_err(|error| error.advice("name a writable --access-token-file"));
@@ -303,22 +308,4 @@ impl Deliveries {
         }
         environment
     }
-}
-
-/// Clients that heed proxy variables must not ask a proxy for what is on this machine.
-fn unproxied(world: &World) -> Vec<(&'static str, String)> {
-    const LOOPBACK: &str = "127.0.0.1";
-    let has = |name: &str| world.variable(name).is_some();
-    if !["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].into_iter().any(has) {
-        return Vec::new();
-    }
-    // Where both are there, some clients read the one and some the other.
-    let both = ["NO_PROXY", "no_proxy"];
-    let any = both.iter().find_map(|name| world.text_variable(name));
-    let lists = both.map(|name| (name, world.text_variable(name).or_else(|| any.clone()).unwrap_or_default()));
-    let missing =
-        lists.into_iter().filter(|(_, list)| list.trim() != "*" && !list.split(',').any(|it| it.trim() == LOOPBACK));
-    missing
-        .map(|(name, list)| (name, if list.is_empty() { LOOPBACK.into() } else { format!("{list},{LOOPBACK}") }))
-        .collect()
 }

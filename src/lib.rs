@@ -27,7 +27,8 @@
 //! - [`guard`]: forks the agents, with [`holdings`] that outlive them; [`agent`]: the process that works; [`keeper`]: the
 //!   loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is said to whoever waits, to a parent as a
 //!   [`report`]; [`status`] is for everybody.
-//! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together.
+//! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together;
+//!   [`shadows`] and [`no_proxy`]: what would keep clients from that.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
 //! - [`credential_process`] and [`token`]: the same for a client that asks by itself, by a cache that is [`shared`].
 //! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`given`] and [`shown`]: what came through it, unread
@@ -74,6 +75,7 @@ pub mod ini;
 pub mod jwt;
 pub mod keeper;
 pub mod log;
+pub mod no_proxy;
 pub mod private_file;
 pub mod process;
 pub mod report;

@@ -99,6 +99,11 @@ impl World {
         self.variable(name).map(|value| value.to_string_lossy().into_owned())
     }
 
+    /// Whether any variable has a value and a name that `is_it`.
+    pub fn has_variable(&self, is_it: impl Fn(&[u8]) -> bool) -> bool {
+        self.variables.iter().any(|(name, value)| !value.is_empty() && is_it(name.as_encoded_bytes()))
+    }
+
     /// Whether the variable says true, as the AWS SDKs have it.
     pub fn is_true(&self, name: &str) -> bool {
         self.variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))

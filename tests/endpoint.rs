@@ -6,9 +6,11 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common::launch::{Held, allow_descriptors, descriptors_of, few_descriptors, figure, kill, skip, state};
 use common::web::{self, Reply, is_closed, read_reply, request};
-use common::{PATIENCE, Stage, eventually};
+use common::{NOBODY, PATIENCE, Stage, eventually};
 use fedboot_sandbox::{Fault, Sandbox, Service};
 
 /// No client waits longer: botocore's first try ends after two seconds.
@@ -66,6 +68,24 @@ impl Endpoint {
 /// The id of the key that was answered.
 fn key_in(reply: &Reply) -> String {
     reply.json()["AccessKeyId"].as_str().expect("a key").into()
+}
+
+/// Clients that heed proxies must not ask them for the endpoint, whatever bytes the list has been until then.
+#[test]
+fn no_proxy_for_the_endpoint() {
+    for (delivery, is_there) in
+        [("file,endpoint", true), ("endpoint", true), ("file", false), ("process", false), ("env", false)]
+    {
+        let mut stage = Stage::new();
+        let list = b"caf\xe9.example, 127.0.0.0/8 localhost";
+        stage.set("http_proxy", format!("http://{NOBODY}")).set("no_proxy", OsStr::from_bytes(list));
+        let held = stage.hold(&["--delivery", delivery]);
+        let wanted = if is_there { [list, &b",127.0.0.1"[..]].concat() } else { list.to_vec() };
+        let found = |name: &str| held.environment.iter().find_map(|entry| entry.strip_prefix(name.as_bytes()));
+        assert_eq!(found("no_proxy="), Some(&wanted[..]), "{delivery}");
+        assert_eq!(found("NO_PROXY="), is_there.then_some(&wanted[..]), "{delivery}");
+        held.release(&stage).assert_succeeded();
+    }
 }
 
 #[test]

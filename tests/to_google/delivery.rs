@@ -94,7 +94,8 @@ fn the_environment() {
 fn no_proxy() {
     for (given, expected) in [
         (vec![], [None, None]),
-        (vec![("HTTPS_PROXY", "x")], [None, None]),
+        // Of Google's clients Node's takes that one for http: too.
+        (vec![("HTTPS_PROXY", "x")], [Some("127.0.0.1"), Some("127.0.0.1")]),
         (vec![("HTTP_PROXY", "x")], [Some("127.0.0.1"), Some("127.0.0.1")]),
         (
             vec![("http_proxy", "x"), ("NO_PROXY", "a.example")],
@@ -102,7 +103,7 @@ fn no_proxy() {
         ),
         (vec![("ALL_PROXY", "x"), ("no_proxy", "b"), ("NO_PROXY", "a")], [Some("a,127.0.0.1"), Some("b,127.0.0.1")]),
         (vec![("all_proxy", "x"), ("no_proxy", "localhost, 127.0.0.1")], [None, Some("localhost, 127.0.0.1")]),
-        (vec![("HTTP_PROXY", "x"), ("NO_PROXY", "*"), ("no_proxy", "*")], [Some("*"), Some("*")]),
+        (vec![("HTTP_PROXY", "x"), ("NO_PROXY", "*"), ("no_proxy", "*")], [Some("*,127.0.0.1"), Some("*")]),
     ] {
         let mut stage = simple();
         for (name, value) in &given {
