@@ -13,13 +13,13 @@ use crate::error::{Error, Kind, Result};
 use crate::flow::Environment;
 use crate::google_config;
 use crate::guard::{self, Beside};
-use crate::holdings::Holdings;
+use crate::holdings::{Holdings, Server};
 use crate::log::{Format, Log, Severity};
-use crate::process::{Post, Started};
+use crate::process::{Account, Post, Started};
 use crate::report::{self, Report};
 use crate::route::{self, Way};
 use crate::world::{self, World};
-use crate::{credential_process, delivery_choice, process, status, token};
+use crate::{credential_process, delivery_choice, owner, process, status, token};
 
 /// The agent keeps the deadline; this much later it is taken for stuck.
 const AGENT_GRACE: Duration = Duration::from_secs(10);
@@ -103,8 +103,8 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
                 }
                 process::ignore_broken_pipes();
                 process::keep_files_private();
-                let holdings = Rc::new(Holdings::new(options, world, true));
-                let beside = Beside { world: world.clone(), options, settings: Rc::new(settings), holdings };
+                let owner = owner::owner(options, world)?;
+                let beside = beside(options, world, settings, owner.as_ref(), true)?;
                 return Ok((String::new(), guard::stand(&beside, Post::in_front())));
             }
             process::let_signals_end_pid_1();
@@ -116,7 +116,7 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
             options.refuse(google_config::OF_THIS_WAY)?;
             process::ignore_broken_pipes();
             process::keep_files_private();
-            let answer = credential_process::answer(options, world)?;
+            let answer = credential_process::answer(options, &as_owner(options, world)?)?;
             process::write_stdout(answer.expose_secret());
             Ok((String::new(), 0))
         }
@@ -129,24 +129,49 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
                 Error::usage("fedboot token prints one kind of token")
                     .advice("write fedboot token access, fedboot token id --audience AUDIENCE or fedboot token subject")
             })?;
-            let answer = token::answer(kind, options, world)?;
+            let answer = token::answer(kind, options, &as_owner(options, world)?)?;
             process::write_stdout(answer.expose_secret());
             Ok((String::new(), 0))
         }
-        Typed::Status => status::report(options, world),
+        Typed::Status => {
+            let world = as_owner(options, world)?;
+            status::report(options, &world)
+        }
     }
+}
+
+/// The world as the user sees it whose agent is asked.
+fn as_owner(options: &Options, world: &Rc<World>) -> Result<Rc<World>> {
+    let owner = owner::owner_of_what_is_asked(options, world)?;
+    owner::assume(owner.as_ref(), world, |_| ()).map(|(world, ())| world)
+}
+
+/// Makes this process fit to be the guard: the owner's, with all that it holds.
+fn beside<'a>(
+    options: &'a Options,
+    world: &Rc<World>,
+    settings: Settings,
+    owner: Option<&Account>,
+    is_in_front: bool,
+) -> Result<Beside<'a>> {
+    let (world, server) = owner::assume(owner, world, |world| Server::open(options, world))?;
+    let holdings = Rc::new(Holdings::new(options, &world, server, is_in_front));
+    Ok(Beside { world, options, settings: Rc::new(settings), holdings })
 }
 
 /// Starts guard and agent, and waits for what that says.
 fn first_word(options: &Options, world: &Rc<World>, settings: Settings, has_command: bool) -> Result<Environment> {
-    let holdings = Rc::new(Holdings::new(options, world, false));
+    let owner = owner::owner(options, world)?;
     let patience = settings.timeout.saturating_add(AGENT_GRACE);
-    let reader = match process::fork_guard(has_command, &holdings.descriptors())? {
+    let reader = match process::fork_guard(has_command)? {
         Started::Boot(reader) => reader,
-        Started::Guard(post) => {
-            let beside = Beside { world: world.clone(), options, settings: Rc::new(settings), holdings };
-            process::exit_now(guard::stand(&beside, post))
-        }
+        Started::Guard(mut post) => process::exit_now(match beside(options, world, settings, owner.as_ref(), false) {
+            Ok(beside) => guard::stand(&beside, post),
+            Err(error) => {
+                post.word.take().map(|word| word.say(&Report::Failed(Box::new(error)).encode()));
+                125
+            }
+        }),
     };
     let bytes = reader.read(patience, Report::is_complete).map_err(|error| {
         let problem = world::plain(&error);

@@ -105,6 +105,11 @@ pub const OPTIONS: &[Opt] = &[
     opt("cache-file", "FILE", "what credential-process answers from [by the other options, in ~/.cache/fedboot]"),
     opt("file-mode", "MODE", "who may read what is written, as in chmod [0600]"),
     opt(
+        "owner",
+        "USER[:GROUP]",
+        "as root: whose what is written is, at that user's home; COMMAND is still root's [root]",
+    ),
+    opt(
         "aws-profile",
         "NAME|none",
         "the profile that clients use [fedboot, where the delivery needs one]; for Google: that is read",

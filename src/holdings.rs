@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
 
 use secrecy::SecretString;
@@ -36,9 +35,13 @@ pub struct Holdings {
     pub is_in_front: bool,
 }
 
-impl Holdings {
-    /// Opens what the deliveries that are asked for will need. What cannot be had is told by the agent.
-    pub fn new(options: &Options, world: &World, is_in_front: bool) -> Self {
+/// The sockets of the server that clients will ask, if the deliveries that are asked for have one. What cannot be had is
+/// told by the agent. A port below 1024 is root's to give, so they are opened before anybody becomes another user.
+pub struct Server(Option<Result<Listeners>>);
+
+impl Server {
+    /// Opens it.
+    pub fn open(options: &Options, world: &World) -> Self {
         let port = match route::way(options, world) {
             Ok(Way::ToAws) => delivery_choice::delivery(options, world)
                 .is_ok_and(|delivery| delivery.has("endpoint"))
@@ -49,24 +52,23 @@ impl Holdings {
             }
             Err(_) => None,
         };
+        Self(port.map(|(what, port)| bind(what, port)))
+    }
+}
+
+impl Holdings {
+    /// Makes everything else, as the user that the agents are: the kernel tells whoever asks for their state who began
+    /// to listen.
+    pub fn new(options: &Options, world: &World, server: Server, is_in_front: bool) -> Self {
         let name = random_name::<6>();
         Self {
-            server: port.map(|(what, port)| bind(what, port)),
+            server: server.0,
             status: peers::listen(world.user, status::key(&status::credentials_file(options, world)), &name),
             handover: Handover { memory: Memory::new(), noted: RefCell::default() },
             secret: random_name::<32>().into(),
             name,
             is_in_front,
         }
-    }
-
-    /// The numbers of all descriptors.
-    pub fn descriptors(&self) -> Vec<RawFd> {
-        let servers = self.server.iter().flatten().flat_map(|(first, second)| [Some(first), second.as_ref()]).flatten();
-        let servers = servers.map(AsRawFd::as_raw_fd);
-        let status = self.status.as_ref().map(AsRawFd::as_raw_fd);
-        let memory = self.handover.memory.as_ref().map(Memory::descriptor);
-        servers.chain(status).chain(memory).collect()
     }
 
     /// The sockets of the server that clients ask, for this process to listen on.

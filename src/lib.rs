@@ -24,7 +24,7 @@
 //! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv. What it means with the environment
 //!   say [`config`], with [`roles`], [`delivery_choice`] and [`template`] as parts of it, and [`google_config`], with
 //!   [`aws_choice`] as a part and [`external_account`] for the file.
-//! - [`guard`]: forks the agents, with [`holdings`] that outlive them; [`agent`]: the process that works; [`keeper`]: the
+//! - [`guard`]: forks the agents, with [`holdings`] that outlive them; as whom, says [`owner`]; [`agent`]: the process that works; [`keeper`]: the
 //!   loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is said to whoever waits, to a parent as a
 //!   [`report`]; [`status`] is for everybody.
 //! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together;
@@ -76,6 +76,7 @@ pub mod jwt;
 pub mod keeper;
 pub mod log;
 pub mod no_proxy;
+pub mod owner;
 pub mod private_file;
 pub mod process;
 pub mod report;

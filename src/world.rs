@@ -57,7 +57,7 @@ impl World {
             .iter()
             .find(|(name, value)| name == "HOME" && !value.is_empty())
             .map(|(_, value)| PathBuf::from(value))
-            .or_else(|| nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.dir))
+            .or_else(|| process::home_of(user.as_raw()))
             .filter(|home| home.is_absolute());
         Self {
             variables,

@@ -33,7 +33,7 @@ pub struct WordReader(OwnedFd);
 /// Where the agent says its word.
 pub struct WordWriter(OwnedFd);
 
-/// Starts the guard: a session of its own, with none of the command's descriptors but stderr, and those in `keep`. With
+/// Starts the guard: a session of its own, with none of the command's descriptors but stderr. With
 /// `has_command` it stands by this process.
 ///
 /// It is no child that the command could meet: an orphan, or, where orphans would come back to the command (it is pid 1,
@@ -42,7 +42,7 @@ pub struct WordWriter(OwnedFd);
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn fork_guard(has_command: bool, keep: &[RawFd]) -> Result<Started> {
+pub fn fork_guard(has_command: bool) -> Result<Started> {
     let failed = |what: &str, errno: Errno| {
         let error = Error::new(Kind::Fatal, "start the agent", "", format!("{what} failed: {}", errno.desc()));
         if errno == Errno::EAGAIN {
@@ -62,8 +62,7 @@ pub fn fork_guard(has_command: bool, keep: &[RawFd]) -> Result<Started> {
     }
     let _ = nix::unistd::setsid();
     drop(reader);
-    let mut kept = keep.to_vec();
-    kept.push(writer.as_raw_fd());
+    let mut kept = vec![writer.as_raw_fd()];
     kept.extend(command.as_ref().and_then(Watch::descriptor).map(|fd| fd.as_raw_fd()));
     close_others(&mut kept);
     leave_standard_descriptors();

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -48,11 +47,6 @@ impl Memory {
     pub fn new() -> Option<Self> {
         let fd = memfd_create(c"fedboot", MFdFlags::MFD_CLOEXEC).and_then(super::above_standard);
         fd.ok().map(|fd| Self(fd.into()))
-    }
-
-    /// Its descriptor.
-    pub fn descriptor(&self) -> RawFd {
-        self.0.as_raw_fd()
     }
 
     /// Replaces what is kept.

@@ -1,6 +1,7 @@
 //! The Unix corner: argv, forks, signals, becoming the command. All `unsafe` is here.
 #![allow(unsafe_code, reason = "fork, exec and friends have no safe interface; each use says why it is sound")]
 
+mod account;
 mod exec;
 mod fork;
 pub mod heap;
@@ -25,6 +26,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal};
 
+pub use account::{Account, home_of};
 pub use exec::{exec, find_command, let_signals_end_pid_1};
 pub use fork::{Started, WordReader, WordWriter, fork_guard};
 pub use helper::output_of;

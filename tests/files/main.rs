@@ -11,6 +11,7 @@ mod hostile;
 mod killed;
 mod leftovers;
 mod others;
+mod owner;
 mod paths;
 mod places;
 mod readers;

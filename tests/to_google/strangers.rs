@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "a thread's user has no safe interface")]
 
 use std::fs::{self, Permissions};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::thread;
@@ -60,6 +61,26 @@ fn held_by(user: u32, stage: &Stage, line: &str) -> Held {
     })
 }
 
+/// A low port is root's to give, also to an agent that is another user's by then.
+#[test]
+fn a_low_port_for_another_user() {
+    const NAME: &str = "a_low_port_for_another_user";
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let first: u16 = first.unwrap_or_default().trim().parse().unwrap_or(1024);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    if !is_root(NAME) {
+        return;
+    }
+    let Some(port) = (600..first).rev().find(is_free) else {
+        return skip(NAME, "any user may have any port here");
+    };
+    let stage = stage();
+    let held = held_by(0, &stage, &format!("--owner {OWN} --metadata-port {port}"));
+    assert_eq!(server(&held), format!("127.0.0.1:{port}"));
+    assert_eq!(asked_by(OWN, &server(&held), TOKEN).status, 200);
+    held.release(&stage).assert_succeeded();
+}
+
 /// Whose agent, its option, and who is answered.
 #[test]
 fn two_users() {
@@ -73,6 +94,9 @@ fn two_users() {
         (OWN, "--allow-uid 65534,7", &[OWN, 0, 7, STRANGER]),
         (0, "", &[OWN, 0, 7, STRANGER]),
         (0, "--allow-uid 1000", &[OWN, 0]),
+        // Whose agent it is by option.
+        (0, "--owner 1000", &[OWN, 0]),
+        (0, "--owner 1000 --allow-uid 7", &[OWN, 0, 7]),
     ] {
         let held = held_by(user, &stage, option);
         let address = server(&held);
@@ -101,7 +125,7 @@ fn two_users() {
         held.release(&stage).assert_succeeded();
     }
     // What a stranger asks costs nothing.
-    assert_eq!(asked(&stage, ACCESS), 5);
+    assert_eq!(asked(&stage, ACCESS), 7);
 }
 
 /// An agent in front serves whoever shares its network.
