@@ -19,7 +19,7 @@ use crate::process::{Account, Post, Started};
 use crate::report::{self, Report};
 use crate::route::{self, Way};
 use crate::world::{self, World};
-use crate::{credential_process, delivery_choice, owner, process, status, token};
+use crate::{credential_process, delivery_choice, entrypoint, owner, process, status, token};
 
 /// The agent keeps the deadline; this much later it is taken for stuck.
 const AGENT_GRACE: Duration = Duration::from_secs(10);
@@ -89,6 +89,9 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
             let path = world.exact_variable("PATH");
             let name = command.first().map(OsString::as_os_str).unwrap_or_default();
             let file = process::find_command(name, path.as_deref())?;
+            if let Some(warning) = entrypoint::warning(command, options, world) {
+                settings.log.event(world.now(), Severity::Warning, &warning, &[]);
+            }
             process::let_signals_end_pid_1();
             let environment = first_word(options, world, settings, true)?;
             Err(process::exec(&file, command, &environment.set, &environment.unset))

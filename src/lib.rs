@@ -21,7 +21,7 @@
 //!
 //! In reading order:
 //!
-//! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv. What it means with the environment
+//! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv, [`entrypoint`] the command's. What it means with the environment
 //!   say [`config`], with [`roles`], [`delivery_choice`] and [`template`] as parts of it, and [`google_config`], with
 //!   [`aws_choice`] as a part and [`external_account`] for the file.
 //! - [`guard`]: forks the agents, with [`holdings`] that outlive them; as whom, says [`owner`]; [`agent`]: the process that works; [`keeper`]: the
@@ -59,6 +59,7 @@ pub mod credentials_json;
 pub mod deliveries;
 pub mod delivery;
 pub mod delivery_choice;
+pub mod entrypoint;
 pub mod error;
 pub mod exchange;
 pub mod external_account;

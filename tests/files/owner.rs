@@ -291,3 +291,24 @@ fn what_root_asks_for_is_the_owners() {
     }
     assert_eq!(fs::read_dir(stage.home()).expect("a home").count(), 0, "something in root's home");
 }
+
+#[test]
+fn a_command_that_becomes_another_user_is_warned_about() {
+    const NAME: &str = "a_command_that_becomes_another_user_is_warned_about";
+    if !may_become_another(NAME) || !has(NAME, "setpriv") {
+        return;
+    }
+    let (stage, _) = stage();
+    let command = ["--", "env", "A=1", "setpriv", "--reuid", "4242", "--clear-groups", "true"];
+    let warnings = |options: &[&str]| {
+        let outcome = stage.run(options.iter().chain(&command));
+        outcome.assert_succeeded();
+        let warnings = outcome.events().into_iter().filter(|event| event.severity() == "WARNING");
+        warnings.map(|event| event.message().to_owned()).collect::<Vec<_>>()
+    };
+    let found = warnings(&[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("user 4242") && found[0].ends_with("say --owner 4242"), "{found:?}");
+    let found = warnings(&["--owner", "4242"]);
+    assert!(found.iter().all(|warning| !warning.contains("--owner")), "{found:?}");
+}
