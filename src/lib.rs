@@ -21,12 +21,12 @@
 //!
 //! In reading order:
 //!
-//! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv, [`entrypoint`] the command's. What it means with the environment
-//!   say [`config`], with [`roles`], [`delivery_choice`] and [`template`] as parts of it, and [`google_config`], with
-//!   [`aws_choice`] as a part and [`external_account`] for the file.
-//! - [`guard`]: forks the agents, with [`holdings`] that outlive them; as whom, says [`owner`]; [`agent`]: the process that works; [`keeper`]: the
-//!   loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is said to whoever waits, to a parent as a
-//!   [`report`]; [`status`] is for everybody.
+//! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv, [`entrypoint`] the command's. What
+//!   it means with the environment say [`config`], with [`roles`], [`delivery_choice`] and [`template`] as parts of it, and
+//!   [`google_config`], with [`aws_choice`] as a part and [`external_account`] for the file.
+//! - [`guard`]: forks the agents, with [`holdings`] that outlive them, as the [`owner`] of the files; [`agent`]: the process
+//!   that works; [`keeper`]: the loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is said to
+//!   whoever waits, to a parent as a [`report`]; [`status`] is for everybody.
 //! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together;
 //!   [`shadows`] and [`no_proxy`]: what would keep clients from that.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
