@@ -44,7 +44,7 @@ const PROGRAMS: &[Program] = &[
     program("stdbuf", "i o e input output error"),
     program("nohup setsid exec", ""),
     Program { first: First::Word, ..program("timeout", "s k signal kill-after") },
-    Program { first: First::User, ..program("gosu su-exec s6-setuidgid setuidgid", "") },
+    Program { first: First::User, ..program("gosu su-exec s6-setuidgid setuidgid setuser", "") },
     Program { first: First::User, ..program("su", SU) },
     Program { users: "u user", first: First::User, ..program("runuser", SU) },
     Program { users: "u user", ..program("sudo doas", "g p C h D R T U r t a group prompt host chdir chroot") },
@@ -63,6 +63,7 @@ const PROGRAMS: &[Program] = &[
             "x a p n u g s R d r N P I k exec startas pidfile name user group signal retry chdir chroot nicelevel umask",
         )
     },
+    Program { users: "user uid", ..program("capsh", "") },
     Program { users: "userspec", first: First::Word, ..program("chroot", "groups") },
 ];
 
@@ -117,7 +118,12 @@ fn next_user<'a>(mut words: &[&'a str]) -> Option<(&'static str, &'a str)> {
         let (first, rest) = words.split_first()?;
         let name = first.rsplit('/').next().unwrap_or_default();
         let known = |program: &'static Program| Some((program, word_of(program.names, name)?));
-        let (program, name) = PROGRAMS.iter().find_map(known)?;
+        let Some((program, name)) = PROGRAMS.iter().find_map(known) else {
+            // Whatever it is, it most likely runs what stands there.
+            let dashes = rest.iter().position(|word| *word == "--")?;
+            words = rest.get(dashes.saturating_add(1)..)?;
+            continue;
+        };
         match program.read(rest) {
             Read::User(user) => return Some((name, user)),
             Read::Program(rest) => words = rest,
@@ -218,6 +224,9 @@ mod tests {
             ("/sbin/tini -g -p SIGTERM gosu app app", "app"),
             ("dumb-init --rewrite 15:3 -- setpriv --reuid 7 app", "7"),
             ("env -i -u X A=1 B=2 gosu app app", "app"),
+            ("with-secrets --from x -- gosu app app", "app"),
+            ("setuser app app", "app"),
+            ("capsh --user=app -- -c app", "app"),
             ("tini -- nice -n 5 timeout -k 5 10 env A=1 nohup su-exec app app", "app"),
         ] {
             let end = format!(": say --owner {owner}");
