@@ -106,7 +106,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("file-mode", "MODE", "who may read what is written, as in chmod [0600]"),
     opt(
         "owner",
-        "USER[:GROUP]",
+        "USER[:GID]",
         "as root: whose what is written is, at that user's home; COMMAND is still root's [root]",
     ),
     opt(

@@ -15,7 +15,9 @@ use crate::world::World;
 pub fn owner(options: &Options, world: &World) -> Result<Option<Account>> {
     let Some(given) = options.text(world, "owner")? else { return Ok(None) };
     let account = Account::find(given.text()?).ok_or_else(|| {
-        given.bad("names a user or a group that this container does not know").advice("a number needs no entry")
+        given
+            .bad("is neither a user that /etc/passwd knows nor a number")
+            .advice("a number needs no entry, and a group behind a colon must be one")
     })?;
     match world.user {
         own if own == account.user() => Ok(None),

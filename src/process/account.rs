@@ -26,8 +26,8 @@ pub fn home_of(user: u32) -> Option<PathBuf> {
 }
 
 impl Account {
-    /// Finds `USER` or `USER:GROUP`. Either may be a number, which needs no entry anywhere: the group of such a user is the
-    /// one of the same number. Where a group is named, no other counts.
+    /// Finds `USER` or `USER:GID`. A user that is a number needs no entry anywhere; the group is then the one of the same
+    /// number. Where a group is named, no other counts.
     pub fn find(text: &str) -> Option<Self> {
         let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
         let name = CString::new(user).ok()?;
@@ -38,10 +38,7 @@ impl Account {
             None => Self::numbered(number(user)?),
         };
         if let Some(group) = group {
-            let name = CString::new(group).ok()?;
-            // SAFETY: as above.
-            let by_name = unsafe { libc::getgrnam(name.as_ptr()).as_ref() }.map(|entry| entry.gr_gid);
-            account.group = Gid::from_raw(by_name.or_else(|| number(group))?);
+            account.group = Gid::from_raw(number(group)?);
             account.name = None;
         }
         Some(account)
@@ -78,13 +75,13 @@ impl Account {
 
     /// Has this process, which has one thread and never becomes the command, and whatever it runs find the user's home.
     pub fn go_home(&self) {
-        // SAFETY: this process has one thread.
-        #[expect(clippy::disallowed_methods, reason = "the command's environment is another process's")]
+        let home = self.home.as_ref().map(|home| super::c_string(home.as_os_str()));
+        // SAFETY: this process has one thread; the strings are NUL-terminated, and copied.
         unsafe {
-            match &self.home {
-                Some(home) => std::env::set_var("HOME", home),
-                None => std::env::remove_var("HOME"),
-            }
+            match home {
+                Some(home) => libc::setenv(c"HOME".as_ptr(), home.as_ptr(), 1),
+                None => libc::unsetenv(c"HOME".as_ptr()),
+            };
         }
     }
 
@@ -140,7 +137,9 @@ mod tests {
         assert_eq!(find("root:12345"), Some((0, 12345, false, true)));
         assert_eq!(find("4000000001"), Some((4_000_000_001, 4_000_000_001, false, false)));
         assert_eq!(find("4000000001:7"), Some((4_000_000_001, 7, false, false)));
-        for nobody in ["", ":", ":1", "1:", "no such user", "root:no such group", "-1", "+1", "4294967295", "0x1"] {
+        for nobody in
+            ["", ":", ":1", "1:", "no such user", "root:no such group", "root:root", "-1", "+1", "4294967295", "0x1"]
+        {
             assert_eq!(find(nobody), None, "{nobody}");
         }
     }
