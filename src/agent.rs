@@ -2,6 +2,7 @@
 //! command. Its [`guard`](crate::guard) puts another one in its place when something ends it; that one goes on with what
 //! this one has left.
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::cli::Options;
 use crate::config::{self, Config, OnFailure, Settings};
-use crate::deliveries::Deliveries;
+use crate::deliveries::{Deliveries, Region};
 use crate::delivery_choice;
 use crate::error::{Error, Kind, Result};
 use crate::first_word::{FirstWord, Listener};
@@ -34,6 +35,8 @@ use crate::world::{self, World};
 
 /// How long a write that is under way may outlast the command.
 const LAST_WRITE: Duration = Duration::from_millis(50);
+/// How long it may take to put back what had to give way.
+const LAST_EDIT: Duration = Duration::from_secs(1);
 /// How long answers that are under way may take once there is no guard.
 const LAST_ANSWERS: Duration = Duration::from_millis(20);
 
@@ -93,6 +96,7 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
             board: Rc::default(),
             word: word.clone(),
             started: world.monotonic(),
+            first: RefCell::default(),
         };
         private_file::leave_held(false);
         let mut ending = Ending::Left(0);
@@ -101,7 +105,7 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 tokio::select! {
                     biased;
-                    () = end => {}
+                    () = end => agent.put_back().await,
                     () = lost => {
                         // What the command was told of stays where it is.
                         private_file::leave_held(true);
@@ -149,9 +153,20 @@ struct Agent {
     board: Rc<Board>,
     word: Rc<FirstWord>,
     started: Instant,
+    /// The first role's places.
+    first: RefCell<Option<Rc<Deliveries>>>,
 }
 
 impl Agent {
+    /// Puts back what had to give way, once there is nobody left for whom it had to.
+    async fn put_back(&self) {
+        let first = self.first.borrow().clone();
+        // Where there is another agent, that one does it at its end.
+        if let Some(first) = first.filter(|first| first.has_aside() && !self.holdings.has_neighbour(&self.world)) {
+            let _ = tokio::time::timeout(LAST_EDIT, first.put_back()).await;
+        }
+    }
+
     async fn work(&self, options: &Options) {
         let deadline = self.world.deadline(self.settings.timeout);
         if let Some(listener) = self.holdings.status() {
@@ -182,6 +197,7 @@ impl Agent {
             Some(deliveries) => deliveries.add_roles(config, &self.world)?,
             None => Vec::new(),
         };
+        self.first.replace(Some(deliveries.clone()));
         let takes_over = self.word.is_said();
         self.word.wait_for(config.roles.iter().filter(|role| role.required).count());
         let mut keepers = JoinSet::new();
@@ -273,8 +289,8 @@ impl Agent {
         let config = self.configure(options, Some(deadline)).await?;
         let arn = config.roles.first().and_then(|role| role.role_arn.literal());
         let (world, settings) = (&self.world, &self.settings);
-        let deliveries =
-            Deliveries::open(&config.delivery, &config.region(), arn, world, settings, &self.board, &self.holdings)?;
+        let region = Region { name: config.region(), is_said: config.region.is_some() };
+        let deliveries = Deliveries::open(&config.delivery, region, arn, world, settings, &self.board, &self.holdings)?;
         process::leave_directory();
         Ok((config, Rc::new(deliveries)))
     }
@@ -304,9 +320,10 @@ impl Agent {
             return Err(error);
         }
         let choice = delivery_choice::delivery(options, &self.world)?;
-        let region = config::region(options, &self.world);
+        let is_said = options.value(&self.world, "region").is_some();
+        let region = Region { name: config::region(options, &self.world), is_said };
         let (world, settings) = (&self.world, &self.settings);
-        let deliveries = Deliveries::open(&choice, &region, None, world, settings, &self.board, &self.holdings)?;
+        let deliveries = Deliveries::open(&choice, region, None, world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);
         self.word.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
         let mut failures: u32 = 1;

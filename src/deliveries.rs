@@ -12,12 +12,13 @@ use crate::delivery::cache::{self, CacheFile};
 use crate::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
 use crate::delivery::file::{CredentialsFile, Plan, Profile};
 use crate::delivery::metadata::MetadataServer;
+use crate::delivery::replaced::{Found, ReplacedProfile};
 use crate::delivery::token_file::{Own, TokenFile};
 use crate::delivery::variables::Variables;
 use crate::delivery_choice::{DeliveryChoice, GoogleDelivery};
 use crate::error::Result;
+use crate::exchange::sts_hosts;
 use crate::flow::{Credentials, Delivery, Environment, TokenSource, Trouble};
-use crate::given::GivenFile;
 use crate::google_config::GoogleConfig;
 use crate::holdings::Holdings;
 use crate::log::Severity;
@@ -26,6 +27,7 @@ use crate::private_file::{self, Chosen, Writer};
 use crate::roles::RoleChoice;
 use crate::shadows;
 use crate::shared;
+use crate::shown;
 use crate::status::Board;
 use crate::world::World;
 
@@ -38,6 +40,14 @@ const CREDENTIALS_FILE: &str = "credentials-file";
 
 const REGION_VARIABLES: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
 
+/// The region that clients are told.
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// Whether it was said; else the profile that clients would use may say another one.
+    pub is_said: bool,
+}
+
 /// All places that one role's credentials go to.
 pub struct Deliveries {
     places: Vec<Box<dyn Delivery>>,
@@ -45,7 +55,7 @@ pub struct Deliveries {
     /// Beside which all other files stand.
     credentials_file: PathBuf,
     /// Variables that would be found first.
-    shadows: &'static [&'static str],
+    shadows: Vec<&'static str>,
     /// Variables beside those of the places.
     variables: Vec<(&'static str, OsString)>,
     patience: Duration,
@@ -58,7 +68,7 @@ impl Deliveries {
     /// Why one of them cannot stand.
     pub fn open(
         choice: &DeliveryChoice,
-        region: &str,
+        region: Region,
         role_arn: Option<String>,
         world: &Rc<World>,
         settings: &Settings,
@@ -79,6 +89,9 @@ impl Deliveries {
             Err(_) if choice.is_only("env") => Chosen { file: PathBuf::from("/"), warning: None },
             chosen => chosen?,
         };
+        let replaced = ReplacedProfile::of(world);
+        let found = replaced.look();
+        let shadows = shadows_of(choice, &replaced, &found, &warn);
         if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only("env")) {
             warn(warning);
         }
@@ -126,15 +139,22 @@ impl Deliveries {
         // A profile without keys, from which clients go on to the endpoint.
         let bare =
             choice.profile.iter().filter(|name| choice.has("endpoint") && choice.keys_section.as_ref() != Some(name));
+        let replaceds = found.region.filter(|name| !region.is_said && sts_hosts::check_region(name).is_ok());
+        let clients_region = replaceds.unwrap_or(region.name);
         let plan = Plan {
             path: chosen.file.clone(),
-            config: GivenFile::of_aws(world)[1].as_ref().map(|file| file.path().to_owned()),
+            copied: replaced
+                .credentials
+                .clone()
+                .filter(|path| choice.credentials_file.is_none() && *path != chosen.file),
             mode: choice.mode,
             keys_section: choice.keys_section.clone(),
             profiles: bare
-                .map(|name| Profile { name: name.clone(), set: vec![("region", region.to_owned())] })
+                .map(|name| Profile { name: name.clone(), set: vec![("region", clients_region.clone())] })
                 .collect(),
             profile: choice.profile.clone(),
+            replaced,
+            region_is_said: region.is_said,
             patience,
         };
         let file = Some(CredentialsFile::new(plan, warn));
@@ -145,7 +165,7 @@ impl Deliveries {
             REGION_VARIABLES.split_at_checked(1).map_or(REGION_VARIABLES, |(first, _)| first)
         };
         let missing = names.iter().filter(|name| world.variable(name).is_none());
-        let mut variables: Vec<_> = missing.map(|name| (*name, region.into())).collect();
+        let mut variables: Vec<_> = missing.map(|name| (*name, OsString::from(&clients_region))).collect();
         if choice.has("endpoint") {
             variables.extend(no_proxy(world));
         }
@@ -153,7 +173,7 @@ impl Deliveries {
         if let Ok(json) = serde_json::to_value(&chosen.file) {
             holdings.handover().note(CREDENTIALS_FILE, json);
         }
-        Ok(Self { places, file, credentials_file: chosen.file, shadows: shadows::AWS, variables, patience })
+        Ok(Self { places, file, credentials_file: chosen.file, shadows, variables, patience })
     }
 
     /// Opens every place for Google's tokens, which `tokens` keeps.
@@ -200,6 +220,7 @@ impl Deliveries {
             }));
         }
         let shadows = if metadata_port.is_some() { shadows::GOOGLE } else { shadows::GCLOUD };
+        let shadows = shadows.to_vec();
         if let Ok(directory) = &directory {
             private_file::sweep(&directory.join("any"), &holdings.name, world.now());
             cache::sweep(directory, &[], world.now(), false);
@@ -240,7 +261,7 @@ impl Deliveries {
                 places: vec![add(role, role.profile.as_deref().unwrap_or_default())?],
                 file: None,
                 credentials_file: self.credentials_file.clone(),
-                shadows: &[],
+                shadows: Vec::new(),
                 variables: Vec::new(),
                 patience: self.patience,
             });
@@ -276,6 +297,18 @@ impl Deliveries {
         outcome
     }
 
+    /// Whether something had to give way that is to be put back.
+    pub fn has_aside(&self) -> bool {
+        self.file.as_ref().is_some_and(CredentialsFile::has_aside)
+    }
+
+    /// Puts back what had to give way in the places that outlast the command.
+    pub async fn put_back(&self) {
+        if let Some(file) = &self.file {
+            file.put_back().await;
+        }
+    }
+
     /// Leaves word of a failure where clients may ask for it.
     pub async fn fail(&self, trouble: &Trouble) {
         for place in self.all() {
@@ -297,7 +330,7 @@ impl Deliveries {
     /// What the command's environment must say.
     pub fn environment(&self) -> Environment {
         let mut environment = Environment::default();
-        for name in self.shadows {
+        for name in &self.shadows {
             environment.unset(name);
         }
         for (name, value) in &self.variables {
@@ -308,4 +341,42 @@ impl Deliveries {
         }
         environment
     }
+}
+
+/// The variables that the command loses. It keeps the one that names its profile where that has no credentials and nothing
+/// else stands for it.
+fn shadows_of(
+    choice: &DeliveryChoice,
+    replaced: &ReplacedProfile,
+    found: &Found,
+    warn: &dyn Fn(&str),
+) -> Vec<&'static str> {
+    let mut shadows = shadows::AWS.to_vec();
+    if choice.profile.is_some() || choice.keys_section.is_some() {
+        return shadows;
+    }
+    let usual = ReplacedProfile { name: "default".into(), named_by: None, ..replaced.clone() };
+    let mut used = Found { is_there: false, region: None, source: found.source.clone() };
+    if let Some(variable) = replaced.named_by {
+        // Node's SDK looks at no variable with keys where one names a profile.
+        if found.is_there && found.source.is_none() && !choice.has("env") {
+            shadows.retain(|name| !["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].contains(name));
+        } else {
+            used = usual.look();
+            if found.is_there {
+                warn(&format!(
+                    "the command loses {variable}, and with it the settings of that profile: with --delivery file,endpoint they \
+                     go on to count"
+                ));
+            }
+        }
+    }
+    if let Some((path, key)) = used.source.filter(|_| choice.has("endpoint")) {
+        warn(&format!(
+            "{} has {key} in the profile that clients use, and they take that before they ask the endpoint: remove it, or \
+             choose --delivery file,endpoint",
+            shown::path(&path)
+        ));
+    }
+    shadows
 }

@@ -27,6 +27,8 @@ pub struct Holdings {
     server: Option<Result<Listeners>>,
     status: Option<UnixListener>,
     handover: Handover,
+    /// What agents of the same credentials file have in common.
+    key: u64,
     /// What clients of the credentials endpoint know.
     pub secret: SecretString,
     /// A random name for what is this agent's own.
@@ -61,9 +63,11 @@ impl Holdings {
     /// to listen.
     pub fn new(options: &Options, world: &World, server: Server, is_in_front: bool) -> Self {
         let name = random_name::<6>();
+        let key = status::key(&status::credentials_file(options, world));
         Self {
             server: server.0,
-            status: peers::listen(world.user, status::key(&status::credentials_file(options, world)), &name),
+            status: peers::listen(world.user, key, &name),
+            key,
             handover: Handover { memory: Memory::new(), noted: RefCell::default() },
             secret: random_name::<32>().into(),
             name,
@@ -90,6 +94,11 @@ impl Holdings {
     /// The socket on which `fedboot status` asks.
     pub fn status(&self) -> Option<UnixListener> {
         self.status.as_ref()?.try_clone().ok()
+    }
+
+    /// Whether another agent fills the same credentials file.
+    pub fn has_neighbour(&self, world: &World) -> bool {
+        peers::has_other(world.user, self.key, &self.name)
     }
 
     /// What one agent leaves to the next.

@@ -15,11 +15,13 @@
 //! <https://github.com/aws/aws-sdk-go-v2/blob/main/config/internal/ini>
 
 mod edit;
+mod settings;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-pub use edit::{Section, edit, newly_aside};
+pub use edit::{Carried, Section, edit, has_aside, newly_aside, put_back};
+pub use settings::{Settings, settings};
 
 /// Keys that stand in a profile themselves.
 pub const STATIC_KEYS: &[&str] = &[

@@ -1,5 +1,6 @@
 //! Everything that reads what somebody else wrote.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::SystemTime;
 use fedboot::cli::{self, Options, Typed};
 use fedboot::exchange::sts_reply::Reply;
 use fedboot::http::Endpoint;
-use fedboot::ini::{self, Section};
+use fedboot::ini::{self, Carried, Section};
 use fedboot::report::Report;
 use fedboot::template::{Template, placeholder};
 use fedboot::{credentials_json, external_account, shown};
@@ -28,13 +29,19 @@ pub fn ini(bytes: &[u8]) {
     const SECTIONS: [&str; 4] = ["default", "fedboot", "profile a", "other"];
     let read = |text: &[u8], section: &str| ini::read(text, &|name| name == section).ok();
     let in_go = go_ini::sections(bytes);
+    let is_new = !bytes.windows(10).any(|window| window == b"by fedboot");
     for name in &SECTIONS[..2] {
         let section = Section {
             name,
             set: vec![("region", "eu-west-1".into()), ("key", "=#;[".into())],
-            remove: ini::STATIC_KEYS,
+            remove: ini::STATIC_KEYS.to_vec(),
             aside: ini::OTHER_SOURCES,
+            keeps_keys: false,
+            carried: None,
         };
+        if let (true, Some(before)) = (is_new, read(bytes, name)) {
+            put_back(bytes, &section, before.as_ref());
+        }
         let Ok(edited) = ini::edit(bytes, &section) else { continue };
         let again = ini::edit(&edited, &section).expect("what was edited can be edited");
         assert_eq!(edited, again, "a second edit changes it");
@@ -57,6 +64,26 @@ pub fn ini(bytes: &[u8]) {
                 assert_eq!(now_in_go.values.get(other), Some(values), "[{other}] is another in Go");
             }
         }
+    }
+}
+
+/// What an edit took out is there again in the end.
+fn put_back(bytes: &[u8], section: &Section<'_>, before: Option<&HashMap<String, String>>) {
+    let settings = ini::settings(bytes, &|name| name == "other").expect("it could be read");
+    let carried = Some(Carried { from: "other".into(), settings });
+    let mut set = section.set.clone();
+    set.push(("aws_access_key_id", "ASIA".into()));
+    let section = Section { set, remove: Vec::new(), keeps_keys: true, carried, ..section.clone() };
+    let Ok(edited) = ini::edit(bytes, &section) else { return };
+    assert_eq!(ini::edit(&edited, &Section { keeps_keys: false, ..section.clone() }).expect("again"), edited);
+    let after = ini::put_back(&edited, &section).expect("it can be read");
+    if !ini::has_aside(&edited) {
+        assert_eq!(after, edited);
+        return;
+    }
+    let after = ini::read(&after, &|name| name == section.name).expect("it can be read").expect("the section");
+    for key in ini::STATIC_KEYS.iter().chain(ini::OTHER_SOURCES) {
+        assert_eq!(after.get(*key), before.and_then(|before| before.get(*key)), "{key}");
     }
 }
 

@@ -83,7 +83,7 @@ pub fn credentials_endpoint(bytes: &[u8]) {
             let endpoint = CredentialsEndpoint::open(
                 world.clone(),
                 EndpointPlan {
-                    listener,
+                    listeners: (listener, None),
                     secret: SECRET.into(),
                     is_in_front: false,
                     directory: private_file::beside(&temporary.path().join("any"), 0o600, &world)?,
@@ -120,7 +120,7 @@ pub fn metadata_server(bytes: &[u8]) {
                 universe: "googleapis.com".into(),
                 hostname: "host".into(),
             };
-            MetadataServer::open(listener, about, Guests::Any, Rc::new(Always), world())
+            MetadataServer::open((listener, None), about, Guests::Any, Rc::new(Always), world())
         })
     });
     send(*address, bytes);

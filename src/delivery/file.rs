@@ -4,19 +4,20 @@
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
+use super::replaced::{ReplacedProfile, content};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
-use crate::ini::{self, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
+use crate::ini::{self, Carried, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
 use crate::log::timestamp;
 use crate::private_file::{self, Writer};
 use crate::shown;
-use crate::world;
 
 /// A section that clients find something by, without keys.
 #[derive(Clone)]
@@ -34,6 +35,18 @@ pub struct CredentialsFile {
     log: Box<dyn Fn(&str)>,
     warned: RefCell<Vec<String>>,
     delivered: RefCell<Option<Credentials>>,
+    written: RefCell<Arc<Written>>,
+}
+
+/// What the last write has found and left.
+#[derive(Default)]
+struct Written {
+    /// What is to be said about it.
+    warnings: Vec<String>,
+    /// The settings of the replaced profile.
+    carried: Option<Carried>,
+    /// Whether something is set aside that is to be put back in the end.
+    has_aside: bool,
 }
 
 /// What is written where.
@@ -41,8 +54,12 @@ pub struct CredentialsFile {
 pub struct Plan {
     /// The file, by its absolute path.
     pub path: PathBuf,
-    /// Beside it AWS's config file, which clients read too.
-    pub config: Option<PathBuf>,
+    /// The file that clients would read if they could not be led to that one, of which it starts as a copy.
+    pub copied: Option<PathBuf>,
+    /// The profile that clients would use. Beside its credentials file stands AWS's config file, which they read too.
+    pub replaced: ReplacedProfile,
+    /// Whether it was said which region is meant, so that the replaced profile's does not count.
+    pub region_is_said: bool,
     /// Its permissions.
     pub mode: u32,
     /// The section of the static keys, where they are wanted.
@@ -64,7 +81,21 @@ impl CredentialsFile {
             log: Box::new(warn),
             warned: RefCell::default(),
             delivered: RefCell::default(),
+            written: RefCell::default(),
         }
+    }
+
+    /// Whether something is set aside in the file that is to be put back.
+    pub fn has_aside(&self) -> bool {
+        self.written.borrow().has_aside
+    }
+
+    /// Puts it back.
+    pub async fn put_back(&self) {
+        let (plan, delivered) = (self.plan.borrow().clone(), self.delivered.borrow().clone());
+        let written = self.written.borrow().clone();
+        // Where that fails it is still there to be read, and the next fedboot puts it back.
+        let _ = self.writer.run(move || plan.put_back(delivered.as_ref(), written.carried.as_ref())).await;
     }
 
     /// From the next delivery on there are these sections too.
@@ -74,42 +105,78 @@ impl CredentialsFile {
 }
 
 impl Plan {
-    /// Returns what is to be said about it.
-    fn write(&self, credentials: Option<&Credentials>) -> Result<Vec<String>> {
-        let warnings = RefCell::new(Vec::new());
+    fn write(&self, credentials: Option<&Credentials>) -> Result<Written> {
+        let config = self.replaced.config.as_deref().map(content).unwrap_or_default();
+        let written = RefCell::new(Written::default());
         let in_place = private_file::update(&self.path, self.mode, self.patience, &|text| {
-            let edited = self.edit(text, credentials, false).map_err(|malformed| {
+            let copied = self.copied.as_deref().filter(|_| text.is_empty()).map(content);
+            let text = copied.as_deref().unwrap_or(text);
+            let carried = self.carried(text, &config);
+            let edited = self.edit(text, credentials, carried.as_ref(), false).map_err(|malformed| {
                 let problem = format!("has {} in line {}, so no SDK could read it", malformed.problem, malformed.line);
                 Error::new(Kind::Fatal, "write credentials", shown::path(&self.path), problem)
                     .advice("mend or remove that line, or name another --credentials-file; the file is as it was")
             })?;
-            let aside = ini::newly_aside(text, &edited);
-            let mut warnings = warnings.borrow_mut();
-            *warnings = unreadable(&self.path, &edited).into_iter().collect();
-            if !aside.is_empty() {
-                warnings.push(format!(
-                    "{}: {} would have been taken before the credentials that fedboot writes there, and is now a comment",
-                    shown::path(&self.path),
-                    aside.join(", ")
-                ));
+            let mut warnings: Vec<_> = unreadable(&self.path, &edited, text).into_iter().collect();
+            let (keys, sources): (Vec<_>, Vec<_>) =
+                ini::newly_aside(text, &edited).into_iter().partition(|name| STATIC_KEYS.contains(&name.as_str()));
+            let kinds = [
+                ("are long-term keys in a profile that fedboot fills", keys),
+                ("would have been taken before the credentials that fedboot writes there", sources),
+            ];
+            for (what, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
+                let (path, names) = (shown::path(&self.path), names.join(", "));
+                warnings.push(format!("{path}: {names} {what}: a comment now, and put back when fedboot ends"));
             }
+            let has_aside = ini::has_aside(&edited);
+            written.replace(Written { warnings, carried, has_aside });
             Ok(edited)
         })?;
-        let mut warnings = warnings.into_inner();
+        let mut written = written.into_inner();
         if in_place {
-            warnings.push(format!(
+            written.warnings.push(format!(
                 "{} cannot be replaced (a mount, or its directory is read-only) and is written in place: a reader may see \
                  it half-written",
                 shown::path(&self.path)
             ));
         }
-        // A pipe is the command's to read.
-        let config = self.config.as_ref().filter(|path| path.is_file());
-        if let Some((path, text)) = config.and_then(|path| Some((path, world::read_file(path).ok()?))) {
-            warnings.extend(unreadable(path, &text));
-            warnings.extend(self.sections().filter_map(|name| self.shadowed(name, path, &text)));
+        if let Some(path) = &self.replaced.config {
+            written.warnings.extend(unreadable(path, &config, &config));
+            written.warnings.extend(self.sections().filter_map(|name| self.shadowed(name, path, &config)));
         }
-        Ok(warnings)
+        Ok(written)
+    }
+
+    /// Puts back what was set aside, in the sections that are still as this agent has left them.
+    fn put_back(&self, credentials: Option<&Credentials>, carried: Option<&Carried>) -> Result<()> {
+        private_file::update(&self.path, self.mode, self.patience, &|text| {
+            let is_ours = self.edit(text, credentials, carried, false).is_ok_and(|edited| edited == text);
+            let mut text = text.to_vec();
+            for section in self.edits(&text, credentials, carried, false).iter().filter(|_| is_ours) {
+                text = ini::put_back(&text, section).unwrap_or(text);
+            }
+            Ok(text)
+        })
+        .map(drop)
+    }
+
+    /// The profile that clients use, by name or as the usual one.
+    fn used(&self) -> Option<&str> {
+        self.profile.as_deref().or(self.keys_section.as_deref())
+    }
+
+    /// The settings that clients would miss; none where they use the same profile as before.
+    fn carried(&self, text: &[u8], config: &[u8]) -> Option<Carried> {
+        let Self { replaced, .. } = self;
+        let used = self.used().filter(|used| *used != replaced.name)?;
+        let other = replaced.credentials.as_deref().filter(|path| **path != *self.path).map(content);
+        let mut settings = replaced.settings(other.as_deref().unwrap_or(text), config);
+        if self.profile.is_some() {
+            // What the config file says of the profile itself.
+            let own = ini::settings(config, &|section| ini::is_profile(section, used)).unwrap_or_default();
+            settings.retain(|(name, _)| !own.iter().any(|(other, _)| other == name));
+        }
+        Some(Carried { from: replaced.name.clone(), settings })
     }
 
     /// What the config file says of the profile `name` that clients would take before what is delivered there.
@@ -138,9 +205,27 @@ impl Plan {
         &self,
         text: &[u8],
         credentials: Option<&Credentials>,
+        carried: Option<&Carried>,
         are_newer: bool,
     ) -> std::result::Result<Vec<u8>, Malformed> {
-        let mut text = text.to_vec();
+        let mut edited = text.to_vec();
+        for section in self.edits(text, credentials, carried, are_newer) {
+            edited = ini::edit(&edited, &section)?;
+        }
+        Ok(edited)
+    }
+
+    /// What each section shall say.
+    fn edits<'a>(
+        &'a self,
+        text: &[u8],
+        credentials: Option<&Credentials>,
+        carried: Option<&Carried>,
+        are_newer: bool,
+    ) -> Vec<Section<'a>> {
+        let carried = |name: &str| carried.filter(|_| self.used() == Some(name)).cloned();
+        let read = |name: &str| ini::read(text, &|section| section == name).ok().flatten().unwrap_or_default();
+        let mut sections = Vec::new();
         if let (Some(name), Some(credentials), Some(keys)) =
             (&self.keys_section, credentials, credentials.and_then(Credentials::keys))
         {
@@ -154,20 +239,34 @@ impl Plan {
                 set.clear();
             }
             // The old name of the session token would win in old clients.
-            let remove = &["aws_security_token"];
-            text = ini::edit(&text, &Section { name, set, remove, aside: OTHER_SOURCES })?;
+            let remove = vec!["aws_security_token"];
+            let (keeps_keys, carried) = (are_long_term(&read(name)), carried(name));
+            sections.push(Section { name, set, remove, aside: OTHER_SOURCES, keeps_keys, carried });
         }
-        let all = [STATIC_KEYS, OTHER_SOURCES].concat();
         for Profile { name, set } in &self.profiles {
+            let (mut set, values, carried) = (set.clone(), read(name), carried(name));
             // What stands in fedboot's own profile is fedboot's.
-            let aside = if name == "fedboot" { &[] } else { OTHER_SOURCES };
-            text = ini::edit(&text, &Section { name, set: set.clone(), remove: &all, aside })?;
+            let is_own = name == "fedboot";
+            let replaced = carried.iter().flat_map(|carried| &carried.settings).find(|(key, _)| key == "region");
+            let replaced = replaced.filter(|_| !self.region_is_said);
+            set.retain_mut(|(key, value)| {
+                if *key == "region"
+                    && let Some((_, replaced)) = replaced
+                {
+                    value.clone_from(replaced);
+                }
+                is_own || *key != "region" || values.get("region").is_none_or(|theirs| theirs == value)
+            });
+            let aside = if is_own { &[] } else { OTHER_SOURCES };
+            let keeps_keys = !is_own && are_long_term(&values);
+            let remove = [STATIC_KEYS, OTHER_SOURCES].concat();
+            sections.push(Section { name, set, remove, aside, keeps_keys, carried });
         }
-        Ok(text)
+        sections
     }
 
     /// Whether the file says what was delivered, or what another agent has delivered since.
-    fn is_intact(&self, credentials: Option<&Credentials>) -> bool {
+    fn is_intact(&self, credentials: Option<&Credentials>, carried: Option<&Carried>) -> bool {
         let text = private_file::read(&self.path, 0o777).unwrap_or_default();
         let keys = credentials.and_then(Credentials::keys);
         let theirs = self.keys_section.as_ref().and_then(|name| ini::read(&text, &|section| section == name).ok()?);
@@ -179,7 +278,7 @@ impl Plan {
                 && !value("aws_secret_access_key").is_empty()
                 && !["", ours.session_token.expose_secret()].contains(&value("aws_session_token"))
         });
-        self.edit(&text, credentials, are_newer).is_ok_and(|edited| edited == text)
+        self.edit(&text, credentials, carried, are_newer).is_ok_and(|edited| edited == text)
     }
 
     fn sections(&self) -> impl Iterator<Item = &str> {
@@ -195,22 +294,25 @@ impl Delivery for CredentialsFile {
                 return Ok(());
             }
             let given = credentials.cloned();
-            let warnings = self.writer.run(move || plan.write(given.as_ref())).await?;
+            let written = self.writer.run(move || plan.write(given.as_ref())).await?;
             self.delivered.replace(credentials.cloned());
-            for warning in warnings {
-                if !self.warned.borrow().contains(&warning) {
-                    (self.log)(&warning);
-                    self.warned.borrow_mut().push(warning);
+            for warning in &written.warnings {
+                if !self.warned.borrow().contains(warning) {
+                    (self.log)(warning);
+                    self.warned.borrow_mut().push(warning.clone());
                 }
             }
+            self.written.replace(Arc::new(written));
             Ok(())
         })
     }
 
     fn is_intact(&self) -> BoxFuture<'_, bool> {
         let plan = self.plan.borrow().clone();
-        let delivered = self.delivered.borrow().clone();
-        Box::pin(self.writer.check(move || plan.sections().next().is_none() || plan.is_intact(delivered.as_ref())))
+        let (delivered, written) = (self.delivered.borrow().clone(), self.written.borrow().clone());
+        Box::pin(self.writer.check(move || {
+            plan.sections().next().is_none() || plan.is_intact(delivered.as_ref(), written.carried.as_ref())
+        }))
     }
 
     fn environment(&self) -> Environment {
@@ -226,9 +328,20 @@ impl Delivery for CredentialsFile {
     }
 }
 
-/// What keeps some clients from reading the file, which others read.
-fn unreadable(path: &Path, text: &[u8]) -> Option<String> {
-    let Malformed { line, problem } = ini::trouble(text)?;
+/// Whether these are the keys of a user, which last until somebody takes them away.
+fn are_long_term(values: &HashMap<String, String>) -> bool {
+    let value = |key: &str| values.get(key).map(String::as_str).unwrap_or_default();
+    let is_temporary = value("aws_access_key_id").starts_with("ASIA")
+        || !value("aws_session_token").is_empty()
+        || !value("aws_security_token").is_empty();
+    !is_temporary && (!value("aws_access_key_id").is_empty() || !value("aws_secret_access_key").is_empty())
+}
+
+/// What keeps some clients from reading the file, which others read; the line is that of the file as it was `before`.
+fn unreadable(path: &Path, text: &[u8], before: &[u8]) -> Option<String> {
+    let now = ini::trouble(text)?;
+    let Malformed { line, problem } =
+        ini::trouble(before).filter(|before| before.problem == now.problem).unwrap_or(now);
     let path = shown::path(path);
     Some(format!("{path} has {problem} in line {line}: boto3 and the AWS CLI cannot read the file"))
 }

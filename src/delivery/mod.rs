@@ -6,5 +6,6 @@ pub mod endpoint;
 pub mod file;
 pub mod loopback;
 pub mod metadata;
+pub mod replaced;
 pub mod token_file;
 pub mod variables;

@@ -53,6 +53,13 @@ pub fn listen(user: u32, key: u64, agent: &str) -> Option<UnixListener> {
     Some(super::above_standard(listener.into()).ok()?.into())
 }
 
+/// Whether there is another agent of `user` with this key than the one that is called `agent`.
+pub fn has_other(user: u32, key: u64, agent: &str) -> bool {
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let own = prefix(user, key);
+    table.lines().filter_map(listening).filter_map(|name| name.strip_prefix(&own)).any(|other| other != agent)
+}
+
 /// Asks the agents of `user` with this key; where there is none, with `others`, all of theirs, and for root those of
 /// everybody: an answer tells whether it is meant. Who is not the user that the socket's name says is not
 /// listened to: anybody may give a socket any name.

@@ -2,15 +2,22 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use crate::common::{self, Stage};
 use crate::{OTHER, beside, default_keys, mode};
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
 
 /// Rows: before and after, byte by byte. `|` is a line end, `KEYS` the four keys in their order.
 #[test]
 fn what_stands_there_stays() {
     let profile = "[fedboot]|region = us-east-1|";
     let fresh = format!("[default]|KEYS|{profile}");
+    let aside = "# set aside by fedboot: ";
+    let carried = |settings: &str| format!("# fedboot: from the profile default|{settings}|# fedboot: end|");
     let rows: Vec<(&str, String, String)> = vec![
         ("nothing", String::new(), fresh.clone()),
         ("other profiles", "[a]|x = 1|[b]|y=2|".into(), format!("[a]|x = 1|[b]|y=2||{fresh}")),
@@ -26,13 +33,13 @@ fn what_stands_there_stays() {
             "a partial [default]",
             "[default]|region = eu-west-3|aws_access_key_id = OLD|[z]|k = v|".into(),
             format!(
-                "[default]|region = eu-west-3|ID|SECRET|TOKEN|EXPIRES|[z]|k = v||{profile}"
+                "[default]|region = eu-west-3|ID|{aside}aws_access_key_id = OLD|SECRET|TOKEN|EXPIRES|[z]|k = v||[fedboot]|region = eu-west-3|"
             ),
         ),
         (
             "a [default] of long-lived keys in other letters, with an old token",
             "[default]|AWS_ACCESS_KEY_ID=A|aws_secret_access_key :B|aws_security_token=C|output = json|".into(),
-            format!("[default]|ID|SECRET|output = json|TOKEN|EXPIRES||{profile}"),
+            format!("[default]|ID|SECRET|output = json|TOKEN|EXPIRES||{profile}{}", carried("output = json")),
         ),
         (
             "a [fedboot] with static keys",
@@ -67,15 +74,21 @@ fn what_stands_there_stays() {
                 } else {
                     common::write(&stage.credentials_file(), &before);
                 }
-                stage.run(["--", "true"]).assert_succeeded();
+                // As the command finds it.
+                let found = stage.directory.path().join("found");
+                stage.run(["--", "cp", "-p", path(&stage.credentials_file()), path(&found)]).assert_succeeded();
                 let keys = default_keys(&stage);
                 let lines: Vec<_> = keys.split_inclusive('|').collect();
                 let mut after = after.replace("KEYS", &keys);
                 for (word, line) in ["ID|", "SECRET|", "TOKEN|", "EXPIRES|"].into_iter().zip(lines) {
                     after = after.replacen(&format!("|{word}"), &format!("|{line}"), 1);
                 }
-                assert_eq!(stage.credentials_text(), format!("{mark}{}", raw(&after)), "{name} {newline:?} {mark:?}");
-                assert_eq!(mode(&stage.credentials_file()), 0o600, "{name}");
+                let found_text = fs::read_to_string(&found).expect("text");
+                assert_eq!(found_text, format!("{mark}{}", raw(&after)), "{name} {newline:?} {mark:?}");
+                assert_eq!(mode(&found), 0o600, "{name}");
+                // Afterwards it stays, but for a section of which something was set aside.
+                let left = if after.contains(aside) { before } else { found_text };
+                assert!(stage.credentials_text().starts_with(&left), "{name}: {}", stage.credentials_text());
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::{OTHER, mode};
 
 /// fedboot with these arguments in a mount namespace of its own, in which `mounts` has run; `$h` is the home, `$d` the
 /// directory above it. `after` runs when fedboot and its command are done, and says on stdout what is there then.
-fn in_mounts(stage: &Stage, mounts: &str, arguments: &[&str], after: &str) -> Outcome {
+pub fn in_mounts(stage: &Stage, mounts: &str, arguments: &[&str], after: &str) -> Outcome {
     // `after` comes after the agent's end too, which nobody else here can see.
     let script = format!(
         "set -e; h=$1 d=$2; shift 2; {mounts}\nset +e; \"$@\" & pid=$!; wait $pid; code=$?\n\
