@@ -198,6 +198,7 @@ impl Agent {
             None => Vec::new(),
         };
         self.first.replace(Some(deliveries.clone()));
+        self.give(deliveries);
         let takes_over = self.word.is_said();
         self.word.wait_for(config.roles.iter().filter(|role| role.required).count());
         let mut keepers = JoinSet::new();
@@ -232,6 +233,7 @@ impl Agent {
         let (world, settings) = (&self.world, &self.settings);
         let deliveries = Deliveries::for_google(&config, tokens.clone(), world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);
+        self.give(&deliveries);
         process::leave_directory();
         let keeper = Keeper {
             word: (!self.word.is_said()).then(|| self.word.clone()),
@@ -243,6 +245,13 @@ impl Agent {
         keepers.spawn_local(keeper.keep(tokens, deadline));
         self.stay(keepers, serves).await;
         Ok(())
+    }
+
+    /// Has whoever may ask learn what the command was given by the `first` role's places.
+    fn give(&self, first: &Rc<Deliveries>) {
+        // The places have the board in them, and let go of their files with the agent.
+        let (word, first) = (self.word.clone(), Rc::downgrade(first));
+        self.board.give(move || first.upgrade().filter(|_| word.is_said()).map(|first| word.environment(&first)));
     }
 
     /// What the agent before this one left of role `number`, while it is good.
@@ -326,6 +335,9 @@ impl Agent {
         let deliveries = Deliveries::open(&choice, region, None, world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);
         self.word.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
+        // Whoever adds roles to the places has them alone.
+        let environment = self.word.environment(&deliveries);
+        self.board.give(move || Some(environment.clone()));
         let mut failures: u32 = 1;
         let mut wait = schedule::retry_after(failures, self.world.now(), None, self.world.random());
         loop {

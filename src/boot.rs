@@ -19,7 +19,7 @@ use crate::process::{Account, Post, Started};
 use crate::report::{self, Report};
 use crate::route::{self, Way};
 use crate::world::{self, World};
-use crate::{credential_process, delivery_choice, entrypoint, owner, process, status, token};
+use crate::{credential_process, delivery_choice, entrypoint, env, owner, process, status, token};
 
 /// The agent keeps the deadline; this much later it is taken for stuck.
 const AGENT_GRACE: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     let (typed, outcome) = match cli::split(arguments) {
         Ok((typed, flags)) => {
             let parsed = cli::parse_options(flags, matches!(typed, Typed::Boot(_)), &mut options);
-            if matches!(typed, Typed::CredentialProcess | Typed::Token(_) | Typed::Status) {
+            if matches!(typed, Typed::CredentialProcess | Typed::Token(_) | Typed::Status | Typed::Env) {
                 // What these say is read by people, in the message of a client.
                 options.set_default(&world, "log-format", "text");
             }
@@ -63,12 +63,14 @@ pub fn run(arguments: &[OsString]) -> u8 {
             // Why the command does not run is told at any level.
             let log = Settings::log(&options, &world).unwrap_or(Log::new(Format::Auto, Severity::Error));
             log.error(world.now(), Severity::Error.max(log.least), &error, &[]);
-            if matches!(typed, Some(Typed::Agent)) {
+            if matches!(typed, Some(Typed::Agent | Typed::Env)) {
                 // A shell forgets the exit code of the inner command of eval "$(fedboot agent)".
                 process::write_stdout("false\n");
             }
             match typed {
-                Some(Typed::Agent | Typed::CredentialProcess | Typed::Token(_)) => error.exit_code_of_subcommand(),
+                Some(Typed::Agent | Typed::CredentialProcess | Typed::Token(_) | Typed::Env) => {
+                    error.exit_code_of_subcommand()
+                }
                 Some(Typed::Status) => 2,
                 _ => error.exit_code(),
             }
@@ -140,6 +142,7 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
             let world = as_owner(options, world)?;
             status::report(options, &world)
         }
+        Typed::Env => Ok((env::exports(options, &as_owner(options, world)?)?, 0)),
     }
 }
 

@@ -150,6 +150,8 @@ pub enum Typed {
     Token(Option<Kind>),
     /// `fedboot status [OPTIONS]`.
     Status,
+    /// `fedboot env [OPTIONS]`.
+    Env,
 }
 
 /// Which token `fedboot token` prints.
@@ -195,6 +197,7 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
         Some("agent") => Typed::Agent,
         Some("credential-process") => Typed::CredentialProcess,
         Some("status") => Typed::Status,
+        Some("env") => Typed::Env,
         Some("token") => {
             let kind = match before.get(1).and_then(|word| word.to_str()) {
                 Some("access") => Kind::Access,
@@ -219,7 +222,7 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
 }
 
 /// Words that may stand where a command might be expected.
-const SUBCOMMANDS: &[&str] = &["agent", "credential-process", "status", "token"];
+const SUBCOMMANDS: &[&str] = &["agent", "credential-process", "env", "status", "token"];
 
 const USAGE: &str = "usage: fedboot [OPTIONS] -- COMMAND [ARG…] (fedboot --help lists subcommands and options)";
 
@@ -344,6 +347,14 @@ impl Options {
         }
     }
 
+    /// Refuses flags but `names`.
+    ///
+    /// # Errors
+    /// A usage error that names the first other one.
+    pub fn refuse_but(&self, names: &[&str]) -> Result<()> {
+        self.refuse(&OPTIONS.iter().map(|option| option.name).filter(|name| !names.contains(name)).collect::<Vec<_>>())
+    }
+
     /// The values of one that may be given more than once.
     ///
     /// # Errors
@@ -412,6 +423,7 @@ pub fn help() -> String {
          fedboot credential-process [OPTIONS]   one answer, for credential_process in an AWS profile\n       \
          fedboot token access|id [OPTIONS]      a Google token; token subject answers google-auth's executable source\n       \
          fedboot status [OPTIONS]               what the agent has; exit code 0 fresh, 1 stale, 2 none\n       \
+         fedboot env [OPTIONS]                  what its command was given, for another shell: eval \"$(fedboot env)\"\n       \
          fedboot --help | --version\n\n\
          options (each also as FEDBOOT_NAME, then as the variables in parentheses):\n",
     );
@@ -423,7 +435,7 @@ pub fn help() -> String {
     }
     text + "\ntemplates: {service_account} {service_account_email} {project} {hostname} {instance_name} {attribute:NAME}\n\
             exit code: COMMAND's own; 125 fedboot failed, 126 COMMAND is not executable, 127 there is no COMMAND;\n\
-            of agent, credential-process and token: 0, 1 no credentials, 2 called wrongly\n"
+            of agent, credential-process and token: 0, 1 no credentials, 2 called wrongly; of env 2 where there is no agent\n"
 }
 
 #[cfg(test)]

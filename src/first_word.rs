@@ -116,11 +116,16 @@ impl FirstWord {
         if self.awaited.get() > 0 {
             return;
         }
+        self.say(Report::Ready(self.environment(first)), world, settings);
+    }
+
+    /// What the command is told of the `first` role's places.
+    pub fn environment(&self, first: &Deliveries) -> Environment {
         let mut environment = if self.lost.get() { Environment::default() } else { first.environment() };
         if self.alone {
             environment.set("FEDBOOT_AGENT_PID", self.line.guard().to_string());
         }
-        self.say(Report::Ready(environment), world, settings);
+        environment
     }
 
     /// The command starts without a role's credentials, but finds what comes later in its `deliveries`.

@@ -26,7 +26,7 @@
 //!   [`google_config`], with [`aws_choice`] as a part and [`external_account`] for the file.
 //! - [`guard`]: forks the agents, with [`holdings`] that outlive them, as the [`owner`] of the files; [`agent`]: the process
 //!   that works; [`keeper`]: the loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is said to
-//!   whoever waits, to a parent as a [`report`]; [`status`] is for everybody.
+//!   whoever waits, to a parent as a [`report`]; [`status`] is for everybody, and [`env`] for a second shell.
 //! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together;
 //!   [`shadows`] and [`no_proxy`]: what would keep clients from that.
 //! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
@@ -60,6 +60,7 @@ pub mod deliveries;
 pub mod delivery;
 pub mod delivery_choice;
 pub mod entrypoint;
+pub mod env;
 pub mod error;
 pub mod exchange;
 pub mod external_account;

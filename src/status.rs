@@ -1,5 +1,6 @@
 //! How things stand with each role: kept by the agent, which tells it on a socket that only its own user and root may ask
-//! (`fedboot status` does), and at `/status` of the credentials endpoint. There is no secret in it.
+//! (`fedboot status` does), and at `/status` of the credentials endpoint. There is no secret in it. On that socket alone,
+//! behind a NUL, stands what the command was given, for `fedboot env`; the path in there is one.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use crate::cli::Options;
 use crate::config::{self, Settings};
 use crate::error::Result;
-use crate::flow::Principal;
+use crate::flow::{Environment, Principal};
 use crate::log::timestamp;
 use crate::private_file;
 use crate::process::{self, peers};
@@ -55,7 +56,11 @@ pub struct Board {
     metadata: RefCell<Option<(String, String)>>,
     /// The directory of the credentials file, by which agents are told apart.
     place: RefCell<Place>,
+    given: RefCell<Option<Given>>,
 }
+
+/// What the command is given, once it is.
+type Given = Box<dyn Fn() -> Option<Environment>>;
 
 /// A directory, as the processes of another container see it too.
 #[derive(Clone, Default, Debug)]
@@ -100,6 +105,18 @@ impl Board {
     /// Says beside which file this agent's others stand.
     pub fn stand_beside(&self, file: &Path) {
         self.place.replace(Place::of(file.parent().unwrap_or(file)));
+    }
+
+    /// Says how to learn what the command is given.
+    pub fn give(&self, given: impl Fn() -> Option<Environment> + 'static) {
+        self.given.replace(Some(Box::new(given)));
+    }
+
+    /// Everything, for the agent's own user.
+    fn all(&self, now: SystemTime) -> String {
+        let given = self.given.borrow().as_ref().and_then(|given| given());
+        let exports = given.map(|environment| format!("\0{}", environment.exports())).unwrap_or_default();
+        self.json(now) + &exports
     }
 
     /// Looks again at the directory, which may be another one since something was written: in a thread, as a disk may
@@ -201,7 +218,8 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     let file = credentials_file(options, world);
     let now = world.now();
     let mut worst = Freshness::Fresh;
-    let (mut agents, silent) = agents_beside(&file, world, true);
+    let Found { beside, silent, others, .. } = agents(&file, world, true);
+    let mut agents: Vec<Value> = beside.into_iter().map(|agent| agent.state).collect();
     for agent in &mut agents {
         let roles = agent.get_mut("roles").and_then(Value::as_array_mut);
         for role in roles.into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -220,13 +238,17 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     let shown = named.unwrap_or_else(|| shown::path(&file));
     let text = match &agents[..] {
         _ if as_json => {
-            let state = worst.name();
-            format!("{}\n", json!({"state": state, "agents": agents}))
+            let state = if others.is_empty() { worst.name() } else { "unknown" };
+            let mut all = json!({"state": state, "agents": agents});
+            if let (false, Some(all)) = (others.is_empty(), all.as_object_mut()) {
+                all.insert("others".into(), others.into());
+            }
+            format!("{all}\n")
         }
         [] if !silent.is_empty() => {
-            let pids: Vec<_> = silent.iter().map(ToString::to_string).collect();
-            format!("stale: there is an agent that does not answer (process {}): is it stopped?\n", pids.join(", "))
+            format!("stale: {}\n", does_not_answer(&silent))
         }
+        [] if !others.is_empty() => format!("unknown: {}; {}\n", of_others(&others), as_them(&others)),
         [] => format!("none: no agent keeps credentials fresh beside {shown}\n"),
         agents => agents.iter().filter_map(|agent| agent.get("roles")?.as_array()).flatten().map(line).collect(),
     };
@@ -240,21 +262,74 @@ pub fn credentials_file(options: &Options, world: &World) -> PathBuf {
     named.or_else(usual).unwrap_or_else(|| PathBuf::from("/"))
 }
 
-/// What every agent says that was started with this credentials file, and the processes that did not answer. Where there
-/// is none, with `others` in other containers: those whose files stand in the same directories.
-pub fn agents_beside(credentials_file: &Path, world: &World, others: bool) -> (Vec<Value>, Vec<i32>) {
+/// That there is an agent, but no answer.
+pub fn does_not_answer(silent: &[i32]) -> String {
+    format!("there is an agent that does not answer (process {}): is it stopped?", listed(silent))
+}
+
+/// That there are agents of these users, which may not be asked.
+pub fn of_others(users: &[u32]) -> String {
+    format!("there are agents of user {}, which nobody else but root may ask", listed(users))
+}
+
+/// How to ask them.
+pub fn as_them(users: &[u32]) -> String {
+    format!("ask as that user (docker exec -u {}) or as root", users.first().unwrap_or(&0))
+}
+
+fn listed<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What an agent says.
+pub struct Agent {
+    /// How things stand with its roles.
+    pub state: Value,
+    /// What its command was given, as a shell's commands; none before it was.
+    pub exports: Option<String>,
+}
+
+/// The agents that there are.
+pub struct Found {
+    /// Those that were started with this credentials file; where there are none, those whose files stand in the same
+    /// directories.
+    pub beside: Vec<Agent>,
+    /// Other ones of the same container.
+    pub elsewhere: Vec<Agent>,
+    /// The processes of those that did not answer.
+    pub silent: Vec<i32>,
+    /// Other users who have some.
+    pub others: Vec<u32>,
+}
+
+/// Asks the agents of this credentials file, and where there is none, with `others` all that may be asked.
+pub fn agents(credentials_file: &Path, world: &World, others: bool) -> Found {
     let heard = peers::ask(world.user, key(credentials_file), others);
+    let mut found = Found { beside: Vec::new(), elsewhere: Vec::new(), silent: heard.silent, others: heard.others };
     let places: Vec<Place> = if heard.answers.is_empty() || heard.is_own {
         Vec::new()
     } else {
         private_file::directories_of(credentials_file, world).iter().map(|directory| Place::of(directory)).collect()
     };
-    let answers = heard.answers.iter().filter_map(|answer| serde_json::from_slice::<Value>(answer).ok());
-    let ours = answers.filter(|agent| {
-        let directory = agent.get("directory").unwrap_or(&Value::Null);
-        heard.is_own || places.iter().any(|place| place.is(directory))
-    });
-    (ours.collect(), heard.silent)
+    for answer in heard.answers {
+        let mut parts = answer.splitn(2, |byte| *byte == 0);
+        let state = parts.next().and_then(|json| serde_json::from_slice::<Value>(json).ok());
+        let exports = parts.next().map(|exports| String::from_utf8_lossy(exports).into_owned());
+        let Some(state) = state else { continue };
+        let directory = state.get("directory").unwrap_or(&Value::Null);
+        let is_beside = heard.is_own || places.iter().any(|place| place.is(directory));
+        let is_here = directory.get("mounts").and_then(Value::as_str) == Some(&mounts());
+        let agent = Agent { state, exports };
+        if is_beside {
+            found.beside.push(agent);
+        } else if is_here {
+            found.elsewhere.push(agent);
+        }
+    }
+    if !found.beside.is_empty() {
+        found.others.clear();
+    }
+    found
 }
 
 /// By which an agent is found that keeps credentials in this file, as long as it is asked from the same container.
@@ -281,7 +356,7 @@ pub async fn answer(listener: UnixListener, board: Rc<Board>, world: Rc<World>) 
         let may_ask = |peer: tokio::net::unix::UCred| [0, world.user].contains(&peer.uid());
         if stream.peer_cred().is_ok_and(may_ask) {
             // The socket takes it whole.
-            let _ = stream.try_write(board.json(world.now()).as_bytes());
+            let _ = stream.try_write(board.all(world.now()).as_bytes());
         }
     }
 }

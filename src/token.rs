@@ -83,8 +83,8 @@ fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Creden
     }
     let config = GoogleConfig::resolve(options, world, false)?;
     let request = shared::file_name(&config.asked.request());
-    for agent in status::agents_beside(&status::credentials_file(options, world), world, false).0 {
-        let text = |name: &str| agent.get(name).and_then(Value::as_str);
+    for agent in status::agents(&status::credentials_file(options, world), world, false).beside {
+        let text = |name: &str| agent.state.get(name).and_then(Value::as_str);
         if let (Some(address), true) = (text("metadata"), text("request") == Some(request.as_str()))
             && let Ok(credentials) = shared::run(ask(&Given::new("what an agent left", address), wanted, world))
         {

@@ -31,6 +31,8 @@ pub struct Heard {
     pub is_own: bool,
     /// The processes with that key that did not answer.
     pub silent: Vec<i32>,
+    /// Other users whose agents would not answer this one.
+    pub others: Vec<u32>,
 }
 
 /// An agent that is being asked.
@@ -61,8 +63,8 @@ pub fn has_other(user: u32, key: u64, agent: &str) -> bool {
 }
 
 /// Asks the agents of `user` with this key; where there is none, with `others`, all of theirs, and for root those of
-/// everybody: an answer tells whether it is meant. Who is not the user that the socket's name says is not
-/// listened to: anybody may give a socket any name.
+/// everybody: an answer tells whether it is meant; whose agents there are beside is said too. Who is not the user that the
+/// socket's name says is not listened to: anybody may give a socket any name.
 pub fn ask(user: u32, key: u64, others: bool) -> Heard {
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let mut names: Vec<&str> = table.lines().filter_map(listening).collect();
@@ -70,12 +72,15 @@ pub fn ask(user: u32, key: u64, others: bool) -> Heard {
     names.dedup();
     let own = prefix(user, key);
     let (own, foreign): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| name.starts_with(&own));
-    let mut asked: Vec<Asked> = own.into_iter().filter_map(|name| reach(name, user)).collect();
+    let mut asked: Vec<Asked> = own.into_iter().filter_map(reach).map(|(_, agent)| agent).collect();
     let is_own = !asked.is_empty();
-    if !is_own && others {
-        asked.extend(foreign.into_iter().filter_map(|name| reach(name, user)));
-    }
     let mut heard = Heard::default();
+    if !is_own && others {
+        for (of, agent) in foreign.into_iter().filter_map(reach) {
+            if [0, of].contains(&user) { asked.push(agent) } else { heard.others.push(of) }
+        }
+        heard.others.dedup();
+    }
     for step in 0..STEPS {
         if asked.is_empty() || (!is_own && step >= STEPS_FOR_OTHERS) {
             break;
@@ -119,16 +124,13 @@ fn listening(line: &str) -> Option<&str> {
     name.strip_prefix('@')
 }
 
-/// Reaches the agent with this name, if it is one that `user` may believe.
-fn reach(name: &str, user: u32) -> Option<Asked> {
+/// Reaches the agent with this name, and says whose it is.
+fn reach(name: &str) -> Option<(u32, Asked)> {
     let of: u32 = name.strip_prefix("fedboot/")?.split('/').next()?.parse().ok()?;
-    if user != 0 && of != user {
-        return None;
-    }
     // Without blocking: a socket whose queue is full would have this one wait for ever.
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;
     connect(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes()).ok()?).ok()?;
     let peer = getsockopt(&fd, PeerCredentials).ok()?;
-    (peer.uid() == of).then(|| Asked { stream: fd.into(), pid: peer.pid(), said: Vec::new() })
+    (peer.uid() == of).then(|| (of, Asked { stream: fd.into(), pid: peer.pid(), said: Vec::new() }))
 }

@@ -9,6 +9,7 @@ mod common;
 
 mod agent;
 mod chain;
+mod env;
 mod process;
 mod profile;
 mod roles;
