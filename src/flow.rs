@@ -283,6 +283,9 @@ pub trait TokenSource {
 
     /// The same, if it need not be waited for.
     fn ready(&self, wanted: &Wanted) -> Option<Rc<Credentials>>;
+
+    /// Says why there is no new one of those that are kept by the agent's loop, and when it tries again.
+    fn fail(&self, trouble: &Trouble);
 }
 
 /// Issues what is kept fresh.

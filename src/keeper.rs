@@ -24,6 +24,11 @@ const BEFORE_DEADLINE: Duration = Duration::from_secs(1);
 /// How long a try may take at least.
 const SHORTEST_TRY: Duration = Duration::from_secs(1);
 
+/// A try that took so much longer than it may was not running: the agent was frozen.
+const FROZEN: Duration = Duration::from_secs(5);
+/// How long a try may take where clients have nothing: each of its steps has a limit of its own.
+const LONGEST_TRY: Duration = Duration::from_secs(30);
+
 /// Keeps one role's credentials fresh.
 pub struct Keeper {
     /// Clock and chance.
@@ -110,7 +115,10 @@ impl Keeper {
             }
         }
         loop {
-            let deadline = boot.or_else(|| self.patience().map(|patience| self.world.deadline(patience)));
+            let patience = self.patience();
+            let deadline = boot.or_else(|| patience.map(|patience| self.world.deadline(patience)));
+            let longest = patience.unwrap_or(LONGEST_TRY).saturating_add(FROZEN);
+            let thaw = world::later(self.world.now(), longest);
             let wait = match (self.issue_and_deliver(&*way, deadline).await, boot) {
                 (Ok(issued), _) => {
                     boot = None;
@@ -155,7 +163,8 @@ impl Keeper {
                 }
                 (Err(error), None) => {
                     self.failures = self.failures.saturating_add(1);
-                    self.complain(&error).await
+                    // What failed because it was frozen says nothing of what a try does now.
+                    self.complain(&error, self.world.now() > thaw).await
                 }
             };
             self.world.wait_and(wait, async || self.put_back().await).await;
@@ -287,10 +296,11 @@ impl Keeper {
     }
 
     /// Logs a failed refresh and says how long to wait.
-    async fn complain(&self, error: &Error) -> Duration {
+    async fn complain(&self, error: &Error, at_once: bool) -> Duration {
         let now = self.world.now();
         let expiration = self.current.as_ref().map(|issued| issued.credentials.expiration);
         let wait = schedule::retry_after(self.failures, now, expiration, self.world.random());
+        let wait = if at_once { Duration::ZERO } else { wait };
         let mut more = vec![("next_try", timestamp(world::later(now, wait))), ("failures", self.failures.to_string())];
         more.extend(self.profile.clone().map(|profile| ("profile", profile)));
         let severity = match &self.current {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::log::Severity;
 use crate::retry;
+use crate::world;
 
 /// The wait after credentials that look expired on arrival: the clock is wrong, and hurrying does not mend it.
 const AFTER_EXPIRED_ON_ARRIVAL: Duration = Duration::from_secs(60);
@@ -36,6 +37,15 @@ pub fn retry_after(failures: u32, now: SystemTime, expiration: Option<SystemTime
         Some(Err(_)) => wait.min(LONGEST_WITHOUT),
         None => wait,
     }
+}
+
+/// What is said to who has waited for a refresh that is due.
+pub const NOT_YET: &str = "no refresh has come back within a second";
+
+/// Whether a try that failed at `at` is all that there is to say at `now`, as nothing is tried before `patience` has passed.
+/// Once the time of the next try has come it is no answer any more, and a clock that was set back since says nothing.
+pub fn has_failed(at: SystemTime, next_try: SystemTime, now: SystemTime, patience: Duration) -> bool {
+    at <= now && next_try > world::later(now, patience)
 }
 
 /// How serious a failed refresh is at `now`: a warning, an error in the last ten minutes or the last quarter of the

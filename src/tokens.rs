@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::client::Client;
 use crate::credentials_json;
 use crate::error::{Error, Kind, Result};
-use crate::flow::{BoxFuture, Credentials, Issuer, Mint, TokenSource, Wanted};
+use crate::flow::{BoxFuture, Credentials, Issuer, Mint, TokenSource, Trouble, Wanted};
 use crate::holdings::Holdings;
 use crate::http::Http;
 use crate::log::{Log, Severity};
@@ -84,7 +84,15 @@ struct Entry {
 struct Failure {
     error: Error,
     in_a_row: u32,
+    at: SystemTime,
     next_try: SystemTime,
+}
+
+impl Failure {
+    /// Whether there is nothing to wait for.
+    fn lasts(&self, now: SystemTime, patience: Duration) -> bool {
+        schedule::has_failed(self.at, self.next_try, now, patience)
+    }
 }
 
 /// How a token stands.
@@ -147,15 +155,15 @@ impl TokenSource for Tokens {
         Box::pin(async move {
             let entry = self.0.entry(wanted, Some(client));
             let settled = entry.settled.notified();
+            let is_usual = *wanted == self.0.usual;
             match entry.standing(self.0.world.now()) {
                 Standing::Fresh => {}
-                // The agent's loop cares for the usual one; it has just started, or was just woken.
-                Standing::None if *wanted == self.0.usual => {
-                    if entry.failure.borrow().is_none() {
-                        let _ = tokio::time::timeout(PATIENCE_FOR_USUAL, settled).await;
-                    }
+                // The agent's loop cares for the usual one; it has just started, or was just woken, or is now.
+                Standing::None if is_usual => {
+                    self.0.world.look_at_clock();
+                    let _ = tokio::time::timeout(PATIENCE_FOR_USUAL, self.0.usual_settles(&entry)).await;
                 }
-                _ if *wanted == self.0.usual => {}
+                _ if is_usual => {}
                 Standing::Aging => drop(self.renew(&entry, client)),
                 Standing::Last | Standing::None => {
                     if self.renew(&entry, client) {
@@ -163,8 +171,15 @@ impl TokenSource for Tokens {
                     }
                 }
             }
-            entry.answer(self.0.world.now())
+            entry.answer(self.0.world.now(), is_usual)
         })
+    }
+
+    fn fail(&self, trouble: &Trouble) {
+        let entry = self.0.entry(&self.0.usual, None);
+        if let Some(failure) = &mut *entry.failure.borrow_mut() {
+            (failure.at, failure.next_try) = (trouble.at, trouble.next_try);
+        }
     }
 
     fn ready(&self, wanted: &Wanted) -> Option<Rc<Credentials>> {
@@ -184,7 +199,7 @@ impl Tokens {
     /// failed.
     fn renew(&self, entry: &Rc<Entry>, client: &Rc<Client>) -> bool {
         let now = self.0.world.now();
-        if entry.failure.borrow().as_ref().is_some_and(|failure| now < failure.next_try) {
+        if entry.failure.borrow().as_ref().is_some_and(|failure| failure.lasts(now, Duration::ZERO)) {
             return false;
         }
         if !entry.is_being_made.replace(true) {
@@ -213,6 +228,19 @@ impl Inner {
         self.mint.mint(&http, wanted).await
     }
 
+    /// Comes back when the usual token is there, or nothing is tried soon.
+    async fn usual_settles(&self, entry: &Entry) {
+        loop {
+            let settled = entry.settled.notified();
+            let now = self.world.now();
+            let fails = entry.failure.borrow().as_ref().is_some_and(|failure| failure.lasts(now, PATIENCE_FOR_USUAL));
+            if fails || entry.standing(now) != Standing::None {
+                return;
+            }
+            settled.await;
+        }
+    }
+
     /// Another one for what is known: nobody is to wait for it but behind others of its kind.
     async fn renewed(&self, entry: &Entry) -> Option<Result<Credentials>> {
         let deadline = self.world.monotonic().checked_add(PATIENCE)?;
@@ -233,7 +261,8 @@ impl Inner {
             Err(error) => {
                 self.complain(&error);
                 self.entries.borrow_mut().retain(|kept| !Rc::ptr_eq(kept, entry));
-                entry.failure.replace(Some(Failure { error, in_a_row: 1, next_try: self.world.now() }));
+                let now = self.world.now();
+                entry.failure.replace(Some(Failure { error, in_a_row: 1, at: now, next_try: now }));
                 return None;
             }
         };
@@ -281,7 +310,7 @@ impl Inner {
                     let more = [("wanted", entry.wanted.describe())];
                     self.log.error(now, Severity::Warning, &error, &more);
                 }
-                entry.failure.replace(Some(Failure { error, in_a_row, next_try }));
+                entry.failure.replace(Some(Failure { error, in_a_row, at: now, next_try }));
             }
         }
     }
@@ -393,19 +422,26 @@ impl Entry {
     }
 
     /// What is good, else why there is nothing.
-    fn answer(&self, now: SystemTime) -> Result<Rc<Credentials>> {
+    fn answer(&self, now: SystemTime, is_usual: bool) -> Result<Rc<Credentials>> {
         if let Some(good) = self.good().filter(|good| good.expiration > now) {
             return Ok(good);
         }
-        if let Some(failure) = &*self.failure.borrow() {
-            return Err(failure.error.clone());
-        }
-        let (problem, advice) = match &*self.issued.borrow() {
-            Some((at, good)) if good.expiration <= *at => ("it had expired when it came", "check this machine's clock"),
-            Some(_) => ("it has ended, and there is no newer one", "is fedboot told not to refresh?"),
-            None => ("none could be had yet", "see fedboot's log"),
+        let said = |problem: String, advice: &str| {
+            Err(Error::new(Kind::Transient, "hand out a token", "", problem).advice(advice))
         };
-        Err(Error::new(Kind::Transient, "hand out a token", "", problem).advice(advice))
+        match (&*self.failure.borrow(), &*self.issued.borrow()) {
+            (Some(failure), _) if !is_usual || failure.lasts(now, Duration::ZERO) => Err(failure.error.clone()),
+            // The agent's loop is at it.
+            (Some(failure), _) => said(format!("{}; the last one failed: {}", schedule::NOT_YET, failure.error), ""),
+            (None, Some((at, good))) if good.expiration <= *at => {
+                said("it had expired when it came".into(), "check this machine's clock")
+            }
+            (None, Some(_)) => {
+                let problem = format!("it has ended, and {}", schedule::NOT_YET);
+                said(problem, "see fedboot's log; is it told not to refresh?")
+            }
+            (None, None) => said("none could be had yet".into(), "see fedboot's log"),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::process;
@@ -22,6 +23,7 @@ pub struct World {
     variables: Vec<(OsString, OsString)>,
     clock: Box<dyn Fn() -> SystemTime>,
     pause: Pause,
+    looks: Notify,
     /// The caller's home directory, if there is a way to know it.
     pub home: Option<PathBuf>,
     /// The directory that relative paths start from.
@@ -63,6 +65,7 @@ impl World {
             variables,
             clock: Box::new(wall_clock),
             pause: |now, duration| Box::pin(process::pause(now, duration)),
+            looks: Notify::const_new(),
             home,
             working_directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -76,6 +79,7 @@ impl World {
             variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             clock: Box::new(clock),
             pause: |_, duration| Box::pin(tokio::time::sleep(duration)),
+            looks: Notify::const_new(),
             home: None,
             working_directory: PathBuf::from("/"),
             hostname: "imagined-host".into(),
@@ -128,7 +132,7 @@ impl World {
     }
 
     /// Waits by whichever clock comes first: the wall clock may be set, and goes on through a suspend; the other one
-    /// cannot be set back. The wall clock is read at least once a minute.
+    /// cannot be set back. The wall clock is read at least once a minute, and when [`Self::look_at_clock`] says so.
     pub async fn wait(&self, duration: Duration) {
         self.wait_and(duration, async || {}).await;
     }
@@ -142,8 +146,18 @@ impl World {
                 meanwhile().await;
             }
             let left = monotonic.duration_since(self.monotonic()).min(CLOCK_CHECK);
-            (self.pause)(self.now(), left).await;
+            let pause = (self.pause)(self.now(), left);
+            tokio::select! {
+                () = pause => {}
+                () = self.looks.notified() => first = true,
+            }
         }
+    }
+
+    /// Has whoever waits read the wall clock at once: somebody has seen that it is later than it should be. After a suspend
+    /// or a freeze a client may ask before the timers tell.
+    pub fn look_at_clock(&self) {
+        self.looks.notify_waiters();
     }
 
     /// Waits by the clock that nobody can set.

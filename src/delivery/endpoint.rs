@@ -8,10 +8,11 @@
 //! stands in that file is no secret. Where the URL would stand in a container's log, it is the file that holds the
 //! secret, for the `Authorization` header.
 //!
-//! It answers the last good credentials as long as they live: an SDK whose endpoint fails fails its request at once.
+//! It answers the last good credentials as long as they live: an SDK whose endpoint fails fails its request at once. Once
+//! they have ended it waits for a refresh that is due; it is as soon as the agent runs again that was frozen meanwhile.
 //! `…/status` says how things stand.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,7 @@ use crate::error::Result;
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
 use crate::log::timestamp;
 use crate::private_file::{self, Directory, Held, Writer};
+use crate::schedule;
 use crate::world::World;
 
 const PATH: &str = "/v1/credentials";
@@ -54,8 +56,8 @@ struct State {
     world: Rc<World>,
     secret: SecretString,
     answer: RefCell<Option<Answer>>,
-    /// Whether the last try has failed, so that there is nothing to wait for.
-    has_failed: Cell<bool>,
+    /// Why the last try has failed, and when the next one is.
+    trouble: RefCell<Option<Trouble>>,
     changed: Notify,
     status: Box<dyn Fn() -> String>,
 }
@@ -98,7 +100,7 @@ impl CredentialsEndpoint {
             world: world.clone(),
             secret,
             answer: RefCell::default(),
-            has_failed: Cell::default(),
+            trouble: RefCell::default(),
             changed: Notify::new(),
             status,
         });
@@ -119,7 +121,7 @@ impl Delivery for CredentialsEndpoint {
             });
             let answer = Answer { body: body.to_string().into(), expiration: credentials.expiration };
             self.state.answer.replace(Some(answer));
-            self.state.has_failed.set(false);
+            self.state.trouble.take();
             self.state.changed.notify_waiters();
         }
         let (held, content) = (self.held.clone(), self.content.clone());
@@ -130,8 +132,8 @@ impl Delivery for CredentialsEndpoint {
         Box::pin(self.writer.run(restore))
     }
 
-    fn fail<'a>(&'a self, _: &'a Trouble) -> BoxFuture<'a, Result<()>> {
-        self.state.has_failed.set(true);
+    fn fail<'a>(&'a self, trouble: &'a Trouble) -> BoxFuture<'a, Result<()>> {
+        self.state.trouble.replace(Some(trouble.clone()));
         self.state.changed.notify_waiters();
         Box::pin(async { Ok(()) })
     }
@@ -185,12 +187,22 @@ impl Respond for State {
         if what == STATUS {
             return Reply::Now(reply(StatusCode::OK, (self.status)().into()));
         }
-        if self.is_live() || self.has_failed.get() {
+        if self.is_settled() {
             return Reply::Now(self.answer());
         }
-        // The agent has just started, or has just been woken: the refresh is under way.
+        // The agent has just started, or has just been woken: the refresh is under way, or is now.
+        self.world.look_at_clock();
         Reply::Later(Box::pin(async {
-            let _ = tokio::time::timeout(PATIENCE, self.changed.notified()).await;
+            let settles = async {
+                loop {
+                    let changed = self.changed.notified();
+                    if self.is_settled() {
+                        return;
+                    }
+                    changed.await;
+                }
+            };
+            let _ = tokio::time::timeout(PATIENCE, settles).await;
             self.answer()
         }))
     }
@@ -205,18 +217,28 @@ impl State {
         self.answer.borrow().as_ref().is_some_and(|answer| answer.expiration > self.world.now())
     }
 
+    /// Whether there is nothing to wait for: they live, or the next try is too far away.
+    fn is_settled(&self) -> bool {
+        self.is_live() || self.has_failed(PATIENCE)
+    }
+
+    fn has_failed(&self, patience: Duration) -> bool {
+        let trouble = self.trouble.borrow();
+        trouble.as_ref().is_some_and(|it| schedule::has_failed(it.at, it.next_try, self.world.now(), patience))
+    }
+
     fn answer(&self) -> loopback::Answer {
-        match &*self.answer.borrow() {
-            Some(answer) if answer.expiration > self.world.now() => reply(StatusCode::OK, answer.body.clone()),
-            Some(_) => refusal(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "CredentialsExpired",
-                "refreshing has failed; see fedboot's log",
-            ),
-            None => {
-                refusal(StatusCode::SERVICE_UNAVAILABLE, "NoCredentials", "none could be had yet; see fedboot's log")
-            }
-        }
+        let (code, what) = match &*self.answer.borrow() {
+            Some(answer) if answer.expiration > self.world.now() => return reply(StatusCode::OK, answer.body.clone()),
+            Some(_) => ("CredentialsExpired", "the credentials have ended"),
+            None => ("NoCredentials", "none could be had yet"),
+        };
+        let why = match &*self.trouble.borrow() {
+            Some(trouble) if self.has_failed(Duration::ZERO) => format!("refreshing has failed: {}", trouble.error),
+            Some(trouble) => format!("{}; the last one failed: {}", schedule::NOT_YET, trouble.error),
+            None => format!("{}; see fedboot's log", schedule::NOT_YET),
+        };
+        refusal(StatusCode::SERVICE_UNAVAILABLE, code, &format!("{what}, and {why}"))
     }
 }
 

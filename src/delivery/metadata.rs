@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use super::loopback::{self, Answer, Listeners, Loopback, Reply, Respond};
 use crate::client::{Client, Guests};
 use crate::error::{Error, Kind, Result};
-use crate::flow::{BoxFuture, Credentials, Delivery, Environment, TokenSource, Wanted, scopes_in_order};
+use crate::flow::{BoxFuture, Credentials, Delivery, Environment, TokenSource, Trouble, Wanted, scopes_in_order};
 use crate::http::percent_decoded;
 use crate::world::World;
 
@@ -57,6 +57,7 @@ pub struct About {
 /// The server; it stands as long as this does.
 pub struct MetadataServer {
     server: Loopback,
+    source: Rc<dyn TokenSource>,
 }
 
 struct State {
@@ -83,8 +84,8 @@ impl MetadataServer {
         world: Rc<World>,
     ) -> Result<Self> {
         let usual = Rc::new(Wanted::AccessToken(about.scopes.clone()));
-        let state = Rc::new(State { world: world.clone(), source, tree: tree(&about), usual, guests, about });
-        Ok(Self { server: Loopback::open(listeners, world, state)? })
+        let state = State { world: world.clone(), source: source.clone(), tree: tree(&about), usual, guests, about };
+        Ok(Self { server: Loopback::open(listeners, world, Rc::new(state))?, source })
     }
 
     /// Where clients find it.
@@ -96,6 +97,11 @@ impl MetadataServer {
 impl Delivery for MetadataServer {
     /// Clients ask for what they need, and the source has it.
     fn deliver<'a>(&'a self, _: Option<&'a Credentials>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn fail<'a>(&'a self, trouble: &'a Trouble) -> BoxFuture<'a, Result<()>> {
+        self.source.fail(trouble);
         Box::pin(async { Ok(()) })
     }
 

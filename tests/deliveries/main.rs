@@ -15,6 +15,7 @@ mod profile;
 mod roles;
 mod shadows;
 mod status;
+mod thaw;
 mod token;
 mod weather;
 
