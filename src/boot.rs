@@ -86,7 +86,11 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
         Typed::Boot(command) => {
             options.refuse(OF_WHAT_STAYS)?;
             options.refuse(&["format"])?;
-            let settings = Settings::resolve(options, world)?;
+            let mut settings = Settings::resolve(options, world)?;
+            // The command's own output begins there: nobody waits for a word that all is well.
+            if process::stderr_is_terminal() && options.value(world, "log-level").is_none() {
+                settings.log.least = Severity::Warning;
+            }
             // Before anything is asked of any cloud: a command that is not there needs no credentials.
             let path = world.exact_variable("PATH");
             let name = command.first().map(OsString::as_os_str).unwrap_or_default();

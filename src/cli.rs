@@ -125,7 +125,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("log-file", "FILE", "agent: append the log to FILE [stderr, unless that is a pipe]"),
     opt("format", "text|token|json", "status: text or json [text]; token: token or json [token]"),
     opt("log-format", "auto|text|json", "auto: text on a terminal, else JSON [auto]"),
-    opt("log-level", "LEVEL", "debug, info, warning, error or critical [info]"),
+    opt("log-level", "LEVEL", "debug, info, warning, error or critical [info; before COMMAND on a terminal warning]"),
 ];
 
 /// What is said only when a second role is assumed.

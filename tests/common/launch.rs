@@ -211,6 +211,20 @@ pub fn few_descriptors(command: &mut Command) {
     unsafe { command.pre_exec(low) };
 }
 
+/// A terminal: whoever sits before it, and what programs have.
+pub fn terminal() -> [OwnedFd; 2] {
+    let (mut master, mut slave) = (-1, -1);
+    let none = std::ptr::null_mut::<libc::c_char>();
+    // SAFETY: fills two numbers, which are nobody else's.
+    unsafe {
+        assert_eq!(libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()), 0);
+        [master, slave].map(|fd| {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+            OwnedFd::from_raw_fd(fd)
+        })
+    }
+}
+
 /// What started the tests may ignore signals (nohup does), and every process here would inherit that.
 pub fn stop_ignoring_signals() {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2] {

@@ -1,9 +1,12 @@
 //! One line an event: what a healthy boot says, in which form, and to whom.
 
+use std::fs;
+use std::io::Read;
 use std::time::SystemTime;
 
 use fedboot_sandbox::{Effect, Fault, Sandbox, Service};
 
+use crate::common::launch::terminal;
 use crate::common::{Stage, write};
 use crate::{delivers, refused};
 
@@ -44,6 +47,35 @@ fn text() {
     let start = "INFO AWS credentials are ready role=arn:aws:iam::123456789012:role/fedboot-demo session=me ";
     assert!(rest.starts_with(&format!("{start}access_key_id={key} expiration=")), "{line}");
     assert!(!line.contains('\n'));
+}
+
+/// `docker run -it … bash`: what stands on the terminal is the command's own, unless something is wrong.
+#[test]
+fn on_a_terminal() {
+    let on_terminal = |stage: &Stage, arguments: &[&str]| {
+        let [master, slave] = terminal();
+        let copy = || slave.try_clone().expect("a copy");
+        let mut command = stage.command(arguments);
+        let child = command.stdout(copy()).stderr(copy()).spawn().expect("fedboot starts");
+        drop((command, stage.finish(child), slave));
+        let mut text = Vec::new();
+        // It ends with an error once nobody has the other side.
+        let _ = fs::File::from(master).read_to_end(&mut text);
+        String::from_utf8_lossy(&text).replace("\r\n", "\n")
+    };
+    let stage = Stage::new();
+    assert_eq!(on_terminal(&stage, &["--", "echo", "hello"]), "hello\n");
+    for arguments in [
+        &["--log-level", "info", "--", "echo", "hello"][..],
+        &["agent", "--foreground", "--no-refresh", "--delivery", "file"],
+    ] {
+        let text = on_terminal(&stage, arguments);
+        assert!(text.contains(" INFO AWS credentials are ready"), "{text}");
+    }
+    stage.sandbox.fault(Service::Sts, Fault::status(503, ""));
+    let text = on_terminal(&stage, &["--", "echo", "hello"]);
+    assert!(text.starts_with("fedboot: ") && text.contains(" WARNING ") && text.ends_with("hello\n"), "{text}");
+    assert!(!text.contains("INFO"), "{text}");
 }
 
 /// What a server says is shown on one line, whatever it holds.
