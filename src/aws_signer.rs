@@ -1,6 +1,6 @@
 //! Who signs on AWS, on the way to Google: the identity that was found, and the roles that are assumed from there.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::config::StsChoice;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::assume_role::{AssumeRole, Terms};
 use crate::exchange::sts::{Limits, Sts};
-use crate::exchange::sts_hosts::region_of;
+use crate::exchange::sts_hosts;
 use crate::exchange::web_identity::AssumeRoleWithWebIdentity;
 use crate::flow::{AwsStart, Credentials, Exchange, Session};
-use crate::http::Http;
-use crate::identity::aws::{AwsWorkload, Source};
+use crate::http::{Endpoint, Http};
+use crate::identity::aws::{AwsWorkload, Settings, Source};
 use crate::log::{Log, Severity};
 use crate::world::World;
 
@@ -32,6 +32,8 @@ pub struct AwsSigner {
     workload: AwsWorkload,
     /// The region in which AWS's STS is asked.
     region: OnceCell<String>,
+    /// What the profile says of the way.
+    profile: RefCell<Settings>,
     /// Whether it was said that the node's role is in use.
     warned: Cell<bool>,
     /// Where the identity was found last.
@@ -41,19 +43,14 @@ pub struct AwsSigner {
 impl AwsSigner {
     /// The one that `choice` means.
     pub fn new(choice: AwsChoice, world: Rc<World>, log: Log) -> Self {
-        let AwsChoice { only, profile, imds, imdsv1, .. } = &choice;
+        let AwsChoice { only, profile, imdsv1, .. } = &choice;
         Self {
-            workload: AwsWorkload {
-                world: world.clone(),
-                only: *only,
-                profile: profile.clone(),
-                imds: imds.clone(),
-                imdsv1: *imdsv1,
-            },
+            workload: AwsWorkload { world: world.clone(), only: *only, profile: profile.clone(), imdsv1: *imdsv1 },
             choice,
             world,
             log,
             region: OnceCell::new(),
+            profile: RefCell::default(),
             warned: Cell::default(),
             source: Cell::default(),
         }
@@ -64,7 +61,9 @@ impl AwsSigner {
     /// # Errors
     /// Why there are none.
     pub async fn keys(&self, http: &Http) -> Result<(AwsKeys, String)> {
-        let (identity, region) = tokio::join!(self.workload.identify(http), self.region(http));
+        self.profile.replace(self.workload.settings().await);
+        let imds = self.choice.imds(&self.profile.borrow())?;
+        let (identity, region) = tokio::join!(self.workload.identify(http, &imds), self.region(http, &imds));
         let identity = identity?;
         self.source.set(identity.source);
         if identity.source == Source::Imds.name() && self.is_container() && !self.warned.replace(true) {
@@ -81,7 +80,7 @@ impl AwsSigner {
         let mut keys = match identity.start {
             AwsStart::Keys(keys) => keys,
             AwsStart::WebIdentity(proof, role) => {
-                let exchange = AssumeRoleWithWebIdentity::new(self.sts(&region)?, Limits::default());
+                let exchange = AssumeRoleWithWebIdentity::new(self.sts_for_roles(&region)?.0, Limits::default());
                 let prepared = exchange.prepare(http).await;
                 let session = session(&role.arn, role.session_name.as_ref());
                 let issued = exchange.exchange(http, prepared, &proof, &session).await?;
@@ -95,7 +94,8 @@ impl AwsSigner {
             (session(&role.arn, role.session_name.as_ref()), terms)
         });
         for (session, terms) in in_profile.chain(first) {
-            let exchange = AssumeRole::new(self.sts(&region)?, region.clone(), Limits::default(), terms);
+            let (sts, signs) = self.sts_for_roles(&region)?;
+            let exchange = AssumeRole::new(sts, signs, Limits::default(), terms);
             let issued = exchange.exchange(http, &caller, &keys, &session, self.world.now()).await?;
             caller = session.role_arn;
             keys = of_session(&issued)?;
@@ -115,28 +115,37 @@ impl AwsSigner {
     /// # Errors
     /// A usage error where its host cannot be formed.
     pub fn sts(&self, region: &str) -> Result<Sts> {
-        Ok(Sts::new(self.world.clone(), self.choice.sts.in_region(region)?))
+        let choice = self.choice.sts(&self.profile.borrow())?;
+        Ok(Sts::new(self.world.clone(), choice.in_region(region)?))
+    }
+
+    /// The same for roles, and the region that signs there: the STS for all regions gives none of its own tokens.
+    fn sts_for_roles(&self, region: &str) -> Result<(Sts, String)> {
+        let profile = self.profile.borrow();
+        let is_plain = self.choice.sts(&profile)? == StsChoice::Regional { fips: false, dual_stack: false };
+        if is_plain && sts_hosts::has_global(region) && self.choice.prefers_global_sts(&profile)? {
+            let endpoint = Endpoint::parse(sts_hosts::GLOBAL, false)?;
+            return Ok((Sts::new(self.world.clone(), endpoint), ANY_REGION.into()));
+        }
+        Ok((self.sts(region)?, region.into()))
     }
 
     /// The URL of `query` at the STS that was named; none where it is the region's.
     pub fn named_sts(&self, query: &str) -> Option<String> {
-        match &self.choice.sts {
+        match self.choice.sts(&self.profile.borrow()).ok()? {
             StsChoice::Endpoint(endpoint) => Some(endpoint.url(&format!("/{query}"))),
             StsChoice::Regional { .. } => None,
         }
     }
 
-    async fn region(&self, http: &Http) -> String {
+    async fn region(&self, http: &Http, imds: &Endpoint) -> String {
         if let Some(known) = self.region.get() {
             return known.clone();
         }
-        let named = match &self.choice.region {
-            Some(region) => Some(region.clone()),
-            None => self.workload.profile_region().await.map(|name| region_of(&name).0.to_owned()),
-        };
-        let found = match named {
+        let in_profile = || self.profile.borrow().region().map(|name| sts_hosts::region_of(name).0.to_owned());
+        let found = match self.choice.region.clone().or_else(in_profile) {
             Some(region) => Some(region),
-            None => self.workload.instance_region(http).await,
+            None => self.workload.instance_region(http, imds).await,
         };
         match found {
             Some(region) => self.region.get_or_init(|| region).clone(),

@@ -92,12 +92,12 @@ pub enum StsChoice {
 }
 
 impl StsChoice {
-    /// Reads which one is named, and how the region's is to be asked.
+    /// Reads which one is named, if `own`, by fedboot's own option alone, and how the region's is to be asked.
     ///
     /// # Errors
     /// A usage error that names the option and what is wrong with it.
-    pub fn resolve(options: &Options, world: &World) -> Result<Self> {
-        let Some(url) = sts_url(options, world)? else {
+    pub fn resolve(options: &Options, world: &World, own: bool) -> Result<Self> {
+        let Some(url) = sts_url(options, world, own)? else {
             return Ok(Self::Regional {
                 fips: world.is_true("AWS_USE_FIPS_ENDPOINT"),
                 dual_stack: world.is_true("AWS_USE_DUALSTACK_ENDPOINT"),
@@ -247,7 +247,7 @@ impl Config {
             }
             (None, None) => Source::Metadata,
         };
-        let mut sts = StsChoice::resolve(options, world)?;
+        let mut sts = StsChoice::resolve(options, world, false)?;
         let region = text("region")?.map(|given| sts.region(&given)).transpose()?;
         let duration = match text("duration")? {
             Some(given) => parse_duration(&given)?,
@@ -365,8 +365,8 @@ pub fn check_service_account(email: &Given) -> Result<String> {
 
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` switches the SDKs' own variables off, not fedboot's.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
-fn sts_url(options: &Options, world: &World) -> Result<Option<Given>> {
-    let is_ignored = world.is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+fn sts_url(options: &Options, world: &World, own: bool) -> Result<Option<Given>> {
+    let is_ignored = own || world.is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
     let is_of_sdk = |url: &Given| ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].contains(&url.by());
     Ok(options.text(world, "sts-endpoint")?.filter(|url| !(is_ignored && is_of_sdk(url))))
 }

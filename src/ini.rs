@@ -15,12 +15,14 @@
 //! <https://github.com/aws/aws-sdk-go-v2/blob/main/config/internal/ini>
 
 mod edit;
+mod nested;
 mod settings;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 pub use edit::{Carried, Section, edit, has_aside, newly_aside, put_back};
+pub use nested::{block, is_services};
 pub use settings::{Settings, settings};
 
 /// Keys that stand in a profile themselves.

@@ -155,6 +155,32 @@ pub fn region_of(name: &str) -> (&str, bool) {
     (plain.unwrap_or(name), plain.is_some())
 }
 
+/// The STS for all regions, which botocore asked for those that it knew then, and asks where it is told to.
+pub const GLOBAL: &str = "https://sts.amazonaws.com";
+const OF_GLOBAL: &[&str] = &[
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// Whether it serves this region.
+/// <https://github.com/boto/botocore/blob/develop/botocore/args.py>, `LEGACY_GLOBAL_STS_REGIONS`.
+pub fn has_global(region: &str) -> bool {
+    OF_GLOBAL.contains(&region)
+}
+
 /// The URL of the regional STS.
 ///
 /// # Errors

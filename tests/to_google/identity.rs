@@ -1,5 +1,7 @@
 //! Who the workload is on AWS: each source through to a token, their order, and what a source that fails says.
 
+mod settings;
+
 use std::fs;
 use std::time::{Duration, Instant};
 

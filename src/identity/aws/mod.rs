@@ -14,6 +14,7 @@ mod container;
 mod environment;
 mod imds;
 mod profile;
+mod settings;
 mod web_identity;
 
 use std::rc::Rc;
@@ -26,6 +27,8 @@ use crate::given::Given;
 use crate::http::{Endpoint, Http};
 use crate::world::World;
 use aws_credential_types::Credentials as AwsKeys;
+
+pub use settings::Settings;
 
 /// A source of AWS identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,25 +79,23 @@ pub struct AwsWorkload {
     pub only: Option<Source>,
     /// The profile that was named, else that of `AWS_PROFILE`.
     pub profile: Option<Given>,
-    /// Where the instance metadata service is.
-    pub imds: Endpoint,
     /// Whether its first version may be asked too.
     pub imdsv1: bool,
 }
 
 impl AwsWorkload {
-    /// Asks the sources.
+    /// Asks the sources, and at `imds` the instance metadata service.
     ///
     /// # Errors
     /// Of the first source that is configured and fails; or that none is.
-    pub async fn identify(&self, http: &Http) -> Result<AwsIdentity> {
+    pub async fn identify(&self, http: &Http, imds: &Endpoint) -> Result<AwsIdentity> {
         let all = match &self.only {
             Some(only) => std::slice::from_ref(only),
             None => &Source::ALL,
         };
         let mut reasons = Vec::new();
         for source in all {
-            match self.ask(*source, http).await? {
+            match self.ask(*source, http, imds).await? {
                 Answer::Found(identity) => return Ok(identity),
                 Answer::NotHere(reason) => reasons.push(reason),
                 Answer::NotYet(error) => {
@@ -106,14 +107,14 @@ impl AwsWorkload {
         Err(nowhere(Kind::Fatal, &reasons))
     }
 
-    async fn ask(&self, source: Source, http: &Http) -> Result<Answer> {
+    async fn ask(&self, source: Source, http: &Http, imds: &Endpoint) -> Result<Answer> {
         match source {
             Source::Environment => environment::ask(&self.world),
             Source::Profile => match profile::ask(&self.world, http, self.profile.as_ref()).await? {
                 profile::Answer::Here(identity) => Ok(Answer::Found(identity)),
                 profile::Answer::NotHere(reason) => Ok(Answer::NotHere(reason)),
                 // A profile may name another source for its first keys.
-                profile::Answer::Elsewhere { source, roles } => match Box::pin(self.ask(source, http)).await? {
+                profile::Answer::Elsewhere { source, roles } => match Box::pin(self.ask(source, http, imds)).await? {
                     Answer::Found(identity) => Ok(Answer::Found(AwsIdentity { roles, ..identity })),
                     Answer::NotHere(reason) => Err(nowhere(Kind::Fatal, &[reason])),
                     Answer::NotYet(error) => Err(error),
@@ -121,18 +122,18 @@ impl AwsWorkload {
             },
             Source::WebIdentity => web_identity::ask(&self.world).await,
             Source::Container => container::ask(&self.world, http).await,
-            Source::Imds => imds::keys(&self.world, http, &self.imds, self.imdsv1).await,
+            Source::Imds => imds::keys(&self.world, http, imds, self.imdsv1).await,
         }
     }
 
-    /// The region that the profile says.
-    pub async fn profile_region(&self) -> Option<String> {
-        profile::region(&self.world, self.profile.as_ref()).await
+    /// What the profile says beside who it is.
+    pub async fn settings(&self) -> Settings {
+        Settings::load(&self.world, self.profile.as_ref()).await
     }
 
-    /// The region in which the instance is, as its metadata service says; `None` where there is none.
-    pub async fn instance_region(&self, http: &Http) -> Option<String> {
-        imds::region(&self.world, http, &self.imds, self.imdsv1).await
+    /// The region in which the instance is, as its metadata service at `imds` says; `None` where there is none.
+    pub async fn instance_region(&self, http: &Http, imds: &Endpoint) -> Option<String> {
+        imds::region(&self.world, http, imds, self.imdsv1).await
     }
 }
 

@@ -49,7 +49,7 @@ const HALVES: &[(&str, &str)] = &[
     ("sso_role_name", "sso_session"),
 ];
 
-type Values = HashMap<String, String>;
+pub(super) type Values = HashMap<String, String>;
 
 /// What the profile says.
 pub(super) enum Answer {
@@ -171,16 +171,9 @@ fn without_keys(name: &str, values: &Values, is_first: bool) -> Result<Answer> {
 }
 
 /// The profile that somebody chose.
-fn chosen(world: &World, named: Option<&Given>) -> Option<Given> {
+pub(super) fn chosen(world: &World, named: Option<&Given>) -> Option<Given> {
     let variable = || ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].iter().find_map(|name| Given::variable(world, name));
     named.cloned().or_else(variable)
-}
-
-/// The region of the profile, if it says one.
-pub async fn region(world: &World, named: Option<&Given>) -> Option<String> {
-    let name = chosen(world, named).map_or("default".into(), |named| named.raw().to_string_lossy().into_owned());
-    let mut values = Files::load(world).await.ok()?.profile(&name).ok()??;
-    values.remove("region").filter(|region| !region.is_empty())
 }
 
 fn bad(profile: &str, problem: impl AsRef<str>) -> Error {
@@ -192,13 +185,13 @@ fn failed(problem: String) -> Error {
 }
 
 /// Both files: the path as messages show it, and the content. One that is not there counts as empty.
-struct Files {
+pub(super) struct Files {
     credentials: (String, Vec<u8>),
     config: (String, Vec<u8>),
 }
 
 impl Files {
-    async fn load(world: &World) -> Result<Self> {
+    pub(super) async fn load(world: &World) -> Result<Self> {
         let file = async |file: Option<GivenFile>| {
             let Some(file) = file else { return Ok(("~/.aws".into(), Vec::new())) };
             match world::load_file(file.path()).await {
@@ -213,12 +206,17 @@ impl Files {
         Ok(Self { credentials: file(credentials).await?, config: file(config).await? })
     }
 
+    /// What the config file says of one service in this section for services.
+    pub(super) fn services(&self, name: &str, service: &str) -> Option<Values> {
+        ini::block(&self.config.1, &|section| ini::is_services(section, name), service).ok().flatten()
+    }
+
     fn names(&self) -> String {
         format!("{} or {}", self.credentials.0, self.config.0)
     }
 
     /// What both say of a profile; the credentials file counts first.
-    fn profile(&self, name: &str) -> Result<Option<Values>> {
+    pub(super) fn profile(&self, name: &str) -> Result<Option<Values>> {
         let read = |(shown, text): &(String, Vec<u8>), wanted: &dyn Fn(&str) -> bool| {
             ini::read(text, wanted).map_err(|malformed| {
                 failed(format!("{shown} cannot be read: line {} is {}", malformed.line, malformed.problem))
