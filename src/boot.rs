@@ -32,6 +32,10 @@ const OF_THE_AGENT: &[&str] =
 /// Options of an agent that is started by itself.
 const OF_WHAT_STAYS: &[&str] = &["foreground", "follow-pid", "log-file"];
 
+/// Options of what delivers and goes on.
+const OF_WHAT_REFRESHES: &[&str] =
+    &["delivery", "metadata-port", "access-token-file", "allow-uid", "cache-file", "on-failure", "no-refresh"];
+
 /// Runs fedboot with argv and returns its exit code, unless it becomes the command.
 pub fn run(arguments: &[OsString]) -> u8 {
     process::leave_no_core();
@@ -131,7 +135,7 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
         }
         Typed::Token(kind) => {
             options.refuse(OF_WHAT_STAYS)?;
-            options.refuse(&["delivery", "metadata-port", "access-token-file", "allow-uid"])?;
+            options.refuse(OF_WHAT_REFRESHES)?;
             process::ignore_broken_pipes();
             process::keep_files_private();
             let kind = kind.ok_or_else(|| {

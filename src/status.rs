@@ -27,6 +27,9 @@ use crate::world::{self, World};
 /// An agent that is this late with what it planned is stopped, or starved.
 const LATE: Duration = Duration::from_secs(90);
 
+/// All that `fedboot status` can be told.
+const OPTIONS: &[&str] = &["credentials-file", "format", "flags-only", "log-format", "log-level"];
+
 /// One role's state.
 #[derive(Default)]
 pub struct State {
@@ -213,6 +216,7 @@ impl Freshness {
 /// # Errors
 /// A usage error in the options, or that there is no agent.
 pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
+    options.refuse_but(OPTIONS)?;
     Settings::resolve(options, world)?;
     let as_json = config::chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
     let file = credentials_file(options, world);

@@ -110,6 +110,9 @@ fn none() {
     held.kill_agent_for_good();
     eventually("it is gone", || by_home(&stage) == (vec![], Some(2)));
     held.release(&stage).assert_succeeded();
+    for option in ["--role-arn x", "--delivery file", "--timeout 5", "--on-failure run", "--no-refresh", "--scope x"] {
+        refused(&stage, 2, &format!("status {option}"), &["has no meaning here"]);
+    }
     for line in ["status --format xml", "status --formt json", "status x", "status -- touch ran"] {
         refused(&stage, 2, line, &[]);
     }

@@ -6,6 +6,8 @@ use super::{ASSUME, arn, configure, keys, without_keys};
 use crate::common::NOBODY;
 use crate::{EXCHANGE, actions, at_with, last, side_by_side, with_account};
 
+type Row = (&'static str, &'static str, &'static str, &'static str, Result<(), &'static str>);
+
 /// In a row: what the profile says beside its role, what stands elsewhere in its file, variables; and whether AWS was asked
 /// for the role, else what fedboot says. All that is not on this machine is behind a proxy that is not there.
 #[test]
@@ -16,7 +18,7 @@ fn of_the_profile_in_use() {
     let nested = "[services mine]\ns3 =\n  endpoint_url = {nobody}\nsts =\n  endpoint_url = {sts}\n";
     let wrong = "[services mine]\nsts =\n  endpoint_url = {nobody}\n";
     let regional = Err("https://sts.us-west-2.amazonaws.com");
-    let rows: &[(&str, &str, &str, &str, Result<(), &str>)] = &[
+    let rows: &[Row] = &[
         (role, "", "", "", regional),
         (role, "endpoint_url = {sts}", "", "", Ok(())),
         (role, "endpoint_url = \"{sts}\" # here", "", "", Ok(())),
