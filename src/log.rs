@@ -101,7 +101,14 @@ impl Log {
             let payload = panic.payload();
             let message =
                 payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
-            let message = message.unwrap_or_default().split(['`', '"', '\'']).next().unwrap_or_default();
+            let message = message.unwrap_or_default();
+            // Tokio's word for it, which is nobody's defect.
+            if message.starts_with("OS can't spawn") {
+                let what = "no thread can be started; is a limit on processes or memory reached (ulimit -a, pids.max)?";
+                self.event(wall_clock(), Severity::Critical, what, &[]);
+                process::abort();
+            }
+            let message = message.split(['`', '"', '\'']).next().unwrap_or_default();
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             self.event(
                 wall_clock(),

@@ -3,14 +3,15 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use fedboot_sandbox::{Fault, Sandbox, Service};
 
-use crate::common::launch::{Held, children_of, figure, gone, kill, parent_of};
-use crate::common::{Stage, agents_of, eventually, write};
+use crate::common::launch::{Held, children_of, figure, gone, has, kill, parent_of, skip};
+use crate::common::{NOBODY, Outcome, Stage, agents_of, binary, eventually, write};
 use crate::{ASSUME_ROLE, arn, asked, aws, hold, in_section, live, mode, names_in, newest, newest_key, once};
 use crate::{process_line, run_line, short_lived, wait_for, with_roles};
 
@@ -278,4 +279,25 @@ fn sts_is_down_for_two_fifths_of_a_lifetime() {
             scope.spawn(|| check(fault));
         }
     });
+}
+
+/// A limit on processes that leaves none for a thread is named, and is no defect.
+#[test]
+fn no_room_for_a_thread() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("no_room_for_a_thread", "not root");
+    }
+    if !has("no_room_for_a_thread", "setpriv") || !has("no_room_for_a_thread", "bash") {
+        return;
+    }
+    let mut stage = Stage::new();
+    // Names are looked up in a thread.
+    stage.set("HOME", "/nonexistent").set("GCE_METADATA_HOST", NOBODY).unset("AWS_ENDPOINT_URL_STS");
+    let mut command = stage.wrapper("setpriv");
+    // Of this user nothing else runs: two processes are fedboot's own.
+    command.args(["--reuid", "54322", "--regid", "54322", "--clear-groups", "bash", "-c"]);
+    command.arg("ulimit -u 3; cd /; exec \"$0\" --timeout 5 -- true").arg(binary()).stdin(Stdio::null());
+    let outcome: Outcome = command.output().expect("setpriv").into();
+    assert_eq!(outcome.code(), Some(125), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("ulimit -a") && !outcome.stderr.contains("defect"), "{}", outcome.stderr);
 }
