@@ -150,7 +150,10 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
             let world = as_owner(options, world)?;
             status::report(options, &world)
         }
-        Typed::Env => Ok((env::exports(options, &as_owner(options, world)?)?, 0)),
+        Typed::Env => {
+            let world = as_owner(options, world)?;
+            Ok((env::exports(options, &world)?, 0))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! (proxy, TCP, TLS) while the token that the request carries is still being minted, which saves one or two round
 //! trips of every boot; hence hyper's connection itself, with hyper-util's reading of the proxy variables.
 
+mod crypto;
 mod endpoint;
 mod proxy;
 mod response;

@@ -218,11 +218,16 @@ pub fn time_in(now: SystemTime, seconds: u64) -> Option<SystemTime> {
 /// Where it has none to give this process ends: nothing that depends on them may go on.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    if getrandom::getrandom(&mut bytes).is_err() {
+    if !fill_at_random(&mut bytes) {
         process::write_stderr(b"fedboot: the kernel gives no random bytes (getrandom)\n");
         process::exit_now(125);
     }
     bytes
+}
+
+/// Fills `bytes` with random ones from the kernel; whether it had them.
+pub fn fill_at_random(bytes: &mut [u8]) -> bool {
+    getrandom::getrandom(bytes).is_ok()
 }
 
 /// Random letters and digits (hexadecimal) from `N` random bytes.

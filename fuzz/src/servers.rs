@@ -10,7 +10,7 @@ use fedboot::client::{Client, Guests};
 use fedboot::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
 use fedboot::delivery::metadata::{About, MetadataServer};
 use fedboot::error::Result;
-use fedboot::flow::{BoxFuture, Content, Credentials, Delivery, Keys, Principal, TokenSource, Wanted};
+use fedboot::flow::{BoxFuture, Content, Credentials, Delivery, Keys, Principal, TokenSource, Trouble, Wanted};
 use fedboot::private_file;
 use fedboot::world::World;
 
@@ -28,6 +28,8 @@ impl TokenSource for Always {
     fn ready(&self, _: &Wanted) -> Option<Rc<Credentials>> {
         Some(token())
     }
+
+    fn fail(&self, _: &Trouble) {}
 }
 
 fn token() -> Rc<Credentials> {

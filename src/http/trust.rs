@@ -8,18 +8,14 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{
-    CryptoProvider, KeyProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::sign::SigningKey;
-use rustls::{
-    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
+use super::crypto;
 use crate::world;
 
 /// Where distributions keep their bundle: Debian, Fedora, openSUSE, RHEL 7, Alpine; the list is Go's
@@ -163,24 +159,12 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// Loads no keys: no server here is shown a certificate of ours. The code that would sign with one is left out.
-#[derive(Debug)]
-struct NoKeys;
-
-impl KeyProvider for NoKeys {
-    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-        Err(rustls::Error::General("no certificate is shown to servers".into()))
-    }
-}
-
 /// TLS that trusts Mozilla's roots and, where those know no issuer, `bundles`.
 ///
 /// # Errors
 /// What rustls says of its own parts.
 pub fn connector(bundles: Vec<Bundle>) -> Result<TlsConnector, rustls::Error> {
-    let mut provider = CryptoProvider { key_provider: &NoKeys, ..rustls::crypto::ring::default_provider() };
-    // Processors have instructions for SHA-256, which a handshake hashes a hundred times, but few for SHA-384.
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    let provider = crypto::provider();
     let mozilla = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let trust = Trust { mozilla, bundles, algorithms: provider.signature_verification_algorithms };
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
