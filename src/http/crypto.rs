@@ -1,6 +1,6 @@
 //! What TLS is made of here: rustls's own choice for *ring* without what no server needs. `ChaCha20`, which stands in for AES
-//! on processors that have no instructions for it, and the code that signs with keys of ours would make the program a
-//! hundredth each larger (45 and 37 kB).
+//! on processors that have no instructions for it, and the code that signs with keys of ours would make the program
+//! 57 and 37 kB larger.
 //! <https://docs.rs/rustls/latest/rustls/crypto/struct.CryptoProvider.html>
 
 use std::sync::Arc;
