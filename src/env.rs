@@ -14,7 +14,7 @@ use crate::status::{self, Agent, Found};
 use crate::world::World;
 
 /// All that it can be told.
-const OPTIONS: &[&str] = &["credentials-file", "timeout", "flags-only", "log-format", "log-level"];
+const OPTIONS: &[&str] = &["credentials-file", "owner", "timeout", "flags-only", "log-format", "log-level"];
 /// How often an agent that has just started is asked.
 const POLL: Duration = Duration::from_millis(100);
 

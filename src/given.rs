@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::http::Endpoint;
+use crate::process;
 use crate::shown;
 use crate::world::{self, World};
 
@@ -107,16 +108,20 @@ impl Given {
         GivenFile { path: world.absolute(self.expanded(world)), by: self.by, given: self.value.into() }
     }
 
-    /// As a shell would have it that has not seen it (a container's ENV, `--option=~/file`): `~` is the home. In the
-    /// variables of AWS's files `$NAME` and `${NAME}` too, as in botocore.
+    /// As a shell would have it that has not seen it (a container's ENV, `--option=~/file`): `~` is the home, `~NAME` that
+    /// user's. In the variables of AWS's files `$NAME` and `${NAME}` too, as in botocore.
     fn expanded(&self, world: &World) -> PathBuf {
         let path = Path::new(&self.value);
         let text = self.value.to_str().filter(|_| AWS_FILES.iter().any(|(name, _)| *name == self.by));
         let path = text.map_or(path.into(), |text| PathBuf::from(with_variables(text, world)));
-        match (path.strip_prefix("~"), &world.home) {
-            (Ok(rest), Some(home)) => home.join(rest),
-            _ => path,
-        }
+        let mut components = path.components();
+        let first = components.next().and_then(|first| first.as_os_str().to_str()?.strip_prefix('~'));
+        let home = match first {
+            Some("") => world.home.clone(),
+            Some(name) => process::home_of_name(name),
+            None => None,
+        };
+        home.map_or(path.clone(), |home| home.join(components.as_path()))
     }
 }
 
@@ -245,6 +250,21 @@ mod tests {
         assert_eq!(choose("hunter2"), Err("--x is none of text, json".into()));
         assert_eq!(closest(["exit", "run"].into_iter(), "rum"), Some("run"));
         assert_eq!(closest(["exit", "run"].into_iter(), "x"), None);
+    }
+
+    #[test]
+    fn homes() {
+        let mut world = World::imagined(&[], || unreachable!());
+        world.home = Some("/home/me".into());
+        for (given, path) in [
+            ("~/.aws/x", "/home/me/.aws/x"),
+            ("~root/x", "/root/x"),
+            ("~nobody of this name/x", "/~nobody of this name/x"),
+            ("a/~/x", "/a/~/x"),
+            ("~", "/home/me/"),
+        ] {
+            assert_eq!(Given::new("--x", given).file(&world).path(), Path::new(path), "{given}");
+        }
     }
 
     #[test]

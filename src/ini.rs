@@ -145,11 +145,26 @@ fn is_space(char: char) -> bool {
 }
 
 /// The values in all sections whose names are `wanted`, by their names in small letters; `None` where there is no such
-/// section. A value that begins on its own next line is a block of settings and is left out.
+/// section. A value that begins on its own next line is a block of settings and is left out. What `[DEFAULT]` says, in
+/// capitals, every section says that does not say it itself, as to botocore.
 ///
 /// # Errors
 /// Where the file is one that no SDK would read, or that SDKs read with different credentials.
 pub fn read(text: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Option<HashMap<String, String>>, Malformed> {
+    let mut values = own_values(text, wanted)?;
+    if let Some(values) = &mut values {
+        let for_all = own_values(text, &|name| name == FOR_ALL).ok().flatten();
+        for (name, value) in for_all.unwrap_or_default() {
+            values.entry(name).or_insert(value);
+        }
+    }
+    Ok(values)
+}
+
+/// The section whose settings are every section's, to Python's configparser.
+pub const FOR_ALL: &str = "DEFAULT";
+
+fn own_values(text: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Option<HashMap<String, String>>, Malformed> {
     let mut values: Option<HashMap<String, String>> = None;
     let mut last = (String::new(), Promoted { is_empty: true, is_inside: true });
     let mut is_inside = false;
@@ -302,6 +317,15 @@ mod tests {
         assert_eq!((values["key"].as_str(), values["k"].as_str()), ("2", "3\n4"));
         assert_eq!(read("empty"), Some(HashMap::new()));
         assert_eq!(read("a"), None);
+    }
+
+    #[test]
+    fn what_is_for_all_sections() {
+        let text = b"[DEFAULT]\nregion = x\nk = v\n[a]\nk = w\n";
+        let read = |section: &str| super::read(text, &|name| name == section).expect("a file");
+        let values = read("a").expect("the section");
+        assert_eq!((values["region"].as_str(), values["k"].as_str()), ("x", "w"));
+        assert_eq!(read("default"), None);
     }
 
     /// What SDKs read with different credentials is for nobody to guess.

@@ -28,7 +28,7 @@ use crate::world::{self, World};
 const LATE: Duration = Duration::from_secs(90);
 
 /// All that `fedboot status` can be told.
-const OPTIONS: &[&str] = &["credentials-file", "format", "flags-only", "log-format", "log-level"];
+const OPTIONS: &[&str] = &["credentials-file", "owner", "format", "flags-only", "log-format", "log-level"];
 
 /// One role's state.
 #[derive(Default)]

@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use super::replaced::{ReplacedProfile, content};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
-use crate::ini::{self, Carried, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
+use crate::ini::{self, Carried, FOR_ALL, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
 use crate::log::timestamp;
 use crate::private_file::{self, Writer};
 use crate::shown;
@@ -118,6 +118,7 @@ impl Plan {
                     .advice("mend or remove that line, or name another --credentials-file; the file is as it was")
             })?;
             let mut warnings: Vec<_> = unreadable(&self.path, &edited, text).into_iter().collect();
+            warnings.extend(for_all(&self.path, &edited));
             let (keys, sources): (Vec<_>, Vec<_>) =
                 ini::newly_aside(text, &edited).into_iter().partition(|name| STATIC_KEYS.contains(&name.as_str()));
             let kinds = [
@@ -142,6 +143,7 @@ impl Plan {
         }
         if let Some(path) = &self.replaced.config {
             written.warnings.extend(unreadable(path, &config, &config));
+            written.warnings.extend(for_all(path, &config));
             written.warnings.extend(self.sections().filter_map(|name| self.shadowed(name, path, &config)));
         }
         Ok(written)
@@ -328,13 +330,26 @@ impl Delivery for CredentialsFile {
     }
 }
 
-/// Whether these are the keys of a user, which last until somebody takes them away.
+/// What a section that some readers have for all profiles says of where to get credentials.
+fn for_all(path: &Path, text: &[u8]) -> Option<String> {
+    let values = ini::read(text, &|section| section == FOR_ALL).ok()??;
+    let first = STATIC_KEYS.iter().chain(OTHER_SOURCES).find(|key| values.contains_key(**key))?;
+    let path = shown::path(path);
+    Some(format!(
+        "{path} has {first} in [{FOR_ALL}], which is every profile's to boto3 and the AWS CLI, and they may take it before \
+         the credentials that fedboot delivers: write [default], in small letters, or remove it"
+    ))
+}
+
+/// Whether these are the keys of a user, which last until somebody takes them away. The token beside them may be fedboot's,
+/// where somebody else has only set the keys.
 fn are_long_term(values: &HashMap<String, String>) -> bool {
     let value = |key: &str| values.get(key).map(String::as_str).unwrap_or_default();
-    let is_temporary = value("aws_access_key_id").starts_with("ASIA")
-        || !value("aws_session_token").is_empty()
-        || !value("aws_security_token").is_empty();
-    !is_temporary && (!value("aws_access_key_id").is_empty() || !value("aws_secret_access_key").is_empty())
+    let id = value("aws_access_key_id");
+    let has_token = !value("aws_session_token").is_empty() || !value("aws_security_token").is_empty();
+    let has_keys = !id.is_empty() || !value("aws_secret_access_key").is_empty();
+    // <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids>
+    has_keys && (id.starts_with("AKIA") || !has_token && !id.starts_with("ASIA"))
 }
 
 /// What keeps some clients from reading the file, which others read; the line is that of the file as it was `before`.

@@ -16,7 +16,7 @@ pub struct Section<'a> {
     pub remove: Vec<&'a str>,
     /// Keys to take out of the section that stay in the file, as comments.
     pub aside: &'a [&'a str],
-    /// Whether the static keys that stand there are taken out in the same way, to be put back later.
+    /// Whether the key that stands there is taken out in the same way, to be put back later.
     pub keeps_keys: bool,
     /// What it says beside that; `None` leaves what was carried there before as it is.
     pub carried: Option<Carried>,
@@ -82,7 +82,7 @@ impl Section<'_> {
     fn fate(&self, line: &Line<'_>) -> Fate {
         let Some((name, _)) = line.property() else { return Fate::Keep };
         let is_set = self.set.iter().any(|(key, _)| *key == name);
-        let is_kept = self.keeps_keys && STATIC_KEYS.contains(&name.as_str());
+        let is_kept = self.keeps_keys && ["aws_access_key_id", "aws_secret_access_key"].contains(&name.as_str());
         // A process line of an earlier fedboot need not come back.
         let is_old = is_set && line.text.contains(" credential-process ");
         if is_kept || self.aside.contains(&name.as_str()) && !is_old {
@@ -219,7 +219,7 @@ pub fn put_back(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed
     for (line, _) in without_carried(all.iter().zip(0..).collect()) {
         if line.kind == Kind::Property {
             let name = line.property().unwrap_or_default().0;
-            is_dropped = STATIC_KEYS.contains(&&*name) || section.set.iter().any(|(key, _)| *key == name);
+            is_dropped = section.remove.contains(&&*name) || section.set.iter().any(|(key, _)| *key == name);
         }
         match line.raw.strip_prefix(ASIDE.as_bytes()) {
             Some(raw) if line.kind == Kind::Filler => out.text.extend_from_slice(raw),

@@ -25,6 +25,13 @@ pub fn home_of(user: u32) -> Option<PathBuf> {
     unsafe { Account::of(libc::getpwuid(user)) }?.home
 }
 
+/// The home that it knows of the user with this name.
+pub fn home_of_name(name: &str) -> Option<PathBuf> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: as above.
+    unsafe { Account::of(libc::getpwnam(name.as_ptr())) }?.home
+}
+
 impl Account {
     /// Finds `USER` or `USER:GID`. A user that is a number needs no entry anywhere; the group is then the one of the same
     /// number. Where a group is named, no other counts.

@@ -26,7 +26,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal};
 
-pub use account::{Account, home_of};
+pub use account::{Account, home_of, home_of_name};
 pub use exec::{exec, find_command, let_signals_end_pid_1};
 pub use fork::{Started, WordReader, WordWriter, fork_guard};
 pub use helper::output_of;

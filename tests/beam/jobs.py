@@ -111,7 +111,8 @@ class Job:
             text = self.credentials_file().read_text()
         except FileNotFoundError:
             return
-        if text not in (LEFT_BEHIND, *self.credentials[-1:]):
+        # Before fedboot, and after its end, what it set aside stands there again.
+        if not text.startswith(LEFT_BEHIND) and text not in self.credentials[-1:]:
             self.credentials.append(text)
 
     def worker_log(self):

@@ -178,11 +178,10 @@ fn what_gave_way_outlasts_a_killed_agent() {
     held.kill_agent_for_good();
     held.release(&stage);
     assert!(stage.credentials_text().contains("set aside by fedboot: aws_access_key_id = AKIAMINE"));
-    // Somebody puts other keys there meanwhile: of two the last are put back.
-    let meanwhile = stage.credentials_text().replace("[default]\n", "[default]\naws_access_key_id = AKIANEWER\n");
-    let meanwhile: Vec<_> =
-        meanwhile.lines().filter(|line| !line.contains("ASIA") && !line.contains("token")).collect();
-    files(&stage, &(meanwhile.join("\n") + "\n"), "");
+    // Somebody sets other keys meanwhile, beside the token that stands there: of two the last are put back.
+    let meanwhile = stage.credentials_text();
+    let id = meanwhile.lines().find(|line| line.starts_with("aws_access_key_id")).expect("keys");
+    files(&stage, &meanwhile.replace(id, "aws_access_key_id = AKIANEWER"), "");
     let held = stage.hold(&[]);
     let during = stage.credentials_text();
     assert!(
@@ -241,6 +240,24 @@ fn a_file_elsewhere_starts_as_a_copy() {
     let (during, after) = outcome.stdout.split_once("=====\n").expect("both");
     assert!(during.contains(other) && during.contains("= ASIA") && during.contains("output = text"), "{during}");
     assert!(after.starts_with(&format!("[default]\n{KEYS}{other}")), "{after}");
+}
+
+/// Python's configparser has a section for all others.
+#[test]
+fn what_is_for_all_profiles_is_named() {
+    for (credentials, config, file) in [
+        (format!("[DEFAULT]\n{KEYS}"), "", ".aws/credentials has aws_access_key_id in [DEFAULT]"),
+        (String::new(), "[DEFAULT]\nrole_arn = a\n", ".aws/config has role_arn in [DEFAULT]"),
+        ("[DEFAULT]\nregion = x\n".into(), "", ""),
+    ] {
+        let stage = Stage::new();
+        files(&stage, &credentials, config);
+        let outcome = stage.run(["--", "true"]);
+        outcome.assert_succeeded();
+        assert_eq!(outcome.stderr.matches("in [DEFAULT]").count(), usize::from(!file.is_empty()), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(file), "{}", outcome.stderr);
+        assert!(stage.credentials_text().starts_with(&credentials));
+    }
 }
 
 /// Rows: files, variables, and what is said of what clients would find first.

@@ -265,6 +265,9 @@ fn the_agent_is_found() {
     assert!(fresh(&by_owner), "{}{}", by_owner.stdout, by_owner.stderr);
     let by_another = status(&stage, APP + 1, &[]);
     assert_eq!(by_another.code(), Some(2), "{}", by_another.stdout);
+    // And so is what its command was given.
+    let env = stage.wrapper(&own).args(["env", "--owner=4242"]).stdin(Stdio::null()).output().expect("it ends");
+    assert!(String::from_utf8_lossy(&env.stdout).contains("export AWS_PROFILE="), "{env:?}");
     drop(agent);
     // The same in front, where the process that was started becomes the owner itself.
     let front = Front::start(&mut agent_with(&stage, "--foreground"));
