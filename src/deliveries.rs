@@ -90,7 +90,8 @@ impl Deliveries {
             chosen => chosen?,
         };
         let replaced = ReplacedProfile::of(world);
-        let found = replaced.look();
+        let has_section = choice.profile.is_some() || choice.keys_section.is_some();
+        let found = if region.is_said && has_section { Found::default() } else { replaced.look() };
         let shadows = shadows_of(choice, &replaced, &found, &warn);
         if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only("env")) {
             warn(warning);
@@ -356,7 +357,7 @@ fn shadows_of(
         return shadows;
     }
     let usual = ReplacedProfile { name: "default".into(), named_by: None, ..replaced.clone() };
-    let mut used = Found { is_there: false, region: None, source: found.source.clone() };
+    let mut used = Found { source: found.source.clone(), ..Found::default() };
     if let Some(variable) = replaced.named_by {
         // Node's SDK looks at no variable with keys where one names a profile.
         if found.is_there && found.source.is_none() && !choice.has("env") {

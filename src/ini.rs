@@ -153,16 +153,20 @@ fn is_space(char: char) -> bool {
 pub fn read(text: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Option<HashMap<String, String>>, Malformed> {
     let mut values = own_values(text, wanted)?;
     if let Some(values) = &mut values {
-        let for_all = own_values(text, &|name| name == FOR_ALL).ok().flatten();
-        for (name, value) in for_all.unwrap_or_default() {
+        for (name, value) in for_all(text).unwrap_or_default() {
             values.entry(name).or_insert(value);
         }
     }
     Ok(values)
 }
 
-/// The section whose settings are every section's, to Python's configparser.
-pub const FOR_ALL: &str = "DEFAULT";
+/// What the section `[DEFAULT]` says, whose settings are every section's to Python's configparser.
+pub fn for_all(text: &[u8]) -> Option<HashMap<String, String>> {
+    const HEADER: &[u8] = b"[DEFAULT]";
+    // Hardly any file has it.
+    text.windows(HEADER.len()).find(|window| *window == HEADER)?;
+    own_values(text, &|name| name == "DEFAULT").ok().flatten()
+}
 
 fn own_values(text: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Option<HashMap<String, String>>, Malformed> {
     let mut values: Option<HashMap<String, String>> = None;

@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use super::replaced::{ReplacedProfile, content};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{BoxFuture, Credentials, Delivery, Environment};
-use crate::ini::{self, Carried, FOR_ALL, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
+use crate::ini::{self, Carried, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
 use crate::log::timestamp;
 use crate::private_file::{self, Writer};
 use crate::shown;
@@ -332,11 +332,11 @@ impl Delivery for CredentialsFile {
 
 /// What a section that some readers have for all profiles says of where to get credentials.
 fn for_all(path: &Path, text: &[u8]) -> Option<String> {
-    let values = ini::read(text, &|section| section == FOR_ALL).ok()??;
+    let values = ini::for_all(text)?;
     let first = STATIC_KEYS.iter().chain(OTHER_SOURCES).find(|key| values.contains_key(**key))?;
     let path = shown::path(path);
     Some(format!(
-        "{path} has {first} in [{FOR_ALL}], which is every profile's to boto3 and the AWS CLI, and they may take it before \
+        "{path} has {first} in [DEFAULT], which is every profile's to boto3 and the AWS CLI, and they may take it before \
          the credentials that fedboot delivers: write [default], in small letters, or remove it"
     ))
 }

@@ -21,6 +21,7 @@ pub struct ReplacedProfile {
 }
 
 /// What stands in both files.
+#[derive(Default)]
 pub struct Found {
     /// Whether there is such a profile.
     pub is_there: bool,
@@ -45,7 +46,7 @@ impl ReplacedProfile {
 
     /// What stands in the files now. A file that cannot be read says nothing, as to the clients.
     pub fn look(&self) -> Found {
-        let mut found = Found { is_there: false, region: None, source: None };
+        let mut found = Found::default();
         for (path, is_config) in [(&self.credentials, false), (&self.config, true)] {
             let Some(path) = path else { continue };
             let is_it = |section: &str| if is_config { self.is_in_config(section) } else { section == self.name };
