@@ -68,7 +68,9 @@ fn from_another_machine(stage: &Stage, address: &str) {
     let ask = format!("curl -sS --max-time 5 -H Metadata-Flavor:Google http://{address}/computeMetadata/v1/");
     let up = "ip address add 10.9.9.2/24 dev v1 && ip link set v1 up && ip route add default via 10.9.9.1";
     let script = format!(
-        "unshare --net sleep 30 & other=$!; until ip link set v1 netns $other 2>/dev/null; do sleep 0.1; done
+        "unshare --net sleep 30 & other=$!; own=$(readlink /proc/$$/ns/net)
+         while [ \"$(readlink /proc/$other/ns/net)\" = \"$own\" ]; do sleep 0.02; done
+         ip link set v1 netns $other
          nsenter --net=/proc/$other/ns/net sh -c '{up}; {ask}'; code=$?
          kill $other; exit $code"
     );
