@@ -90,8 +90,7 @@ impl Deliveries {
             chosen => chosen?,
         };
         let replaced = ReplacedProfile::of(world);
-        let has_section = choice.profile.is_some() || choice.keys_section.is_some();
-        let found = if region.is_said && has_section { Found::default() } else { replaced.look() };
+        let found = if region.is_said && choice.has_profile() { Found::default() } else { replaced.look() };
         let shadows = shadows_of(choice, &replaced, &found, &warn);
         if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only("env")) {
             warn(warning);
@@ -353,17 +352,16 @@ fn shadows_of(
     warn: &dyn Fn(&str),
 ) -> Vec<&'static str> {
     let mut shadows = shadows::AWS.to_vec();
-    if choice.profile.is_some() || choice.keys_section.is_some() {
+    if choice.has_profile() {
         return shadows;
     }
-    let usual = ReplacedProfile { name: "default".into(), named_by: None, ..replaced.clone() };
-    let mut used = Found { source: found.source.clone(), ..Found::default() };
+    let mut source = found.source.clone();
     if let Some(variable) = replaced.named_by {
         // Node's SDK looks at no variable with keys where one names a profile.
-        if found.is_there && found.source.is_none() && !choice.has("env") {
+        if found.is_there && source.is_none() && !choice.has("env") {
             shadows.retain(|name| !["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].contains(name));
         } else {
-            used = usual.look();
+            source = ReplacedProfile { name: "default".into(), ..replaced.clone() }.look().source;
             if found.is_there {
                 warn(&format!(
                     "the command loses {variable}, and with it the settings of that profile: with --delivery file,endpoint they \
@@ -372,7 +370,7 @@ fn shadows_of(
             }
         }
     }
-    if let Some((path, key)) = used.source.filter(|_| choice.has("endpoint")) {
+    if let Some((path, key)) = source.filter(|_| choice.has("endpoint")) {
         warn(&format!(
             "{} has {key} in the profile that clients use, and they take that before they ask the endpoint: remove it, or \
              choose --delivery file,endpoint",

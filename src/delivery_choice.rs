@@ -34,6 +34,11 @@ impl DeliveryChoice {
         self.places.iter().any(|chosen| chosen == place)
     }
 
+    /// Whether clients find them by a profile, of its own or the usual one.
+    pub fn has_profile(&self) -> bool {
+        self.profile.is_some() || self.keys_section.is_some()
+    }
+
     /// Whether they go nowhere else.
     pub fn is_only(&self, place: &str) -> bool {
         self.places == [place]

@@ -223,6 +223,11 @@ pub fn is_profile(section: &str, name: &str) -> bool {
     shlex::split(section).is_some_and(|words| words == ["profile", name])
 }
 
+/// The same, and `[default]` for the one of that name.
+pub fn is_profile_or_default(section: &str, name: &str) -> bool {
+    is_profile(section, name) || section == "default" && section == name
+}
+
 /// What keeps botocore, and so boto3 and the AWS CLI, from reading a file that others read.
 pub fn trouble(text: &[u8]) -> Option<Malformed> {
     let mut seen: HashMap<String, String> = HashMap::new();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::launch::{
-    Held, Launch, Pidfd, children_of, descriptors_of, entry, figure, gone, has, kill, may_unshare, stat, state,
+    Held, Launch, Pidfd, children_of, descriptors_of, entry, figure, gone, has, kill, may_unshare, stat, state, stop,
 };
 use common::{Outcome, Stage, agents_of, binary, eventually, wait};
 use fedboot_sandbox::{Fault, Sandbox, Service};
@@ -1058,8 +1058,7 @@ fn the_ends_of_stdout_and_stderr_are_not_delayed() {
     let mut word = [0; 5];
     stdout.read_exact(&mut word).expect("its word");
     let agent = agents_of(child.id())[0];
-    kill(agent, libc::SIGSTOP);
-    eventually("it stops", || state(agent) == Some('T'));
+    stop(agent);
     drop(child.stdin.take());
     child.wait().expect("its end");
     let mut rest = String::new();
@@ -1116,8 +1115,7 @@ fn a_stopped_agent_goes_on_when_it_is_continued() {
         let issued = stage.sandbox.issued();
         issued.last().is_some_and(|last| stage.credentials_text().contains(&last.access_key_id))
     });
-    kill(agent, libc::SIGSTOP);
-    eventually("it stops", || state(agent) == Some('T'));
+    stop(agent);
     let stopped_at = stage.sandbox.requests_to(Service::Sts).len();
     let expired = || stage.sandbox.issued().iter().all(|issued| !issued.is_live());
     eventually("all credentials have expired", expired);

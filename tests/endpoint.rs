@@ -16,7 +16,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::launch::{Held, allow_descriptors, descriptors_of, few_descriptors, figure, kill, skip, state};
+use common::launch::{Held, allow_descriptors, descriptors_of, few_descriptors, figure, kill, skip, stop};
 use common::web::{self, Reply, is_closed, read_reply, request};
 use common::{NOBODY, PATIENCE, Stage, eventually};
 use fedboot_sandbox::{Fault, Sandbox, Service};
@@ -547,8 +547,7 @@ fn a_burst_waits_in_line() {
     let held = stage.hold(&[]);
     let endpoint = Endpoint::of(&held);
     let agent = held.agent();
-    kill(agent, libc::SIGSTOP);
-    eventually("it stops", || state(agent) == Some('T'));
+    stop(agent);
     let address = endpoint.address.parse().expect("an address");
     let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(700));
     let connected: Vec<_> = (0..CLIENTS).map_while(|index| connect(index).ok()).collect();

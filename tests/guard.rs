@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use common::launch::{Held, figure, gone, has, kill, may_unshare, parent_of, skip, stat, state};
+use common::launch::{Held, figure, gone, has, kill, may_unshare, parent_of, skip, stat, stop};
 use common::{Stage, agents_of, binary, eventually, write};
 use fedboot_sandbox::{AwsPlace, Fault, Sandbox, Service};
 
@@ -117,8 +117,7 @@ fn secrets_are_wiped() {
     stage.sandbox.wait_for(4, ASSUME_ROLE, common::PATIENCE).expect("refreshes");
     let agent = held.agent();
     let guard = parent_of(agent);
-    kill(agent, libc::SIGSTOP);
-    eventually("it stops", || state(agent) == Some('T'));
+    stop(agent);
     let issued = stage.sandbox.issued();
     let (of_agent, of_guard) = (memory(agent), memory(guard));
     // The last one or two may be in use.
@@ -157,8 +156,7 @@ fn a_stopped_one_ends_with_the_command() {
         let agent = held.agent();
         let guard = parent_of(agent);
         let stopped = if of_guard { guard } else { agent };
-        kill(stopped, libc::SIGSTOP);
-        eventually("it stops", || state(stopped) == Some('T'));
+        stop(stopped);
         let mut child = held.child.take().expect("held");
         drop(child.stdin.take());
         child.wait().expect("its end");

@@ -183,8 +183,7 @@ impl Plan {
 
     /// What the config file says of the profile `name` that clients would take before what is delivered there.
     fn shadowed(&self, name: &str, path: &Path, config: &[u8]) -> Option<String> {
-        let is_it = |section: &str| ini::is_profile(section, name) || section == "default" && section == name;
-        let values = ini::read(config, &is_it).ok()??;
+        let values = ini::read(config, &|section| ini::is_profile_or_default(section, name)).ok()??;
         let profile = self.profiles.iter().find(|profile| profile.name == name);
         let is_ours = |key: &str| match profile {
             Some(profile) => profile.set.iter().any(|(set, _)| *set == key),

@@ -40,16 +40,13 @@ impl ReplacedProfile {
         Self { name, named_by, credentials, config }
     }
 
-    fn is_in_config(&self, section: &str) -> bool {
-        ini::is_profile(section, &self.name) || section == "default" && section == self.name
-    }
-
     /// What stands in the files now. A file that cannot be read says nothing, as to the clients.
     pub fn look(&self) -> Found {
         let mut found = Found::default();
         for (path, is_config) in [(&self.credentials, false), (&self.config, true)] {
             let Some(path) = path else { continue };
-            let is_it = |section: &str| if is_config { self.is_in_config(section) } else { section == self.name };
+            let in_config = |section: &str| ini::is_profile_or_default(section, &self.name);
+            let is_it = |section: &str| if is_config { in_config(section) } else { section == self.name };
             let Ok(Some(mut values)) = ini::read(&content(path), &is_it) else { continue };
             let first = STATIC_KEYS.iter().chain(OTHER_SOURCES).find(|key| values.contains_key(**key));
             found.is_there = true;
@@ -62,7 +59,8 @@ impl ReplacedProfile {
     /// Its settings without credentials; where both files say one, the credentials file has it.
     pub fn settings(&self, credentials: &[u8], config: &[u8]) -> Settings {
         let own = ini::settings(credentials, &|section| section == self.name).unwrap_or_default();
-        let mut all = ini::settings(config, &|section| self.is_in_config(section)).unwrap_or_default();
+        let in_config = |section: &str| ini::is_profile_or_default(section, &self.name);
+        let mut all = ini::settings(config, &in_config).unwrap_or_default();
         all.retain(|(name, _)| !own.iter().any(|(other, _)| other == name));
         all.extend(own);
         all

@@ -268,6 +268,12 @@ impl Pidfd {
     }
 }
 
+/// Stops a process, and waits until it has.
+pub fn stop(pid: u32) {
+    kill(pid, libc::SIGSTOP);
+    eventually("it stops", || state(pid) == Some('T'));
+}
+
 /// Waits until the process has ended; a zombie has.
 #[track_caller]
 pub fn gone(pid: u32) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fedboot_sandbox::{AwsPlace, Fault, Sandbox, Service};
 
 use crate::common::agents::{Agent, agent_with, exported, within_patience};
-use crate::common::launch::{Held, kill, may_unshare, skip, state};
+use crate::common::launch::{Held, kill, may_unshare, skip, stop};
 use crate::common::{Outcome, Stage, agents_of, binary, eventually};
 use crate::{hold, refused};
 
@@ -211,8 +211,7 @@ fn one_that_does_not_answer() {
     let stage = Stage::new();
     let held = hold(&stage, "");
     let agent = held.agent();
-    kill(agent, libc::SIGSTOP);
-    eventually("it stops", || state(agent) == Some('T'));
+    stop(agent);
     assert_none(&ask(&stage, &["--timeout", "1"]), 1, &["does not answer", "stopped"]);
     kill(agent, libc::SIGCONT);
     held.release(&stage).assert_succeeded();

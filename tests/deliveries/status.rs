@@ -7,7 +7,7 @@ use fedboot_sandbox::{Fault, Sandbox, Service};
 use serde_json::Value;
 
 use crate::common::agents::Agent;
-use crate::common::launch::{gone, kill, may_unshare, state};
+use crate::common::launch::{gone, kill, may_unshare, stop};
 use crate::common::web::parts;
 use crate::common::{Outcome, Stage, binary, eventually};
 use crate::{Environment, URI, arn, aws, environment, get, hold, newest, newest_key, refused, short_lived, with_roles};
@@ -239,8 +239,7 @@ fn an_agent_that_does_not_answer() {
     let stage = Stage::new();
     let held = hold(&stage, "");
     let agent = held.agent();
-    kill(agent, libc::SIGSTOP);
-    eventually("it stops", || state(agent) == Some('T'));
+    stop(agent);
     let outcome = ask(&home(&stage), &[]);
     assert_eq!(outcome.code(), Some(1), "{}", outcome.stdout);
     assert!(outcome.stdout.starts_with("stale: ") && outcome.stdout.contains("does not answer"), "{}", outcome.stdout);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fedboot_sandbox::{AwsPlace, Fault, Sandbox, Service};
 
-use crate::common::launch::{Held, kill, state};
+use crate::common::launch::{Held, kill, stop};
 use crate::common::{PATIENCE, Stage, eventually};
 
 /// Sessions and tokens last this long.
@@ -71,8 +71,7 @@ impl Way {
 /// Stops the agent until what it has has ended.
 fn freeze(held: &Held) -> u32 {
     let agent = held.agent();
-    kill(agent, libc::SIGSTOP);
-    eventually("it stops", || state(agent) == Some('T'));
+    stop(agent);
     agent
 }
 
