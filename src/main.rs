@@ -1,7 +1,7 @@
 //! The program: see the library.
 #![no_main]
 
-fedboot::entry!(fedboot::boot::run);
+fedboot::entry!(fedboot::commands::run);
 
 #[global_allocator]
-static ALLOCATOR: fedboot::process::heap::Wiping = fedboot::process::heap::Wiping;
+static ALLOCATOR: fedboot::system::process::heap::Wiping = fedboot::system::process::heap::Wiping;

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::fs;
 
-use fedboot::cli::{OPTIONS, Options, parse_options};
-use fedboot::shadows;
+use fedboot::config::options::{OPTIONS, Options, parse_options};
+use fedboot::delivery::shadowed_variables;
 
 #[test]
 fn options_are_those_of_the_program() {
@@ -30,11 +30,11 @@ fn what_the_command_loses() {
     let list = readme.split("it loses what would be found first:").nth(1).expect("a list");
     let list = list.split("(of these").next().expect("its end");
     let names: Vec<_> = list.split('`').skip(1).step_by(2).collect();
-    assert_eq!(names, shadows::AWS);
+    assert_eq!(names, shadowed_variables::AWS);
     let list = readme.split("Google's clients are kept from finding first:").nth(1).expect("a list");
     let list = list.split("\n\n").next().expect("its end");
     let names: Vec<_> = list.split('`').skip(1).step_by(2).collect();
-    assert_eq!(names, shadows::GOOGLE);
+    assert_eq!(names, shadowed_variables::GOOGLE);
 }
 
 #[test]

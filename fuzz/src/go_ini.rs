@@ -51,10 +51,10 @@ pub fn sections(bytes: &[u8]) -> Sections {
     all
 }
 
-/// The names of all sections, as they are for botocore too: what `fedboot::ini` reads as a section.
+/// The names of all sections, as they are for botocore too: what `fedboot::format::ini` reads as a section.
 pub fn names_to_botocore(bytes: &[u8]) -> Vec<String> {
     let names = std::cell::RefCell::new(Vec::new());
-    let read = fedboot::ini::read(bytes, &|name| {
+    let read = fedboot::format::ini::read(bytes, &|name| {
         names.borrow_mut().push(name.to_owned());
         false
     });

@@ -6,13 +6,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-use fedboot::cli::{self, Options, Typed};
-use fedboot::exchange::sts_reply::Reply;
-use fedboot::http::Endpoint;
-use fedboot::ini::{self, Carried, Section};
-use fedboot::report::Report;
-use fedboot::template::{Template, placeholder};
-use fedboot::{credentials_json, external_account, shown};
+use fedboot::agent::readiness_message::Report;
+use fedboot::config::external_account;
+use fedboot::config::options::{self, Options, Typed};
+use fedboot::config::template::{Template, placeholder};
+use fedboot::format::ini::{self, Carried, Section};
+use fedboot::format::xml::Reply;
+use fedboot::model::credentials_json;
+use fedboot::system::http::Endpoint;
+use fedboot::system::shown;
 use serde_json::{Map, Value};
 
 use crate::go_ini;
@@ -92,7 +94,7 @@ fn put_back(bytes: &[u8], section: &Section<'_>, before: Option<&HashMap<String,
 /// A token's claims.
 pub fn jwt(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    if let Err(why) = fedboot::jwt::decode(&text) {
+    if let Err(why) = fedboot::format::jwt::decode(&text) {
         assert!(why.starts_with("is "), "{why}");
     }
 }
@@ -104,7 +106,7 @@ pub fn sts(bytes: &[u8]) {
             let _ = reply.text(name);
         }
         if let Some(time) = reply.time("Expiration") {
-            let _ = fedboot::log::timestamp(time);
+            let _ = fedboot::system::log::timestamp(time);
         }
     }
 }
@@ -122,8 +124,8 @@ pub fn credentials(bytes: &[u8]) {
     if let Some((issued, credentials)) = credentials_json::decode(&json) {
         let again = credentials_json::encode(issued, &credentials);
         assert!(credentials_json::decode(&again).is_some());
-        let _ = fedboot::schedule::refresh_after(issued, credentials.expiration, 0.5);
-        let _ = fedboot::schedule::severity(SystemTime::UNIX_EPOCH, issued, credentials.expiration);
+        let _ = fedboot::timing::schedule::refresh_after(issued, credentials.expiration, 0.5);
+        let _ = fedboot::timing::schedule::severity(SystemTime::UNIX_EPOCH, issued, credentials.expiration);
     }
 }
 
@@ -131,8 +133,8 @@ pub fn credentials(bytes: &[u8]) {
 pub fn options(bytes: &[u8]) {
     let words: Vec<OsString> =
         bytes.split(|byte| *byte == b'\n').map(|word| OsString::from_vec(word.to_vec())).collect();
-    if let Ok((typed, flags)) = cli::split(&words) {
-        let _ = cli::parse_options(flags, matches!(typed, Typed::Boot(_)), &mut Options::default());
+    if let Ok((typed, flags)) = options::split(&words) {
+        let _ = options::parse_options(flags, matches!(typed, Typed::Boot(_)), &mut Options::default());
     }
 }
 

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use fedboot::client::{Client, Guests};
 use fedboot::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
-use fedboot::delivery::metadata::{About, MetadataServer};
+use fedboot::delivery::metadata_server::{About, MetadataServer};
 use fedboot::error::Result;
-use fedboot::flow::{BoxFuture, Content, Credentials, Delivery, Keys, Principal, TokenSource, Trouble, Wanted};
-use fedboot::private_file;
-use fedboot::world::World;
+use fedboot::model::client::{Client, Guests};
+use fedboot::model::flow::{BoxFuture, Content, Credentials, Delivery, Keys, Principal, TokenSource, Trouble, Wanted};
+use fedboot::system::private_file;
+use fedboot::system::world::World;
 
 const SECRET: &str = "0123456789abcdef";
 const LIFETIME: Duration = Duration::from_secs(1 << 30);
@@ -48,7 +48,7 @@ fn world() -> Rc<World> {
 /// Has a server stand in a thread of its own for the rest of this process.
 fn stand<S>(open: impl FnOnce(TcpListener) -> Result<S> + Send + 'static) -> SocketAddr {
     // As in an agent: a client that has gone is an error of the write.
-    fedboot::process::ignore_broken_pipes();
+    fedboot::system::process::ignore_broken_pipes();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.set_nonblocking(true).expect("a socket");
     let address = listener.local_addr().expect("an address");

@@ -25,14 +25,14 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
-use super::loopback::{self, Listeners, Loopback, Reply, Respond};
-use crate::client::Client;
+use crate::delivery::loopback::{self, Listeners, Loopback, Reply, Respond};
 use crate::error::Result;
-use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
-use crate::log::timestamp;
-use crate::private_file::{self, Directory, Held, Writer};
-use crate::schedule;
-use crate::world::World;
+use crate::model::client::Client;
+use crate::model::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
+use crate::system::log::timestamp;
+use crate::system::private_file::{self, Directory, Held, Writer};
+use crate::system::world::World;
+use crate::timing::schedule;
 
 const PATH: &str = "/v1/credentials";
 const STATUS: &str = "/status";

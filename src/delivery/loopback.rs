@@ -23,12 +23,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-use super::crowd::{Crowd, First, LARGEST_HEADER, State};
-use crate::client::Client;
+use crate::delivery::connections::{Crowd, First, LARGEST_HEADER, State};
 use crate::error::{Error, Kind, Result};
-use crate::flow::BoxFuture;
-use crate::process::owner::Owners;
-use crate::world::{self, World};
+use crate::model::client::Client;
+use crate::model::flow::BoxFuture;
+use crate::system::process::owner::Owners;
+use crate::system::world::{self, World};
 
 /// For one request's header, and for the pause between two requests on one connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

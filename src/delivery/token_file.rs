@@ -14,8 +14,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::error::Result;
-use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Principal};
-use crate::private_file::{self, Held, Writer};
+use crate::model::flow::{BoxFuture, Credentials, Delivery, Environment, Principal};
+use crate::system::private_file::{self, Held, Writer};
 
 /// Writes the token file.
 pub struct TokenFile {

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use secrecy::ExposeSecret;
 
 use crate::error::Result;
-use crate::flow::{BoxFuture, Credentials, Delivery, Environment, Keys};
+use crate::model::flow::{BoxFuture, Credentials, Delivery, Environment, Keys};
 
 /// Keys for the environment.
 #[derive(Default)]

@@ -14,12 +14,11 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+use crate::config::external_account::{AWS_REQUEST, provider_in};
 use crate::error::{Error, Kind, Result};
-use crate::external_account::{AWS_REQUEST, provider_in};
-use crate::flow::SubjectToken;
-use crate::http::{Connection, Endpoint, Failure, Http, Response, refusal, word_in};
-use crate::shown;
-use crate::world;
+use crate::model::flow::SubjectToken;
+use crate::system::http::{Connection, Endpoint, Failure, Http, Response, refusal, word_in};
+use crate::system::{shown, world};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Clocks that are farther apart than this are worth a word.

@@ -1,8 +1,6 @@
-//! Who am I here? One file a source; each makes a proof of it: a [`Proof`](crate::flow::Proof) on Google, and an
-//! [`AwsIdentity`](crate::flow::AwsIdentity) or a [`SubjectToken`](crate::flow::SubjectToken) on AWS.
+//! Who am I here? One file a source; each makes a proof of it: a [`Proof`](crate::model::flow::Proof) on Google, and an
+//! [`AwsIdentity`](crate::model::flow::AwsIdentity) or a [`SubjectToken`](crate::model::flow::SubjectToken) on AWS.
 
 pub mod aws;
-pub mod impersonation;
-pub mod metadata;
+pub mod google;
 pub mod subject_token;
-pub mod token_file;

@@ -10,12 +10,12 @@ use hyper::Method;
 use hyper::header::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::config::external_account::Format;
 use crate::error::{Error, Kind, Result};
-use crate::external_account::Format;
-use crate::flow::SubjectToken;
-use crate::given::{Given, GivenFile};
-use crate::http::Http;
-use crate::jwt;
+use crate::format::jwt;
+use crate::model::flow::SubjectToken;
+use crate::system::given::{Given, GivenFile};
+use crate::system::http::Http;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -81,7 +81,7 @@ fn the_answer() {
     let keys = [text("AccessKeyId"), text("SecretAccessKey"), text("SessionToken")];
     assert_eq!(keys, [&issued.access_key_id, &issued.secret_access_key, &issued.session_token].map(String::as_str));
     // A minute early: some clients ask only once the credentials are past their end.
-    assert_eq!(text("Expiration"), fedboot::log::timestamp(issued.expires_at - Duration::from_secs(60)));
+    assert_eq!(text("Expiration"), fedboot::system::log::timestamp(issued.expires_at - Duration::from_secs(60)));
     assert_eq!((outcome.stdout.lines().count(), outcome.stderr.as_str()), (1, ""));
     assert_eq!((mode(cache_of(&stage)), mode(stage.home().join(".cache/fedboot"))), (0o600, 0o700));
     // From then on no cloud is needed.
@@ -106,7 +106,7 @@ fn called_wrongly() {
         refused(&stage, 2, &format!("{PROCESS} {options}"), &[part]);
     }
     // Options of the way to Google, and of an agent that stays.
-    for option in fedboot::google_config::OF_THIS_WAY.iter().chain(&["foreground", "follow-pid", "log-file"]) {
+    for option in fedboot::config::to_google::OF_THIS_WAY.iter().chain(&["foreground", "follow-pid", "log-file"]) {
         let is_switch = ["imdsv1", "foreground"].contains(option);
         let value = if is_switch { "" } else { " 7" };
         let part = format!("--{option} has no meaning here");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fedboot::shadows::AWS;
+use fedboot::delivery::shadowed_variables::AWS;
 
 use crate::common::{Stage, write};
 use crate::{hold, variable};

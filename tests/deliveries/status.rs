@@ -46,7 +46,7 @@ fn fresh() {
         let stage = Stage::new();
         let held = hold(&stage, &format!("--delivery {delivery} --role-session-name me"));
         let issued = newest(&stage);
-        let expiration = fedboot::log::timestamp(issued.expires_at);
+        let expiration = fedboot::system::log::timestamp(issued.expires_at);
         for environment in [environment(&held), home(&stage)] {
             let outcome = ask(&environment, &[]);
             assert_eq!((outcome.code(), outcome.stderr.as_str()), (Some(0), ""), "{delivery}: {}", outcome.stdout);

@@ -151,7 +151,8 @@ fn what_gave_way_is_put_back() {
         let held = stage.hold(options);
         let during = stage.credentials_text();
         assert!(during.contains("# set aside by fedboot:"), "{name}: {during}");
-        let values = fedboot::ini::read(during.as_bytes(), &|section| ["default", "work", "etl"].contains(&section));
+        let values =
+            fedboot::format::ini::read(during.as_bytes(), &|section| ["default", "work", "etl"].contains(&section));
         let values = values.expect("it can be read").expect("a section");
         assert_ne!(values.get("aws_access_key_id").map(String::as_str), Some("AKIAMINE"), "{name}: {during}");
         let outcome = held.release(&stage);

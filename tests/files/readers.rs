@@ -75,7 +75,7 @@ const ROWS: &[Row] = &[
 /// Whether a setting is a credential, or says where to get one.
 pub fn is_of_credentials(key: &str) -> bool {
     const FURTHER: &[&str] = &["mfa_serial", "role_session_name", "external_id", "duration_seconds", "sso_region"];
-    [fedboot::ini::STATIC_KEYS, fedboot::ini::OTHER_SOURCES, FURTHER].concat().contains(&key)
+    [fedboot::format::ini::STATIC_KEYS, fedboot::format::ini::OTHER_SOURCES, FURTHER].concat().contains(&key)
 }
 
 type Sections = BTreeMap<String, Value>;
@@ -197,7 +197,7 @@ fn reads_what_botocore_reads() {
             if section.contains(']') {
                 continue;
             }
-            let read = fedboot::ini::read(text.as_bytes(), &|name| name == section.trim());
+            let read = fedboot::format::ini::read(text.as_bytes(), &|name| name == section.trim());
             // The SDKs differ over it, and so it is an error.
             if *name == "nested_fields" && section == "foo" {
                 continue;

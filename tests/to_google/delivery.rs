@@ -47,7 +47,9 @@ fn the_environment() {
         .set(TOKEN_FILE, "/y")
         .set("GOOGLE_CLOUD_PROJECT", "mine")
         .set("UNRELATED", "a\nb\u{ff}");
-    for name in fedboot::shadows::GOOGLE.iter().filter(|name| **name != "GOOGLE_APPLICATION_CREDENTIALS") {
+    for name in
+        fedboot::delivery::shadowed_variables::GOOGLE.iter().filter(|name| **name != "GOOGLE_APPLICATION_CREDENTIALS")
+    {
         stage.set(name, "none");
     }
     let held = hold(&stage, "");
@@ -56,7 +58,7 @@ fn the_environment() {
     for name in GCE {
         assert_eq!(held.variable(name), address, "{name}");
     }
-    for name in fedboot::shadows::GOOGLE.iter().chain(&["NO_PROXY", "no_proxy"]) {
+    for name in fedboot::delivery::shadowed_variables::GOOGLE.iter().chain(&["NO_PROXY", "no_proxy"]) {
         assert_eq!(variable(&held, name), None, "{name}");
     }
     // Everything else is the caller's; an S3 client of the same program still finds its keys.

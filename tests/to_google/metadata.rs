@@ -20,7 +20,7 @@ const SERVICE: &str = "https://service.example/a?b=c";
 
 fn audience_of(reply: &Reply) -> String {
     assert_eq!(reply.status, 200, "{}", reply.body);
-    let proof = fedboot::jwt::decode(&reply.body).unwrap_or_else(|why| panic!("{why}: {}", reply.body));
+    let proof = fedboot::format::jwt::decode(&reply.body).unwrap_or_else(|why| panic!("{why}: {}", reply.body));
     proof.claims.aud.join(" ")
 }
 
@@ -327,7 +327,7 @@ fn audiences() {
             let before = asked(&stage, ID);
             let reply = web::metadata(&address, &format!("{SA}/{account}/identity?{query}"));
             assert_eq!(audience_of(&reply), wanted, "{name}");
-            let claims = fedboot::jwt::decode(&reply.body).map(|proof| proof.claims).expect("claims");
+            let claims = fedboot::format::jwt::decode(&reply.body).map(|proof| proof.claims).expect("claims");
             assert_eq!(claims.email.as_deref(), Some(ACCOUNT), "{name}");
             assert!(
                 !reply.body.contains('\n') && reply.header("content-type").starts_with("application/text"),

@@ -349,7 +349,7 @@ fn options_over_the_file() {
         other
     );
     let token = printed(&stage, &format!("token id --audience a --impersonate-service-account {other}"));
-    assert_eq!(fedboot::jwt::decode(&token).ok().and_then(|proof| proof.claims.email).as_deref(), Some(other));
+    assert_eq!(fedboot::format::jwt::decode(&token).ok().and_then(|proof| proof.claims.email).as_deref(), Some(other));
     // The file's endpoints give way, too.
     let mut stage = simple();
     let sts = stage.sandbox.google_sts_http_url();

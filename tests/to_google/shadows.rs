@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fedboot::shadows::{GCLOUD, GOOGLE};
+use fedboot::delivery::shadowed_variables::{GCLOUD, GOOGLE};
 
 use crate::common::{Stage, write};
 use crate::{ACCOUNT, hold, simple, variable};

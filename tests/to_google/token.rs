@@ -64,7 +64,7 @@ fn an_access_token() {
     assert!((3500..=3600).contains(&left), "{left}");
     let expiration = answer["expiration"].as_str().expect("a time");
     let end: u64 = info(&stage, &token)["exp"].as_str().expect("exp").parse().expect("a number");
-    assert_eq!(expiration, fedboot::log::timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(end)));
+    assert_eq!(expiration, fedboot::system::log::timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(end)));
     assert_eq!(answer.as_object().map(serde_json::Map::len), Some(4), "{answer}");
     // Other scopes, another token; in any order the same.
     let drive = "https://www.googleapis.com/auth/drive";
@@ -79,7 +79,7 @@ fn an_access_token() {
 fn an_id_token() {
     let stage = simple();
     let token = printed(&stage, &format!("token id --audience {AUDIENCE}"));
-    let claims = |token: &str| fedboot::jwt::decode(token).map(|proof| proof.claims).expect("a JWT");
+    let claims = |token: &str| fedboot::format::jwt::decode(token).map(|proof| proof.claims).expect("a JWT");
     assert_eq!((claims(&token).aud, claims(&token).email.as_deref()), (vec![AUDIENCE.to_owned()], Some(ACCOUNT)));
     assert_eq!(printed(&stage, &format!("token id --audience {AUDIENCE}")), token);
     assert_eq!(cost(&stage), [1, 0, 1]);
@@ -88,7 +88,7 @@ fn an_id_token() {
     assert_eq!(answer["id_token"], token.as_str());
     assert_eq!(answer.as_object().map(serde_json::Map::len), Some(3), "{answer}");
     let end = SystemTime::UNIX_EPOCH + Duration::from_secs(claims(&token).exp);
-    assert_eq!(answer["expiration"], fedboot::log::timestamp(end));
+    assert_eq!(answer["expiration"], fedboot::system::log::timestamp(end));
     assert!(answer["expires_in"].as_u64().is_some_and(|left| (3500..=3600).contains(&left)));
     assert_eq!(claims(&printed(&stage, "token id --audience other")).aud, ["other"]);
     assert_eq!(asked(&stage, ID), 2);
@@ -233,7 +233,7 @@ fn a_subject_token() {
     with_account(&mut stage, |file| *file = account);
     let answer: Value = serde_json::from_str(&printed(&stage, "token subject")).expect("JSON");
     let token = fs::read_to_string(stage.sandbox.directory().join("pod/google-token")).expect("a token");
-    let claims = fedboot::jwt::decode(&token).map(|proof| proof.claims).expect("a JWT");
+    let claims = fedboot::format::jwt::decode(&token).map(|proof| proof.claims).expect("a JWT");
     let expected = json!({
         "version": 1, "success": true, "token_type": "urn:ietf:params:oauth:token-type:jwt", "id_token": token, "expiration_time": claims.exp,
     });
@@ -258,8 +258,9 @@ fn a_subject_token() {
     assert_eq!((outcome.code(), outcome.stderr.as_str()), (Some(0), ""), "{}", outcome.stdout);
     let answer: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
     assert_eq!((&answer["success"], &answer["version"]), (&json!(true), &json!(1)), "{answer}");
-    let claims =
-        fedboot::jwt::decode(answer["id_token"].as_str().expect("a token")).map(|proof| proof.claims).expect("a JWT");
+    let claims = fedboot::format::jwt::decode(answer["id_token"].as_str().expect("a token"))
+        .map(|proof| proof.claims)
+        .expect("a JWT");
     assert_eq!(claims.aud, [format!("https:{provider}")]);
     assert_eq!(asked(&stage, "GetWebIdentityToken"), 1);
     // The client reads the file the next time, and nobody else may.

@@ -23,7 +23,7 @@ fn ready() {
     assert_eq!(event.field("role"), issued.role_arn);
     assert_eq!(event.field("session"), "me");
     assert_eq!(event.field("access_key_id"), issued.access_key_id);
-    assert_eq!(event.field("expiration"), fedboot::log::timestamp(issued.expires_at));
+    assert_eq!(event.field("expiration"), fedboot::system::log::timestamp(issued.expires_at));
     assert!(event.field("elapsed_ms").parse::<u32>().is_ok_and(|elapsed| elapsed < 60_000), "{event:?}");
     assert_eq!(event.field("failures"), "");
     let time = humantime::parse_rfc3339(event.field("time")).expect("a time");

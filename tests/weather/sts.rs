@@ -211,7 +211,7 @@ fn dialects() {
         stage.sandbox.change(|settings| settings.dialect = dialect.clone()).expect("a dialect");
         let outcome = delivers(&stage, &[]);
         let expires = stage.sandbox.issued().pop().expect("credentials").expires_at;
-        let expiration = fedboot::log::timestamp(expires);
+        let expiration = fedboot::system::log::timestamp(expires);
         assert_eq!(outcome.events()[0].field("expiration"), expiration, "{name}");
         assert!(stage.credentials_text().contains(&format!("x_security_token_expires = {expiration}\n")), "{name}");
         stage.sandbox.fault(Service::Sts, Fault::error("AccessDenied"));
@@ -229,7 +229,7 @@ fn no_expiration() {
     let issued = stage.sandbox.issued().pop().expect("credentials");
     let close = |offset: u64| {
         let time = issued.expires_at + std::time::Duration::from_secs(offset);
-        outcome.events()[0].field("expiration") == fedboot::log::timestamp(time)
+        outcome.events()[0].field("expiration") == fedboot::system::log::timestamp(time)
     };
     assert!((0..30).any(close), "{}", outcome.stderr);
 }

@@ -14,11 +14,11 @@ use hyper::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Answer, Source, keys_in, of_keys};
 use crate::error::{Error, Kind, Result};
-use crate::given::{Given, GivenFile};
-use crate::http::Http;
-use crate::world::World;
+use crate::identity::aws::{Answer, Source, keys_in, of_keys};
+use crate::system::given::{Given, GivenFile};
+use crate::system::http::Http;
+use crate::system::world::World;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ECS: &str = "http://169.254.170.2";

@@ -5,9 +5,9 @@
 //! They are read once, at the start: nobody can change the variables of a running process, so temporary keys end
 //! with their session.
 
-use super::{Answer, Source, of_keys};
 use crate::error::{Error, Result};
-use crate::world::World;
+use crate::identity::aws::{Answer, Source, of_keys};
+use crate::system::world::World;
 use aws_credential_types::Credentials as AwsKeys;
 
 pub(super) fn ask(world: &World) -> Result<Answer> {

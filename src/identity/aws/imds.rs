@@ -18,10 +18,10 @@ use hyper::Method;
 use hyper::header::HeaderName;
 use serde_json::Value;
 
-use super::{Answer, Source, keys_in, of_keys};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Endpoint, Http, Response};
-use crate::world::World;
+use crate::identity::aws::{Answer, Source, keys_in, of_keys};
+use crate::system::http::{Endpoint, Http, Response};
+use crate::system::world::World;
 
 /// It answers in a millisecond, or not at all.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -129,7 +129,7 @@ async fn get(
     endpoint: &Endpoint,
     token: Option<&str>,
     path: &str,
-) -> std::result::Result<Response, crate::http::Failure> {
+) -> std::result::Result<Response, crate::system::http::Failure> {
     let headers: Vec<_> = token.iter().map(|token| (TOKEN, *token)).collect();
     http.send(endpoint, TIMEOUT, Method::GET, path, &headers, String::new()).await
 }

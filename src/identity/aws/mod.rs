@@ -22,10 +22,10 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::flow::{AwsIdentity, AwsStart};
-use crate::given::Given;
-use crate::http::{Endpoint, Http};
-use crate::world::World;
+use crate::model::flow::{AwsIdentity, AwsStart};
+use crate::system::given::Given;
+use crate::system::http::{Endpoint, Http};
+use crate::system::world::World;
 use aws_credential_types::Credentials as AwsKeys;
 
 pub use settings::Settings;

@@ -19,17 +19,16 @@ use std::time::Duration;
 use aws_credential_types::Credentials as AwsKeys;
 use serde_json::Value;
 
-use super::{Source, keys_in, of_keys};
+use crate::config::roles;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::sts_hosts;
-use crate::flow::{AwsIdentity, AwsRole};
-use crate::given::{Given, GivenFile};
-use crate::http::Http;
-use crate::ini;
-use crate::process;
-use crate::roles;
-use crate::shown;
-use crate::world::{self, World};
+use crate::exchange::sts::hosts;
+use crate::format::ini;
+use crate::identity::aws::{Source, keys_in, of_keys};
+use crate::model::flow::{AwsIdentity, AwsRole};
+use crate::system::given::{Given, GivenFile};
+use crate::system::http::Http;
+use crate::system::world::{self, World};
+use crate::system::{process, shown};
 
 /// How long a `credential_process` may take.
 const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
@@ -92,7 +91,7 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Re
                     bad(&name, "has an mfa_serial, and nobody is here to type a code").advice("use another role")
                 );
             }
-            sts_hosts::check_role_arn("role_arn", arn)
+            hosts::check_role_arn("role_arn", arn)
                 .map_err(|error| bad(&name, format!("is wrong: {}", error.problem)))?;
             let session_name = text("role_session_name").cloned();
             if !session_name.iter().all(|name| roles::is_session_name(name)) {
@@ -264,7 +263,7 @@ async fn run(http: &Http, profile: &str, line: &str) -> Result<AwsKeys> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::AwsStart;
+    use crate::model::flow::AwsStart;
 
     /// The identity of a profile in a configuration file, in words.
     async fn found(config: &str, profile: Option<&str>) -> String {

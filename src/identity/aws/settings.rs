@@ -11,11 +11,11 @@
 //! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-imds-credentials.html>,
 //! <https://github.com/boto/botocore/blob/develop/botocore/configprovider.py>
 
-use super::profile::{Files, Values, chosen};
 use crate::error::Result;
-use crate::given::Given;
-use crate::shown;
-use crate::world::World;
+use crate::identity::aws::profile::{Files, Values, chosen};
+use crate::system::given::Given;
+use crate::system::shown;
+use crate::system::world::World;
 
 /// See the module.
 #[derive(Default)]

@@ -4,14 +4,14 @@
 //!
 //! The file is read anew each time: the kubelet replaces it.
 
-use super::{Answer, Source};
+use crate::config::roles;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::sts_hosts;
-use crate::flow::{AwsIdentity, AwsRole, AwsStart, Claims, Proof};
-use crate::given::GivenFile;
-use crate::jwt;
-use crate::roles;
-use crate::world::World;
+use crate::exchange::sts::hosts;
+use crate::format::jwt;
+use crate::identity::aws::{Answer, Source};
+use crate::model::flow::{AwsIdentity, AwsRole, AwsStart, Claims, Proof};
+use crate::system::given::GivenFile;
+use crate::system::world::World;
 
 pub(super) async fn ask(world: &World) -> Result<Answer> {
     let Some(file) = GivenFile::of_variable(world, "AWS_WEB_IDENTITY_TOKEN_FILE") else {
@@ -21,7 +21,7 @@ pub(super) async fn ask(world: &World) -> Result<Answer> {
         return Err(Error::usage("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not")
             .advice("annotate the Kubernetes service account with eks.amazonaws.com/role-arn"));
     };
-    sts_hosts::check_role_arn("AWS_ROLE_ARN", &arn)?;
+    hosts::check_role_arn("AWS_ROLE_ARN", &arn)?;
     let session_name = world.text_variable("AWS_ROLE_SESSION_NAME");
     if !session_name.iter().all(|name| roles::is_session_name(name)) {
         return Err(Error::usage("AWS_ROLE_SESSION_NAME is no session name").advice("use letters, digits and _+=,.@-"));

@@ -1,0 +1,153 @@
+//! The guard beside the command: it holds what outlives an agent, forks an agent, and another one whenever that ends
+//! without leave (killed, out of memory, a panic): at once, then with backoff, for ever. It has no runtime and reads no
+//! secret of any cloud.
+//!
+//! An agent whose guard has ended finishes its work and takes the guard's place.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::agent::assembly::{self, Ending};
+use crate::agent::holdings::Holdings;
+use crate::agent::readiness_message::Report;
+use crate::config::Settings;
+use crate::config::options::Options;
+use crate::error::{Error, Kind};
+use crate::system::log::Severity;
+use crate::system::process::{self, Agent, Born, Event, News, Post};
+use crate::system::world::World;
+use crate::timing::retry::Backoff;
+
+/// How long an agent may take to end after the command, and after it was told to: it may be stopped.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// This long after an agent's start its guard lets go of what it will not need again: it only waits from then on.
+const SETTLED: Duration = Duration::from_secs(1);
+/// Between agents that end before they have delivered anything.
+const RESTART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+
+/// Agents that end sooner than this, one after the other, must not keep a processor busy.
+const HASTY: Duration = Duration::from_millis(50);
+
+/// What guard and agents have in common.
+pub struct Beside<'a> {
+    /// Clock, chance, environment.
+    pub world: Rc<World>,
+    /// What was typed.
+    pub options: &'a Options,
+    /// How to fail and to log.
+    pub settings: Rc<Settings>,
+    /// What outlives an agent.
+    pub holdings: Rc<Holdings>,
+}
+
+/// How an agent ended, as its guard sees it.
+enum Watched {
+    /// With leave, or because the time had come: with this exit code.
+    Over(u8),
+    /// Without leave: why, and whether it had delivered anything before.
+    Died { why: String, lived: bool },
+}
+
+/// Stands by until there is nothing more to guard; returns the exit code.
+pub fn stand(beside: &Beside<'_>, mut post: Post) -> u8 {
+    beside.settings.log.tell_panics();
+    // Whether whoever waits for the agent's word has it.
+    let mut said = false;
+    let mut deaths: u32 = 0;
+    loop {
+        // Whoever comes back as an agent that lost its guard is the guard from here on.
+        let started = beside.world.monotonic();
+        let forked = post.take().and_then(|()| post.fork_agent());
+        let watched = match forked {
+            Ok(Born::Agent(line)) => match assembly::run(beside, &mut post, said, line) {
+                Ending::Left(code) => process::exit_now(code),
+                Ending::GuardLost => {
+                    (said, deaths) = (true, 0);
+                    continue;
+                }
+            },
+            Ok(Born::Guard(mut agent)) => {
+                process::leave_directory();
+                watch(beside, &mut post, &mut said, &mut agent)
+            }
+            Err(errno) => Watched::Died { why: format!("the agent cannot be forked: {}", errno.desc()), lived: false },
+        };
+        let (why, lived) = match watched {
+            Watched::Over(code) => return code,
+            Watched::Died { why, lived } => (why, lived),
+        };
+        if !said {
+            return fail(beside, &mut post, why);
+        }
+        let is_hasty = started.elapsed() < HASTY;
+        deaths = if lived { 0 } else { deaths.saturating_add(1) };
+        let wait = match deaths {
+            0 if is_hasty => HASTY,
+            0 | 1 => Duration::ZERO,
+            more => RESTART.delay(more, beside.world.random()),
+        };
+        let fields = [("deaths", deaths.to_string()), ("wait_ms", wait.as_millis().to_string())];
+        let message = format!("{why}; another one takes its place");
+        beside.settings.log.event(beside.world.now(), Severity::Warning, &message, &fields);
+        if !wait.is_zero() && post.rest(wait) {
+            return 0;
+        }
+    }
+}
+
+/// Watches an agent to its end, and the command.
+fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &mut Agent) -> Watched {
+    let is_alone = post.command.is_none();
+    let (mut lived, mut is_to_end, mut is_new) = (false, false, true);
+    // While a command starts, two processes have better things to do than to tell each other so.
+    agent.listens = is_alone;
+    loop {
+        let longest = if is_to_end { Some(LAST_PATIENCE) } else { is_new.then_some(SETTLED) };
+        match post.wait(Some(&mut *agent), longest) {
+            Event::Said(News::WordIsSaid) => {
+                (*said, lived) = (true, true);
+                post.word = None;
+                if is_alone && !beside.holdings.is_in_front {
+                    process::release_stderr();
+                }
+                if let Some(file) = beside.options.value(&beside.world, "log-file").filter(|_| is_alone) {
+                    let _ = process::log_to(file.file(&beside.world).path());
+                }
+            }
+            Event::Said(News::HasDelivered) => lived = true,
+            Event::Said(News::WillBeNothing) => is_to_end = true,
+            Event::CommandEnded => {
+                post.command = None;
+                agent.listens = false;
+                is_to_end = true;
+            }
+            Event::Told(signal) => {
+                agent.signal(signal);
+                is_to_end = true;
+            }
+            Event::AgentLeft(code) if code == 0 || is_to_end || !*said => return Watched::Over(code),
+            Event::AgentLeft(_) => return Watched::Died { why: "the agent could not go on".into(), lived },
+            Event::AgentDied(_) if is_to_end => return Watched::Over(0),
+            Event::AgentDied(by) => return Watched::Died { why: format!("the agent was killed by {by}"), lived },
+            Event::TimeIsUp if is_to_end => agent.signal(Signal::SIGKILL),
+            Event::TimeIsUp => {
+                process::memory::forget_program();
+                (is_new, agent.listens) = (false, true);
+            }
+            Event::Nothing => {}
+        }
+    }
+}
+
+/// Tells whoever waits for the agent's word that there will be none.
+fn fail(beside: &Beside<'_>, post: &mut Post, why: String) -> u8 {
+    let error = Error::new(Kind::Fatal, "get credentials", "", why)
+        .advice("is there too little memory, or a limit (ulimit -a) that is too low?");
+    match post.word.take() {
+        Some(word) => drop(word.say(&Report::Failed(Box::new(error)).encode())),
+        None => beside.settings.log.error(beside.world.now(), Severity::Error, &error, &[]),
+    }
+    125
+}

@@ -1,0 +1,174 @@
+//! The agent's first word, to whoever waits for it: the command may start, or why it may not.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use crate::agent::deliveries::Deliveries;
+use crate::agent::readiness_message::Report;
+use crate::config::{OnFailure, Settings};
+use crate::error::Error;
+use crate::model::flow::Environment;
+use crate::system::log::Severity;
+use crate::system::process::{self, Line, News, WordWriter};
+use crate::system::world::{self, World};
+
+/// Who waits for the first word.
+pub enum Listener {
+    /// The process that becomes the command, or prints the word.
+    Parent(WordWriter),
+    /// Whoever reads standard output.
+    Stdout,
+}
+
+/// The one word that is said when the command may start, or why it may not.
+pub struct FirstWord {
+    listener: RefCell<Option<Listener>>,
+    /// There is no command, so the environment is printed.
+    alone: bool,
+    /// How many roles are still waited for.
+    awaited: Cell<usize>,
+    /// Nothing could be delivered, so the command's environment stays as it is.
+    lost: Cell<bool>,
+    /// The exit code, where the command does not start.
+    failed: Cell<Option<u8>>,
+    line: Rc<Line>,
+    told: Notify,
+}
+
+impl Listener {
+    /// Tells the listener, once.
+    fn tell(self, report: Report, alone: bool, world: &World, settings: &Settings) {
+        match (self, report) {
+            (Self::Parent(pipe), report) => {
+                let heard = pipe.say(&report.encode());
+                if alone {
+                    process::release_stderr();
+                    // Whoever wanted it is gone, and nobody else knows that it is here.
+                    if !heard {
+                        process::end_yourself();
+                    }
+                }
+            }
+            (Self::Stdout, Report::Ready(environment)) => process::write_stdout(&environment.exports()),
+            (Self::Stdout, Report::Failed(error)) => {
+                settings.log.error(world.now(), Severity::Error.max(settings.log.least), &error, &[]);
+            }
+        }
+    }
+}
+
+impl FirstWord {
+    /// One role is waited for, by this listener; without one it is said already. `alone`: there is no command.
+    pub fn of(listener: Option<Listener>, alone: bool, line: Rc<Line>) -> Self {
+        Self {
+            alone,
+            listener: RefCell::new(listener),
+            awaited: Cell::new(1),
+            lost: Cell::new(false),
+            failed: Cell::default(),
+            line,
+            told: Notify::new(),
+        }
+    }
+
+    /// The line to the guard.
+    pub fn line(&self) -> Rc<Line> {
+        self.line.clone()
+    }
+
+    /// Waits until it is said.
+    pub async fn until_said(&self) {
+        while !self.is_said() {
+            self.told.notified().await;
+        }
+    }
+
+    /// From now on this many roles are waited for.
+    pub fn wait_for(&self, roles: usize) {
+        self.awaited.set(roles);
+    }
+
+    /// The exit code, where the command does not start.
+    pub fn failed(&self) -> Option<u8> {
+        self.failed.get()
+    }
+
+    /// Whether it is said.
+    pub fn is_said(&self) -> bool {
+        self.listener.borrow().is_none()
+    }
+
+    fn say(&self, report: Report, world: &World, settings: &Settings) {
+        if let Some(listener) = self.listener.take() {
+            let news = if matches!(report, Report::Failed(_)) { News::WillBeNothing } else { News::WordIsSaid };
+            listener.tell(report, self.alone, world, settings);
+            self.line.tell(news);
+            world::serve_from_now_on();
+            self.told.notify_waiters();
+        }
+    }
+
+    /// One of the roles that are waited for has its credentials, or the command starts without them.
+    pub fn one_is_ready(&self, first: &Deliveries, world: &World, settings: &Settings) {
+        self.awaited.set(self.awaited.get().saturating_sub(1));
+        if self.awaited.get() > 0 {
+            return;
+        }
+        self.say(Report::Ready(self.environment(first)), world, settings);
+    }
+
+    /// What the command is told of the `first` role's places.
+    pub fn environment(&self, first: &Deliveries) -> Environment {
+        let mut environment = if self.lost.get() { Environment::default() } else { first.environment() };
+        if self.alone {
+            environment.set("FEDBOOT_AGENT_PID", self.line.guard().to_string());
+        }
+        environment
+    }
+
+    /// The command starts without a role's credentials, but finds what comes later in its `deliveries`.
+    pub async fn go_on_without(
+        &self,
+        error: Error,
+        world: &World,
+        settings: &Settings,
+        first: &Deliveries,
+        deliveries: &Deliveries,
+    ) {
+        // A further role changes nothing in the environment.
+        if deliveries.deliver(None).await.is_err() && std::ptr::eq(first, deliveries) {
+            self.lost.set(true);
+        }
+        starts_without(&error, world, settings);
+        self.one_is_ready(first, world, settings);
+    }
+
+    /// The command does not start.
+    pub fn fail(&self, error: Error, world: &World, settings: &Settings) {
+        self.failed.set(Some(error.exit_code_of_subcommand()));
+        self.say(Report::Failed(Box::new(error)), world, settings);
+    }
+
+    /// There is nothing to wait for: the command does not start, or it starts as if there were no fedboot.
+    pub fn give_up(&self, error: Error, world: &World, settings: &Settings) {
+        match settings.on_failure {
+            // The next agent tries again.
+            _ if self.is_said() => {
+                self.failed.set(Some(1));
+                settings.log.error(world.now(), Severity::Error, &error, &[]);
+            }
+            OnFailure::Exit => self.fail(error, world, settings),
+            OnFailure::Run => {
+                starts_without(&error, world, settings);
+                self.say(Report::Ready(Environment::default()), world, settings);
+            }
+        }
+    }
+}
+
+fn starts_without(error: &Error, world: &World, settings: &Settings) {
+    let more = [("consequence", "the command starts without credentials".to_owned())];
+    settings.log.error(world.now(), Severity::Error, error, &more);
+}

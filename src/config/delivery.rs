@@ -1,0 +1,216 @@
+//! Where credentials go: the part of the configuration that no metadata attribute changes.
+
+use std::path::PathBuf;
+
+use crate::config::options::{Options, invalid};
+use crate::error::{Error, Result};
+use crate::model::client::Guests;
+use crate::system::given::Given;
+use crate::system::shown;
+use crate::system::world::World;
+
+/// Where credentials are delivered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DeliveryChoice {
+    /// Which places, as they are named.
+    places: Vec<String>,
+    /// The profile that clients use, for `[…]` and `AWS_PROFILE`.
+    pub profile: Option<String>,
+    /// The section of the static keys.
+    pub keys_section: Option<String>,
+    /// The credentials file, if one was named.
+    pub credentials_file: Option<PathBuf>,
+    /// The web identity token file, if one was named.
+    pub token_file: Option<PathBuf>,
+    /// The cache file, if one was named.
+    pub cache_file: Option<PathBuf>,
+    /// Permissions of what is written.
+    pub mode: u32,
+}
+
+impl DeliveryChoice {
+    /// Whether credentials go there.
+    pub fn has(&self, place: &str) -> bool {
+        self.places.iter().any(|chosen| chosen == place)
+    }
+
+    /// Whether clients find them by a profile, of its own or the usual one.
+    pub fn has_profile(&self) -> bool {
+        self.profile.is_some() || self.keys_section.is_some()
+    }
+
+    /// Whether they go nowhere else.
+    pub fn is_only(&self, place: &str) -> bool {
+        self.places == [place]
+    }
+}
+
+/// What may be said together. Static keys in the profile that clients use would keep them from what refreshes.
+const COMBINATIONS: &[&[&str]] = &[
+    &["file"],
+    &["endpoint"],
+    &["endpoint", "file"],
+    &["process"],
+    &["file", "process"],
+    &["token-file"],
+    &["env"],
+    &["env", "file"],
+];
+
+/// Where credentials go, which no metadata attribute changes.
+///
+/// # Errors
+/// A usage error that names what is unknown or does not go together.
+pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
+    let list = options.text(world, "delivery")?.unwrap_or_else(|| Given::new("--delivery", "file,endpoint"));
+    let mut places: Vec<_> = list.text()?.split(',').map(|place| place.trim().to_owned()).collect();
+    places.sort();
+    places.dedup();
+    if places.iter().any(|place| !COMBINATIONS.iter().any(|known| known.contains(&place.as_str()))) {
+        return Err(invalid("delivery", &list));
+    }
+    if !COMBINATIONS.iter().any(|known| *known == places) {
+        return Err(list.bad(format!("is {}: one would keep clients from the other", places.join(","))).advice(
+            "choose file,endpoint, or file, endpoint, process, token-file or env alone, or file with process or env",
+        ));
+    }
+    let path = |name| options.value(world, name).map(|given| given.file(world).to_write()).transpose();
+    let mut choice = DeliveryChoice {
+        places,
+        profile: None,
+        keys_section: None,
+        credentials_file: path("credentials-file")?,
+        token_file: path("web-identity-token-file")?,
+        cache_file: path("cache-file")?,
+        mode: file_mode(options, world)?,
+    };
+    choice.keys_section = choice.has("file").then(|| "default".into());
+    let needs_profile = choice.has("process") || (choice.has("file") && choice.has("endpoint"));
+    choice.profile = needs_profile.then(|| "fedboot".into());
+    let Some(named) = options.text(world, "aws-profile")? else { return Ok(choice) };
+    match named.text()? {
+        "none" if choice.has("process") => {
+            return Err(Error::usage("--delivery process needs a profile, so --aws-profile cannot be none"));
+        }
+        "none" => choice.profile = None,
+        name => choice.name_profile(&check_profile(named.by(), name)?)?,
+    }
+    Ok(choice)
+}
+
+impl DeliveryChoice {
+    /// Has clients use the profile `name`.
+    ///
+    /// # Errors
+    /// A usage error where that cannot be.
+    pub fn name_profile(&mut self, name: &str) -> Result<()> {
+        if self.has("token-file") || self.has("env") {
+            return Err(Error::usage(format!(
+                "the profile {name} would keep clients from what --delivery {} gives them",
+                self.places.join(",")
+            )));
+        }
+        if self.has("file") && self.places.len() == 1 {
+            self.keys_section = Some(name.into());
+        } else if self.keys_section.as_deref() == Some(name) {
+            return Err(Error::usage(format!("the profile {name} holds the static keys: name another one")));
+        }
+        self.profile = Some(name.into());
+        Ok(())
+    }
+}
+
+/// Octal, as in chmod. What everybody may write is nobody's secret, and fedboot must be able to read it.
+///
+/// # Errors
+/// A usage error where it is no such mode.
+pub fn file_mode(options: &Options, world: &World) -> Result<u32> {
+    let Some(given) = options.text(world, "file-mode")? else { return Ok(0o600) };
+    match u32::from_str_radix(given.text()?, 8) {
+        Ok(mode) if mode & !0o664 == 0 && mode & 0o600 == 0o600 => Ok(mode),
+        _ => Err(given
+            .bad("is no mode that a file with keys may have")
+            .advice("write 0600, or 0640 for a group that may read, as in chmod")),
+    }
+}
+
+/// Where Google's tokens are delivered.
+#[derive(Debug)]
+pub struct GoogleDelivery {
+    /// By a metadata server, on this port, or any one for 0.
+    pub metadata_port: Option<u16>,
+    /// By a file with the access token; one of our own where it has no path.
+    pub access_token_file: Option<Option<PathBuf>>,
+    /// Permissions of what is written.
+    pub mode: u32,
+    /// Who may ask the metadata server, if that was said.
+    pub guests: Option<Guests>,
+}
+
+impl GoogleDelivery {
+    /// Reads what is said.
+    ///
+    /// # Errors
+    /// A usage error that names what is wrong.
+    pub fn resolve(options: &Options, world: &World) -> Result<Self> {
+        let list = options.text(world, "delivery")?.unwrap_or_else(|| Given::new("--delivery", "metadata"));
+        let mode = file_mode(options, world)?;
+        let mut delivery = Self { metadata_port: None, access_token_file: None, mode, guests: None };
+        let file = options.value(world, "access-token-file").map(|given| given.file(world).to_write()).transpose()?;
+        for place in list.text()?.split(',').map(str::trim) {
+            match place {
+                "metadata" => delivery.metadata_port = Some(0),
+                "access-token-file" => delivery.access_token_file = Some(file.clone()),
+                _ => {
+                    return Err(invalid("delivery", &list)
+                        .advice("for Google write metadata, access-token-file, or metadata,access-token-file"));
+                }
+            }
+        }
+        if file.is_some() && delivery.access_token_file.is_none() {
+            delivery.access_token_file = Some(file);
+        }
+        if let Some(port) = options.text(world, "metadata-port")? {
+            let number = port.text()?.parse().ok().filter(|port| *port > 0);
+            let number = number.ok_or_else(|| invalid("metadata-port", &port))?;
+            if delivery.metadata_port.is_none() {
+                return Err(Error::usage("--metadata-port is for --delivery metadata"));
+            }
+            delivery.metadata_port = Some(number);
+        }
+        if let Some(list) = options.text(world, "allow-uid")? {
+            if delivery.metadata_port.is_none() {
+                return Err(Error::usage("--allow-uid is for --delivery metadata"));
+            }
+            let guests = Guests::parse(list.text()?).ok_or_else(|| invalid("allow-uid", &list))?;
+            delivery.guests = Some(guests.and(world.user));
+        }
+        Ok(delivery)
+    }
+}
+
+impl GoogleDelivery {
+    /// Who may ask the metadata server of an agent of `user`, unless it was said: beside a command that cannot become
+    /// somebody else, whoever is not that user is a stranger. An agent in front serves other containers, and below root
+    /// there may be users of any kind.
+    pub fn guests(&self, user: u32, is_in_front: bool) -> Guests {
+        match &self.guests {
+            Some(guests) => guests.clone(),
+            None if user == 0 || is_in_front => Guests::Any,
+            None => Guests::UsersIfKnowable(vec![0, user]),
+        }
+    }
+}
+
+/// A name that every SDK reads alike, in the file, in a variable and on a command line.
+///
+/// # Errors
+/// A usage error where it is not.
+pub fn check_profile(by: &str, name: &str) -> Result<String> {
+    let is_ordinary = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./%@+".contains(&b));
+    if !(1..=128).contains(&name.len()) || !is_ordinary || shown::is_opaque(name) {
+        return Err(Error::usage(format!("{by} is no profile name that every SDK can read"))
+            .advice("use letters, digits and -_./%@+"));
+    }
+    Ok(name.to_owned())
+}

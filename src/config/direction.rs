@@ -1,0 +1,75 @@
+//! Which way: Google → AWS or AWS → Google. The one file that names both clouds.
+
+use tokio::time::Instant;
+
+use crate::config::options::Options;
+use crate::config::{self, Config, external_account, to_google};
+use crate::error::{Error, Result};
+use crate::federation::google_to_aws::{self, Attributes};
+use crate::system::world::World;
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A Google identity becomes AWS credentials.
+    ToAws,
+    /// An AWS identity becomes Google credentials.
+    ToGoogle,
+}
+
+/// Which way is meant: by an option of one of them, else by the file that Google's own clients would read, else to AWS.
+///
+/// # Errors
+/// A usage error where both ways are named, or an option of the other one.
+pub fn way(options: &Options, world: &World) -> Result<Way> {
+    let names = |name: &str| options.own_value(world, name).is_some();
+    let to_google = names("external-account") || names("workload-identity-provider");
+    let way = match (to_google, names("role-arn")) {
+        (true, true) => {
+            let both = "--role-arn is for AWS, --external-account and --workload-identity-provider are for Google";
+            return Err(
+                Error::usage(both).advice("name one of them; --assume-role-arn names an AWS role on the way to Google")
+            );
+        }
+        (true, false) => Way::ToGoogle,
+        (false, false) if leads_to_google(options, world) => Way::ToGoogle,
+        _ => Way::ToAws,
+    };
+    match way {
+        Way::ToAws => options.refuse(to_google::OF_THIS_WAY)?,
+        Way::ToGoogle => options.refuse(to_google::OF_THE_OTHER_WAY)?,
+    }
+    Ok(way)
+}
+
+/// Whether the variables are those of a workload on AWS that Google's clients would use.
+fn leads_to_google(options: &Options, world: &World) -> bool {
+    let Some(file) = options.value(world, "external-account") else { return false };
+    // EKS names a role for the pod's own identity beside a token file; whoever names one for fedboot names no such file.
+    let role = options.value(world, "role-arn").is_some() && world.variable("AWS_WEB_IDENTITY_TOKEN_FILE").is_none();
+    let is_to_aws = role || options.value(world, "google-token-file").is_some();
+    // On AWS another kind of file is a mistake, which is then told; elsewhere it may be somebody else's.
+    let is_on_aws = ON_AWS.iter().any(|name| world.variable(name).is_some());
+    let kind = || external_account::type_of(file.file(world).path());
+    !is_to_aws && (is_on_aws || kind().as_deref() == Some("external_account"))
+}
+
+/// What only AWS's own platforms set.
+const ON_AWS: &[&str] = &[
+    "AWS_EXECUTION_ENV",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+];
+
+/// What is meant on the way to AWS, with metadata attributes as [`google_to_aws::configure`] has them.
+///
+/// # Errors
+/// What is wrong with an option, or that neither way is named.
+pub async fn to_aws(options: &Options, world: &World, deadline: Option<Instant>, known: &Attributes) -> Result<Config> {
+    google_to_aws::configure(options, world, deadline, known).await.map_err(|error| {
+        // Without a role, the way to Google may have been meant.
+        let file = options.value(world, "external-account").filter(|_| !config::names_a_role(options, world));
+        file.and_then(|file| external_account::read(&file.file(world)).err()).unwrap_or(error)
+    })
+}

@@ -1,0 +1,141 @@
+//! Role ARNs and session names with placeholders, so that one image serves every team: `{service_account}` and its
+//! like, filled from the token's claims or the metadata server.
+
+use crate::error::{Error, Result};
+use crate::model::flow::Fact;
+use crate::system::{given, shown};
+
+/// The placeholders as a message lists them.
+const KNOWN: &str =
+    "{service_account}, {service_account_email}, {project}, {hostname}, {instance_name}, {attribute:NAME}";
+
+const NAMES: &[&str] = &["service_account", "service_account_email", "project", "hostname", "instance_name"];
+
+/// A parsed template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Placeholder(Fact),
+}
+
+impl Template {
+    /// Parses `text`, which was said by `by`.
+    ///
+    /// # Errors
+    /// A usage error that names an unknown placeholder or a brace without its twin.
+    pub fn parse(by: &str, text: &str) -> Result<Self> {
+        let mut parts = Vec::new();
+        let unbalanced = || Error::usage(format!("{by} has a brace without its twin"));
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(['{', '}']) {
+            let is_open = rest.get(before.len()..).is_some_and(|rest| rest.starts_with('{'));
+            let (name, behind) = after.split_once('}').filter(|_| is_open).ok_or_else(unbalanced)?;
+            if !before.is_empty() {
+                parts.push(Part::Literal(before.into()));
+            }
+            parts.push(Part::Placeholder(fact(by, name)?));
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Literal(rest.into()));
+        }
+        Ok(Self(parts))
+    }
+
+    /// The facts it needs.
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Placeholder(fact) => Some(fact),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// The text, if it has no placeholder.
+    pub fn literal(&self) -> Option<String> {
+        self.facts().next().is_none().then(|| self.expand(|_| String::new()))
+    }
+
+    /// The text with `value` in each placeholder's place.
+    pub fn expand(&self, value: impl Fn(&Fact) -> String) -> String {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Literal(text) => text.clone(),
+                Part::Placeholder(fact) => value(fact),
+            })
+            .collect()
+    }
+}
+
+/// The placeholder that stands for `fact`.
+pub fn placeholder(fact: &Fact) -> String {
+    match fact {
+        Fact::ServiceAccount => "{service_account}".into(),
+        Fact::ServiceAccountEmail => "{service_account_email}".into(),
+        Fact::Project => "{project}".into(),
+        Fact::Hostname => "{hostname}".into(),
+        Fact::InstanceName => "{instance_name}".into(),
+        Fact::Attribute(name) => format!("{{attribute:{name}}}"),
+    }
+}
+
+fn fact(by: &str, name: &str) -> Result<Fact> {
+    Ok(match name {
+        "service_account" => Fact::ServiceAccount,
+        "service_account_email" => Fact::ServiceAccountEmail,
+        "project" => Fact::Project,
+        "hostname" => Fact::Hostname,
+        "instance_name" => Fact::InstanceName,
+        _ => match name.strip_prefix("attribute:") {
+            Some(attribute) if is_attribute(attribute) => Fact::Attribute(attribute.into()),
+            _ => {
+                let meant = given::closest(NAMES.iter().copied(), name);
+                let meant = meant.map(|name| format!("did you mean {{{name}}}? ")).unwrap_or_default();
+                return Err(Error::usage(format!("{by} has an unknown placeholder"))
+                    .advice(format!("{meant}the placeholders are {KNOWN}")));
+            }
+        },
+    })
+}
+
+/// <https://cloud.google.com/compute/docs/metadata/setting-custom-metadata#limitations>
+fn is_attribute(name: &str) -> bool {
+    let is_ordinary = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    (1..=128).contains(&name.len()) && is_ordinary && !shown::is_opaque(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expands() {
+        let template = Template::parse("role-arn", "arn:{project}:{attribute:team}{hostname}").expect("a template");
+        assert_eq!(template.facts().count(), 3);
+        assert_eq!(template.literal(), None);
+        assert_eq!(
+            template.expand(|fact| placeholder(fact).to_uppercase()),
+            "arn:{PROJECT}:{ATTRIBUTE:TEAM}{HOSTNAME}"
+        );
+        assert_eq!(Template::parse("role-arn", "plain").expect("a template").literal().as_deref(), Some("plain"));
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        for (text, part) in [
+            ("{nope}", "unknown placeholder"),
+            ("{projet}", "did you mean {project}?"),
+            ("{attribute:}", "unknown placeholder"),
+            ("{attribute:a b}", "unknown placeholder"),
+            ("a{project", "twin"),
+            ("a}b", "twin"),
+            ("{}", "unknown placeholder"),
+        ] {
+            let error = Template::parse("--role-arn", text).expect_err(text).to_string();
+            assert!(error.contains(part) && error.starts_with("--role-arn has"), "{error}");
+        }
+    }
+}

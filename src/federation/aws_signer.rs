@@ -1,0 +1,177 @@
+//! Who signs on AWS, on the way to Google: the identity that was found, and the roles that are assumed from there.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use aws_credential_types::Credentials as AwsKeys;
+
+use crate::config::StsChoice;
+use crate::config::aws_identity::AwsChoice;
+use crate::error::{Error, Kind, Result};
+use crate::exchange::sts::assume_role::{AssumeRole, Terms};
+use crate::exchange::sts::client::{Limits, Sts};
+use crate::exchange::sts::hosts;
+use crate::exchange::sts::web_identity::AssumeRoleWithWebIdentity;
+use crate::identity::aws::{AwsWorkload, Settings, Source};
+use crate::model::flow::{AwsStart, Credentials, Exchange, Session};
+use crate::system::http::{Endpoint, Http};
+use crate::system::log::{Log, Severity};
+use crate::system::world::World;
+
+/// Sessions of roles on the way are used once, at once; AWS lets none be shorter.
+const ON_THE_WAY: Duration = Duration::from_secs(900);
+/// Where AWS's STS is asked from a place whose region nobody knows: it knows all ordinary keys.
+const ANY_REGION: &str = "us-east-1";
+
+/// Whoever signs.
+pub struct AwsSigner {
+    world: Rc<World>,
+    log: Log,
+    choice: AwsChoice,
+    workload: AwsWorkload,
+    /// The region in which AWS's STS is asked.
+    region: OnceCell<String>,
+    /// What the profile says of the way.
+    profile: RefCell<Settings>,
+    /// Whether it was said that the node's role is in use.
+    warned: Cell<bool>,
+    /// Where the identity was found last.
+    source: Cell<&'static str>,
+}
+
+impl AwsSigner {
+    /// The one that `choice` means.
+    pub fn new(choice: AwsChoice, world: Rc<World>, log: Log) -> Self {
+        let AwsChoice { only, profile, imdsv1, .. } = &choice;
+        Self {
+            workload: AwsWorkload { world: world.clone(), only: *only, profile: profile.clone(), imdsv1: *imdsv1 },
+            choice,
+            world,
+            log,
+            region: OnceCell::new(),
+            profile: RefCell::default(),
+            warned: Cell::default(),
+            source: Cell::default(),
+        }
+    }
+
+    /// Keys that sign for whom this workload wants to be on AWS, and the region where it asks.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn keys(&self, http: &Http) -> Result<(AwsKeys, String)> {
+        self.profile.replace(self.workload.settings().await);
+        let imds = self.choice.imds(&self.profile.borrow())?;
+        let (identity, region) = tokio::join!(self.workload.identify(http, &imds), self.region(http, &imds));
+        let identity = identity?;
+        self.source.set(identity.source);
+        if identity.source == Source::Imds.name() && self.is_container() && !self.warned.replace(true) {
+            let message = "this container has no role of its own and acts as its node's, as every other one there";
+            self.log.event(self.world.now(), Severity::Warning, message, &[]);
+        }
+        let AwsChoice { role_arn, session_name, terms, .. } = &self.choice;
+        let session = |arn: &str, name: Option<&String>| Session {
+            role_arn: arn.into(),
+            role_session_name: name.unwrap_or(session_name).clone(),
+            duration: ON_THE_WAY,
+        };
+        let mut caller = format!("the identity of {}", identity.source);
+        let mut keys = match identity.start {
+            AwsStart::Keys(keys) => keys,
+            AwsStart::WebIdentity(proof, role) => {
+                let exchange = AssumeRoleWithWebIdentity::new(self.sts_for_roles(&region)?.0, Limits::default());
+                let prepared = exchange.prepare(http).await;
+                let session = session(&role.arn, role.session_name.as_ref());
+                let issued = exchange.exchange(http, prepared, &proof, &session).await?;
+                caller.clone_from(&role.arn);
+                of_session(&issued)?
+            }
+        };
+        let first = role_arn.iter().map(|arn| (session(arn, None), terms.clone()));
+        let in_profile = identity.roles.iter().map(|role| {
+            let terms = Terms { external_id: role.external_id.clone(), ..Terms::default() };
+            (session(&role.arn, role.session_name.as_ref()), terms)
+        });
+        for (session, terms) in in_profile.chain(first) {
+            let (sts, signs) = self.sts_for_roles(&region)?;
+            let exchange = AssumeRole::new(sts, signs, Limits::default(), terms);
+            let issued = exchange.exchange(http, &caller, &keys, &session, self.world.now()).await?;
+            caller = session.role_arn;
+            keys = of_session(&issued)?;
+        }
+        Ok((keys, region))
+    }
+
+    /// Whether others act with the role of this one's machine.
+    fn is_container(&self) -> bool {
+        ["ECS_CONTAINER_METADATA_URI_V4", "ECS_CONTAINER_METADATA_URI", "KUBERNETES_SERVICE_HOST"]
+            .iter()
+            .any(|name| self.world.variable(name).is_some())
+    }
+
+    /// AWS's STS in `region`.
+    ///
+    /// # Errors
+    /// A usage error where its host cannot be formed.
+    pub fn sts(&self, region: &str) -> Result<Sts> {
+        let choice = self.choice.sts(&self.profile.borrow())?;
+        Ok(Sts::new(self.world.clone(), choice.in_region(region)?))
+    }
+
+    /// The same for roles, and the region that signs there: the STS for all regions gives none of its own tokens.
+    fn sts_for_roles(&self, region: &str) -> Result<(Sts, String)> {
+        let profile = self.profile.borrow();
+        let is_plain = self.choice.sts(&profile)? == StsChoice::Regional { fips: false, dual_stack: false };
+        if is_plain && hosts::has_global(region) && self.choice.prefers_global_sts(&profile)? {
+            let endpoint = Endpoint::parse(hosts::GLOBAL, false)?;
+            return Ok((Sts::new(self.world.clone(), endpoint), ANY_REGION.into()));
+        }
+        Ok((self.sts(region)?, region.into()))
+    }
+
+    /// The URL of `query` at the STS that was named; none where it is the region's.
+    pub fn named_sts(&self, query: &str) -> Option<String> {
+        match self.choice.sts(&self.profile.borrow()).ok()? {
+            StsChoice::Endpoint(endpoint) => Some(endpoint.url(&format!("/{query}"))),
+            StsChoice::Regional { .. } => None,
+        }
+    }
+
+    async fn region(&self, http: &Http, imds: &Endpoint) -> String {
+        if let Some(known) = self.region.get() {
+            return known.clone();
+        }
+        let in_profile = || self.profile.borrow().region().map(|name| hosts::region_of(name).0.to_owned());
+        let found = match self.choice.region.clone().or_else(in_profile) {
+            Some(region) => Some(region),
+            None => self.workload.instance_region(http, imds).await,
+        };
+        match found {
+            Some(region) => self.region.get_or_init(|| region).clone(),
+            // It may be known the next time.
+            None => ANY_REGION.into(),
+        }
+    }
+
+    /// Says so where the keys have ended that an error is about: somebody copied them, and nobody renews them.
+    pub fn explain(&self, error: Error) -> Error {
+        let whose = match self.source.get() {
+            "environment" => "in AWS_ACCESS_KEY_ID and its like",
+            "profile" => "of the profile",
+            _ => return error,
+        };
+        if !error.problem.contains("ExpiredToken") {
+            return error;
+        }
+        error.advice(format!(
+            "the keys {whose} have ended, and nobody renews them: take them away, so that the role of the task, the pod or \
+             the instance is used"
+        ))
+    }
+}
+
+fn of_session(issued: &Credentials) -> Result<AwsKeys> {
+    let keys = issued.keys().map(AwsKeys::from);
+    keys.ok_or_else(|| Error::new(Kind::Fatal, "assume a role", "", "no keys came of it"))
+}

@@ -1,0 +1,312 @@
+//! Google → AWS: identity and exchange put together, for one role.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::options::Options;
+use crate::config::roles::{self, RoleChoice};
+use crate::config::template::{Template, placeholder};
+use crate::config::{self, Config, Source, StsChoice};
+use crate::error::{Error, Kind, Result};
+use crate::exchange::sts::assume_role::{self, AssumeRole};
+use crate::exchange::sts::client::Sts;
+use crate::exchange::sts::hosts;
+use crate::exchange::sts::web_identity::AssumeRoleWithWebIdentity;
+use crate::identity::google::impersonation::Impersonation;
+use crate::identity::google::metadata::MetadataServer;
+use crate::identity::google::token_file::TokenFile;
+use crate::model::flow::{
+    BoxFuture, Claims, Content, Credentials, Exchange, Fact, Identity, Issuer, Principal, Proof, Session,
+};
+use crate::system::http::Http;
+use crate::system::iam_credentials::IamCredentials;
+use crate::system::log::{Log, Severity};
+use crate::system::world::{self, World};
+use crate::timing::retry;
+
+/// How long metadata attributes are asked for when no role is named: long enough for a pod's metadata server to come
+/// up, short enough for somebody on a laptop who forgot the role.
+const ATTRIBUTE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A session that is only good for assuming the next role need not live longer, and AWS lets none live shorter.
+const FIRST_OF_CHAIN: Duration = Duration::from_secs(900);
+
+/// The way to one role: who to be, what to ask for.
+pub struct ToAws {
+    world: Rc<World>,
+    identity: Box<dyn Identity>,
+    exchange: AssumeRoleWithWebIdentity,
+    /// The second role's exchange and ARN.
+    then: Option<(AssumeRole, Template)>,
+    /// Clients exchange the token themselves.
+    token_only: bool,
+    role_arn: Template,
+    role_session_name: Template,
+    duration: Duration,
+    /// A proof that was not the reason why the last try failed.
+    proof: RefCell<Option<Proof>>,
+    /// The templates filled in: they are once for all.
+    names: RefCell<Option<Names>>,
+    /// Whether STS has let the proof assume the role, where only clients do so later.
+    accepted: Cell<bool>,
+}
+
+#[derive(Clone)]
+struct Names {
+    role_arn: String,
+    then_role_arn: Option<String>,
+    role_session_name: String,
+}
+
+/// Metadata attributes, once they are read.
+pub type Attributes = RefCell<Option<HashMap<String, String>>>;
+
+/// Config from flags, variables and, only where they name no role, metadata attributes: those that are `known`, which
+/// holds them afterwards.
+///
+/// # Errors
+/// What is wrong with an option, or that no role is named.
+pub async fn configure(
+    options: &Options,
+    world: &World,
+    deadline: Option<Instant>,
+    known: &Attributes,
+) -> Result<Config> {
+    if config::names_a_role(options, world) {
+        return Config::resolve(options, world, &HashMap::new());
+    }
+    if let Some(attributes) = &*known.borrow() {
+        return Config::resolve(options, world, attributes);
+    }
+    let server = MetadataServer::new(config::metadata_endpoint(options, world)?, String::new());
+    let give_up = later(world.monotonic(), ATTRIBUTE_PATIENCE);
+    let give_up = deadline.map_or(give_up, |deadline| deadline.min(give_up));
+    let http = Http::new(world).with_deadline(Some(give_up));
+    let mut failures = 0_u32;
+    loop {
+        match attributes(&server, &http).await {
+            Ok(attributes) => {
+                let config = Config::resolve(options, world, &attributes);
+                known.replace(Some(attributes));
+                return config;
+            }
+            Err(error) if error.is_retryable() && later(world.monotonic(), retry::LAST_TRY) < give_up => {
+                failures = failures.saturating_add(1);
+                let left = give_up.duration_since(world.monotonic());
+                world.sleep(retry::BOOT.delay(failures, world.random()).min(left.mul_f64(0.5))).await;
+            }
+            // Without attributes the role is still missing: say that, and that they were asked.
+            Err(asked) => {
+                let kind = asked.kind;
+                return Config::resolve(options, world, &HashMap::new()).map_err(|error| Error {
+                    kind,
+                    problem: format!("{} ({asked})", error.problem),
+                    ..error
+                });
+            }
+        }
+    }
+}
+
+fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).unwrap_or(now)
+}
+
+/// The project's attributes, and over them the instance's.
+async fn attributes(server: &MetadataServer, http: &Http) -> Result<HashMap<String, String>> {
+    let instance = server.attributes(http, "instance").await?;
+    let mut all = server.attributes(http, "project").await?;
+    all.extend(instance);
+    Ok(all
+        .into_iter()
+        .filter_map(|(name, value)| match value {
+            serde_json::Value::String(text) => Some((name, text)),
+            _ => None,
+        })
+        .collect())
+}
+
+impl ToAws {
+    /// The way to the role `choice` of `config`.
+    ///
+    /// # Errors
+    /// A usage error where the STS host cannot be formed.
+    pub fn new(config: &Config, choice: &RoleChoice, world: Rc<World>, log: &Log) -> Result<Self> {
+        let metadata = || MetadataServer::new(config.metadata.clone(), config.audience.clone());
+        let identity: Box<dyn Identity> = match &config.source {
+            Source::Metadata => Box::new(metadata()),
+            Source::TokenFile(file) => Box::new(TokenFile::new(file.clone())),
+            Source::Impersonate(endpoint, email) => {
+                let account = IamCredentials::new(endpoint.clone(), email.clone());
+                Box::new(Impersonation::new(metadata(), account, config.audience.clone()))
+            }
+        };
+        let warn = |message: &str| log.event(world.now(), Severity::Warning, message, &[]);
+        let (arn, region) = (choice.role_arn.expand(placeholder), config.region());
+        if let (StsChoice::Regional { .. }, Some(other)) = (&config.sts, hosts::other_partition(&arn, &region)) {
+            warn(&format!("the region {region} is in the partition {other}, {arn} is not: AWS will refuse"));
+        }
+        let sts = Sts::new(world.clone(), config.sts_endpoint()?);
+        let mut duration = config.duration;
+        let mut limits = config.limits.clone();
+        let then = choice.then_role_arn.clone().map(|arn| {
+            if duration > assume_role::LONGEST {
+                duration = assume_role::LONGEST;
+                warn("AWS lets the session of a second role last an hour at most: --duration is cut to that");
+            }
+            let limits = std::mem::take(&mut limits);
+            (AssumeRole::new(sts.clone(), region, limits, config.terms.clone()), arn)
+        });
+        Ok(Self {
+            identity,
+            exchange: AssumeRoleWithWebIdentity::new(sts, limits),
+            then,
+            token_only: config.delivery.has("token-file"),
+            role_arn: choice.role_arn.clone(),
+            role_session_name: config.role_session_name.clone(),
+            duration,
+            world,
+            proof: RefCell::default(),
+            names: RefCell::default(),
+            accepted: Cell::default(),
+        })
+    }
+
+    /// A proof that is refused is worth a second one at once: the first may have grown old on its way, or the issuer's
+    /// keys may have just changed.
+    async fn try_once(&self, deadline: Option<Instant>) -> Result<Credentials> {
+        let http = Http::new(&self.world).with_deadline(deadline);
+        match self.exchange_proof(&http, self.proof.take()).await {
+            Err(error) if error.kind == Kind::RefusedProof => {
+                self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
+                self.exchange_proof(&http, None).await.map_err(Error::settled)
+            }
+            other => other,
+        }
+    }
+
+    /// Exchanges `proof`, or a new one. The connection for it is opened while the new one is on its way.
+    async fn exchange_proof(&self, http: &Http, proof: Option<Proof>) -> Result<Credentials> {
+        let proof = async {
+            match proof {
+                Some(proof) => Ok(proof),
+                None => self.identity.prove(http).await,
+            }
+        };
+        // The request for the proof goes first: it takes longer than to say hello.
+        let connection = async { Ok(self.exchange.prepare(http).await) };
+        let (proof, connection) = tokio::try_join!(biased; proof, connection)?;
+        let known = self.names.borrow().clone();
+        let names = match known {
+            Some(names) => names,
+            None => self.fill_in(http, &proof.claims).await?,
+        };
+        let mut session = Session {
+            role_arn: names.role_arn.clone(),
+            role_session_name: names.role_session_name.clone(),
+            duration: if self.then.is_some() { self.duration.min(FIRST_OF_CHAIN) } else { self.duration },
+        };
+        // Before the command runs, the exchange that clients will do is tried once: a role that refuses is named now.
+        let issued = if self.accepted.get() {
+            Ok(self.token(&proof, session))
+        } else {
+            match self.exchange.exchange(http, connection, &proof, &session).await {
+                Ok(_) if self.token_only => {
+                    self.accepted.set(true);
+                    Ok(self.token(&proof, session))
+                }
+                Ok(first) => {
+                    session.duration = self.duration;
+                    self.go_on(http, first, &names, session).await
+                }
+                refused => refused,
+            }
+        };
+        self.names.replace(Some(names));
+        if issued.as_ref().is_err_and(Error::is_retryable) {
+            self.proof.replace(Some(proof));
+        }
+        issued
+    }
+
+    fn token(&self, proof: &Proof, session: Session) -> Credentials {
+        // A token that says nothing of its end is as good as a session.
+        let said = world::time_at(proof.claims.exp).filter(|_| proof.claims.exp > 0);
+        let expiration = said.unwrap_or_else(|| world::after(self.world.now(), session.duration));
+        Credentials {
+            content: Content::WebIdentityToken(proof.token.clone()),
+            expiration,
+            principal: Principal::Role { arn: session.role_arn, session_name: session.role_session_name },
+        }
+    }
+
+    /// Assumes the second role with the `first` one's credentials, where there is one.
+    async fn go_on(&self, http: &Http, first: Credentials, names: &Names, mut session: Session) -> Result<Credentials> {
+        let (Some((exchange, _)), Some(arn), Some(keys)) = (&self.then, &names.then_role_arn, first.keys()) else {
+            return Ok(first);
+        };
+        session.role_arn.clone_from(arn);
+        exchange.exchange(http, &names.role_arn, &keys.into(), &session, self.world.now()).await
+    }
+
+    async fn fill_in(&self, http: &Http, claims: &Claims) -> Result<Names> {
+        let mut values = Vec::new();
+        let then = self.then.as_ref().map(|(_, arn)| arn);
+        for fact in [&self.role_arn, &self.role_session_name].into_iter().chain(then).flat_map(Template::facts) {
+            let value = match self.known(fact, claims) {
+                Some(value) => Some(value),
+                None => self.identity.fact(http, fact).await?.map(|value| match fact {
+                    Fact::ServiceAccount => local_part(&value),
+                    _ => value,
+                }),
+            };
+            let value = value.filter(|value| !value.is_empty()).ok_or_else(|| {
+                Error::usage(format!(
+                    "the placeholder {} of a role ARN or of --role-session-name has no value here",
+                    placeholder(fact)
+                ))
+                .advice("name another one, or set what it stands for")
+            })?;
+            values.push((fact.clone(), value));
+        }
+        let expand = |template: &Template| {
+            template.expand(|fact| {
+                values.iter().find(|(known, _)| known == fact).map(|(_, value)| value.clone()).unwrap_or_default()
+            })
+        };
+        let role_arn = expand(&self.role_arn);
+        hosts::check_role_arn("what --role-arn stands for here", &role_arn)?;
+        let then_role_arn = then.map(expand);
+        if let Some(arn) = &then_role_arn {
+            hosts::check_role_arn("what --then-role-arn stands for here", arn)?;
+        }
+        let role_session_name = roles::clean_session_name(&expand(&self.role_session_name));
+        Ok(Names { role_arn, then_role_arn, role_session_name })
+    }
+
+    /// What is known without asking.
+    fn known(&self, fact: &Fact, claims: &Claims) -> Option<String> {
+        match fact {
+            Fact::Hostname => Some(self.world.hostname.clone()),
+            Fact::ServiceAccountEmail => claims.email.clone(),
+            Fact::ServiceAccount => claims.email.as_deref().map(local_part),
+            Fact::Project => claims.google.compute_engine.project_id.clone(),
+            Fact::InstanceName => claims.google.compute_engine.instance_name.clone(),
+            Fact::Attribute(_) => None,
+        }
+    }
+}
+
+impl Issuer for ToAws {
+    fn issue(&self, deadline: Option<Instant>) -> BoxFuture<'_, Result<Credentials>> {
+        Box::pin(self.try_once(deadline))
+    }
+}
+
+fn local_part(email: &str) -> String {
+    email.split('@').next().unwrap_or_default().to_owned()
+}

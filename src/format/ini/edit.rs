@@ -1,0 +1,439 @@
+//! Edits a section without touching what is not meant: comments, order, blank lines, line endings, other sections, bytes
+//! that are not UTF-8 all stay as they are.
+//!
+//! Existing INI crates read the format but do not keep it, hence lines.
+
+use crate::format::ini::{Kind, Line, Malformed, OTHER_SOURCES, Promoted, STATIC_KEYS, SWALLOWED, Settings, parse};
+
+/// What a section shall say.
+#[derive(Clone)]
+pub struct Section<'a> {
+    /// The name in brackets.
+    pub name: &'a str,
+    /// Keys to set, with their values, in order.
+    pub set: Vec<(&'a str, String)>,
+    /// Keys to remove.
+    pub remove: Vec<&'a str>,
+    /// Keys to take out of the section that stay in the file, as comments.
+    pub aside: &'a [&'a str],
+    /// Whether the key that stands there is taken out in the same way, to be put back later.
+    pub keeps_keys: bool,
+    /// What it says beside that; `None` leaves what was carried there before as it is.
+    pub carried: Option<Carried>,
+}
+
+/// Whether something is set aside in the file.
+pub fn has_aside(text: &[u8]) -> bool {
+    text.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| line.starts_with(ASIDE.as_bytes()))
+}
+
+/// Settings of another profile, each for where the section itself does not say it.
+#[derive(Clone)]
+pub struct Carried {
+    /// The profile's name.
+    pub from: String,
+    /// Its settings.
+    pub settings: Settings,
+}
+
+/// How a line that was taken out begins.
+const ASIDE: &str = "# set aside by fedboot: ";
+/// How a line begins that was taken out for good.
+const COMMENT: &str = "# taken out by fedboot: ";
+/// Between these two comments stands what was carried.
+const CARRIED: &str = "# fedboot: from the profile ";
+/// See there.
+const CARRIED_END: &str = "# fedboot: end";
+
+/// The names of the settings that an edit has set aside which made `after` of `before`.
+pub fn newly_aside(before: &[u8], after: &[u8]) -> Vec<String> {
+    let names = |text: &[u8]| -> Vec<String> {
+        let lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+        lines.filter_map(|line| line.strip_prefix(ASIDE.as_bytes())).filter_map(name_in).collect()
+    };
+    let old = names(before);
+    let is_known = |name: &String| OTHER_SOURCES.contains(&name.as_str()) || STATIC_KEYS.contains(&name.as_str());
+    names(after).into_iter().filter(|name| is_known(name) && !old.contains(name)).collect()
+}
+
+/// The name in the line of a setting that was taken out, in small letters.
+fn name_in(line: &[u8]) -> Option<String> {
+    let end = line.iter().position(|byte| matches!(byte, b'=' | b':'))?;
+    Some(String::from_utf8_lossy(line.get(..end)?).trim().to_lowercase())
+}
+
+impl Line<'_> {
+    fn is_aside(&self) -> bool {
+        self.kind == Kind::Filler && self.raw.starts_with(ASIDE.as_bytes())
+    }
+}
+
+/// What becomes of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Keep,
+    Drop,
+    Aside,
+    /// As a comment for good: what it belonged to is dropped.
+    Comment,
+}
+
+impl Section<'_> {
+    fn fate(&self, line: &Line<'_>) -> Fate {
+        let Some((name, _)) = line.property() else { return Fate::Keep };
+        let is_set = self.set.iter().any(|(key, _)| *key == name);
+        let is_kept = self.keeps_keys && ["aws_access_key_id", "aws_secret_access_key"].contains(&name.as_str());
+        // A process line of an earlier fedboot need not come back.
+        let is_old = is_set && line.text.contains(" credential-process ");
+        if is_kept || self.aside.contains(&name.as_str()) && !is_old {
+            Fate::Aside
+        } else if is_set || self.remove.contains(&name.as_str()) {
+            Fate::Drop
+        } else {
+            Fate::Keep
+        }
+    }
+}
+
+/// Returns `text` with `section` as it shall be. A section that is not there is added at the end.
+///
+/// # Errors
+/// Where the file is one that no SDK would read, or one in which it is not clear which section is meant.
+pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
+    let lines = parse(text)?;
+    // The last line may have half an end, which is made whole.
+    let is_crlf = lines.first().is_some_and(|line| line.raw.ends_with(b"\r\n") || line.raw.ends_with(b"\r"));
+    let newline: &[u8] = if is_crlf { b"\r\n" } else { b"\n" };
+    let found = find(&lines, section.name)?;
+    let mut out = Output { text: Vec::with_capacity(text.len().saturating_add(1024)), newline, indent: String::new() };
+    let Some(start) = found else {
+        out.push_whole(text);
+        if !lines.last().is_none_or(|line| line.trimmed().is_empty()) {
+            out.text.extend_from_slice(newline);
+        }
+        out.push_whole(format!("[{}]", section.name).as_bytes());
+        section.set.iter().for_each(|(key, value)| out.push_property(key, value));
+        out.push_carried(section, &[]);
+        return Ok(out.text);
+    };
+    let (before, header, all, after) = around(&lines, start);
+    let all: Vec<_> = all.iter().zip(start.saturating_add(2)..).collect();
+    let all = if section.carried.is_some() { without_carried(all) } else { all };
+    // Comments and blank lines at the section's end most often belong to the next one.
+    let last = all.iter().rposition(|(line, _)| line.kind != Kind::Filler);
+    let (body, tail) = all.split_at_checked(last.map_or(0, |last| last.saturating_add(1))).unwrap_or_default();
+    out.push_lines(before);
+    if let Some(header) = header.first() {
+        out.push_header(header, section.name);
+    }
+    // Behind a setting that is indented, Go takes ours for part of it; behind one that is not, botocore what is indented
+    // for part of ours. So where there is any, ours come first, indented as the first one, or as the next header.
+    let property = body.iter().map(|(line, _)| *line).find(|line| line.kind == Kind::Property);
+    // By characters, and none that only Python takes for a blank.
+    let blank = |char| if char == '\t' { '\t' } else { ' ' };
+    let first = property.or(after.first());
+    out.indent = first.map(|line| line.indentation().chars().map(blank).collect()).unwrap_or_default();
+    let is_indented = |line: &Line<'_>| match line.kind {
+        Kind::Property => line.indent() > 0,
+        Kind::Continuation => line.header().is_some(),
+        _ => false,
+    };
+    let comes_first = body.iter().any(|(line, _)| is_indented(line));
+    let mut missing: Vec<_> = section.set.iter().collect();
+    if comes_first {
+        missing.drain(..).for_each(|(key, value)| out.push_property(key, value));
+        out.push_carried(section, body);
+    }
+    // Of what was set aside under one name the last is put back.
+    let newly: Vec<_> =
+        body.iter().filter(|(line, _)| line.kind == Kind::Property && section.fate(line) == Fate::Aside).collect();
+    let is_older = |line: &Line<'_>| {
+        let name = line.raw.strip_prefix(ASIDE.as_bytes()).and_then(name_in);
+        let mut newly = newly.iter().filter_map(|(line, _)| line.property());
+        line.is_aside() && newly.any(|(newer, _)| Some(newer) == name)
+    };
+    let mut fate = Fate::Keep;
+    let mut promoted = Promoted { is_empty: true, is_inside: true };
+    for (line, number) in body {
+        let mut its_fate = fate;
+        match line.kind {
+            Kind::Property => {
+                fate = section.fate(line);
+                its_fate = fate;
+                promoted = Promoted::new(line);
+                let name = line.property().unwrap_or_default().0;
+                if let Some(wanted) = missing.iter().position(|(key, _)| *key == name) {
+                    let (key, value) = missing.remove(wanted);
+                    out.push_property(key, value);
+                }
+            }
+            Kind::Continuation if line.header().is_some() && fate != Fate::Keep => {
+                return Err(Malformed { line: *number, problem: SWALLOWED });
+            }
+            Kind::Continuation if promoted.takes(line) => {
+                its_fate = match section.fate(line) {
+                    // Not to be lost with the setting above it.
+                    Fate::Keep | Fate::Aside if fate == Fate::Drop => Fate::Comment,
+                    Fate::Keep => fate,
+                    other => other,
+                }
+            }
+            _ => {}
+        }
+        match its_fate {
+            _ if is_older(line) => {}
+            _ if line.kind == Kind::Filler => out.push_whole(line.raw),
+            Fate::Keep => out.push_whole(line.raw),
+            Fate::Aside => out.push_whole(&[ASIDE.as_bytes(), line.raw].concat()),
+            Fate::Comment => out.push_whole(&[COMMENT.as_bytes(), line.raw].concat()),
+            Fate::Drop => {}
+        }
+    }
+    for (key, value) in missing {
+        out.push_property(key, value);
+    }
+    if !comes_first {
+        out.push_carried(section, body);
+    }
+    tail.iter().filter(|(line, _)| !is_older(line)).for_each(|(line, _)| out.text.extend_from_slice(line.raw));
+    out.push_lines(after);
+    Ok(out.text)
+}
+
+/// Returns `text` with what edits have set aside in `section` in its place again, and without what they have put there;
+/// a section of which nothing was set aside stays as it is.
+///
+/// # Errors
+/// Where the file is one that no SDK would read.
+pub fn put_back(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
+    let lines = parse(text)?;
+    let Some(start) = find(&lines, section.name)? else { return Ok(text.to_vec()) };
+    let (before, header, all, after) = around(&lines, start);
+    if !all.iter().any(Line::is_aside) {
+        return Ok(text.to_vec());
+    }
+    let mut out = Output { text: Vec::with_capacity(text.len()), newline: b"\n", indent: String::new() };
+    out.push_lines(before);
+    out.push_lines(header);
+    let mut is_dropped = false;
+    for (line, _) in without_carried(all.iter().zip(0..).collect()) {
+        if line.kind == Kind::Property {
+            let name = line.property().unwrap_or_default().0;
+            is_dropped = section.remove.contains(&&*name) || section.set.iter().any(|(key, _)| *key == name);
+        }
+        match line.raw.strip_prefix(ASIDE.as_bytes()) {
+            Some(raw) if line.kind == Kind::Filler => out.text.extend_from_slice(raw),
+            _ if is_dropped && line.kind != Kind::Filler => {}
+            _ => out.text.extend_from_slice(line.raw),
+        }
+    }
+    out.push_lines(after);
+    Ok(out.text)
+}
+
+/// Where the header of the section stands.
+fn find(lines: &[Line<'_>], name: &str) -> Result<Option<usize>, Malformed> {
+    let is_it = |line: &Line<'_>| line.kind != Kind::Filler && line.header().is_some_and(|it| it.0 == name);
+    let mut all = lines.iter().enumerate().filter(|(_, line)| is_it(line));
+    let first = all.next();
+    let problem = match (first, all.next()) {
+        (Some((index, line)), _) if line.kind == Kind::Continuation => Some((index, SWALLOWED)),
+        (_, Some((index, _))) => Some((index, "a section that stands in the file before")),
+        _ => None,
+    };
+    match problem {
+        Some((index, problem)) => Err(Malformed { line: index.saturating_add(1), problem }),
+        None => Ok(first.map(|(index, _)| index)),
+    }
+}
+
+/// The lines before the header in line `start`, the header, its section's, and those behind it.
+fn around<'a, 't>(
+    lines: &'a [Line<'t>],
+    start: usize,
+) -> (&'a [Line<'t>], &'a [Line<'t>], &'a [Line<'t>], &'a [Line<'t>]) {
+    let (before, rest) = lines.split_at_checked(start).unwrap_or_default();
+    let (header, behind) = rest.split_at_checked(1).unwrap_or_default();
+    let end = behind.iter().position(|line| line.kind == Kind::Header).unwrap_or(behind.len());
+    let (all, after) = behind.split_at_checked(end).unwrap_or_default();
+    (before, header, all, after)
+}
+
+/// A section's lines without those that were carried there.
+fn without_carried<'a, 't>(mut all: Vec<(&'a Line<'t>, usize)>) -> Vec<(&'a Line<'t>, usize)> {
+    let place = |start: &str| all.iter().position(|(line, _)| line.raw.starts_with(start.as_bytes()));
+    // Without an end it is not known how far it goes, and what stands there is the section's own.
+    if let (Some(first), Some(last)) = (place(CARRIED), place(CARRIED_END))
+        && first < last
+    {
+        all.drain(first..=last);
+    }
+    all
+}
+
+struct Output<'a> {
+    text: Vec<u8>,
+    newline: &'a [u8],
+    /// How far our settings are indented.
+    indent: String,
+}
+
+impl Output<'_> {
+    fn push_lines(&mut self, lines: &[Line<'_>]) {
+        for line in lines {
+            self.text.extend_from_slice(line.raw);
+        }
+    }
+
+    /// What something will follow, so it needs its end.
+    fn push_whole(&mut self, line: &[u8]) {
+        self.text.extend_from_slice(line);
+        match line.last() {
+            None | Some(b'\n') => {}
+            Some(b'\r') => self.text.push(b'\n'),
+            Some(_) => self.text.extend_from_slice(self.newline),
+        }
+    }
+
+    /// Each further line of the value is indented deeper.
+    fn push_property(&mut self, key: &str, value: &str) {
+        let mut lines = value.split('\n');
+        let line = [&*self.indent, key, " = ", lines.next().unwrap_or_default()].concat();
+        self.push_whole(line.trim_end().as_bytes());
+        lines.for_each(|line| self.push_whole([&*self.indent, "  ", line].concat().as_bytes()));
+    }
+
+    /// What the section, with these lines of its own, does not say itself.
+    fn push_carried(&mut self, section: &Section<'_>, own: &[(&Line<'_>, usize)]) {
+        let Some(Carried { from, settings }) = &section.carried else { return };
+        let is_said = |name: &str| {
+            section.set.iter().any(|(key, _)| *key == name)
+                || own
+                    .iter()
+                    .any(|(line, _)| line.kind == Kind::Property && line.property().is_some_and(|(own, _)| own == name))
+        };
+        let mut settings = settings.iter().filter(|(name, _)| !is_said(name)).peekable();
+        if settings.peek().is_some() {
+            self.push_whole([CARRIED, from].concat().as_bytes());
+            settings.for_each(|(name, value)| self.push_property(name, value));
+            self.push_whole(CARRIED_END.as_bytes());
+        }
+    }
+
+    /// A header that every SDK reads: botocore wants no blanks in the brackets, and no other one behind them, Go nothing
+    /// behind them but a comment.
+    fn push_header(&mut self, line: &Line<'_>, name: &str) {
+        let rest = line.header().unwrap_or_default().1;
+        let bare = format!("[{name}]");
+        let is_comment = rest.is_empty() || rest.starts_with(['#', ';']) && !rest.contains(']');
+        if is_comment && line.trimmed().starts_with(&bare) {
+            return self.push_whole(line.raw);
+        }
+        let start = line.raw.iter().position(|byte| *byte == b'[');
+        self.text.extend_from_slice(start.and_then(|start| line.raw.get(..start)).unwrap_or_default());
+        if is_comment {
+            return self.push_whole([&bare, rest].join(" ").trim_end().as_bytes());
+        }
+        self.push_whole(format!("# {}", rest.trim_start_matches(['#', ';', ' '])).as_bytes());
+        self.push_whole(bare.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(name: &str) -> Section<'_> {
+        Section {
+            name,
+            set: vec![("aws_access_key_id", "ASIA".into()), ("aws_secret_access_key", "s3cret".into())],
+            remove: vec!["aws_security_token"],
+            aside: &["role_arn", "source_profile"],
+            keeps_keys: false,
+            carried: None,
+        }
+    }
+
+    /// Before and after; `|` ends a line.
+    #[test]
+    fn golden() {
+        let new = "[default]|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|";
+        for (before, after) in [
+            ("", new.to_owned()),
+            ("|", format!("|{new}")),
+            ("[other]|a=1|", format!("[other]|a=1||{new}")),
+            ("[other]|a=1", format!("[other]|a=1||{new}")),
+            ("[other]|a=1||", format!("[other]|a=1||{new}")),
+            ("# only a note|", format!("# only a note||{new}")),
+            ("[default]|", new.to_owned()),
+            ("[default]", new.to_owned()),
+            // A partial section: what is foreign stays, what is missing comes behind it.
+            (
+                "[default]|region=eu|aws_access_key_id=OLD||# next|[b]|x: 1|",
+                "[default]|region=eu|aws_access_key_id = ASIA|aws_secret_access_key = s3cret||# next|[b]|x: 1|".into(),
+            ),
+            // Twins and what is to go, in any case of letters, go; continuation lines go with their property.
+            (
+                "[default]|AWS_ACCESS_KEY_ID=1|aws_access_key_id=2|aws_security_token=x|  y|s3 =|  a = 1|",
+                "[default]|aws_access_key_id = ASIA|s3 =|  a = 1|aws_secret_access_key = s3cret|".into(),
+            ),
+            (" [ default ] # mine|k=v", " [default] # mine|k=v|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|".into()),
+            // A header that botocore or Go would not read.
+            ("[default] see [x]|", "# see [x]|[default]|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|".into()),
+            // What is indented: ours are indented as it is, and come first.
+            (
+                "[default]|  region = x|  aws_access_key_id = A|  s3 =|    a = 1|  k = v|",
+                "[default]|  aws_access_key_id = ASIA|  aws_secret_access_key = s3cret|  region = x|  s3 =|    a = 1|  k = v|".into(),
+            ),
+            ("[default]||  [b]|  k = v|", "[default]|  aws_access_key_id = ASIA|  aws_secret_access_key = s3cret||  [b]|  k = v|".into()),
+            ("[default]|a = 1|  [b]|  k = v|", "[default]|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|a = 1|  [b]|  k = v|".into()),
+            // What Go takes for settings.
+            (
+                "[default]|a = 1|  aws_access_key_id = A|  k = v|aws_secret_access_key = B|  l = w|",
+                "[default]|a = 1|  k = v|aws_secret_access_key = s3cret|# taken out by fedboot:   l = w|aws_access_key_id = ASIA|".into(),
+            ),
+            // What would be taken before the keys.
+            (
+                "[default]|role_arn = arn|  more|Source_Profile = b|k = v|",
+                "[default]|# set aside by fedboot: role_arn = arn|# set aside by fedboot:   more|# set aside by fedboot: Source_Profile = b|k = v|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|".into(),
+            ),
+            (
+                "; a||[a]|k = [default]|; [default]|[default]|# keep|aws_secret_access_key=1|[z]|",
+                "; a||[a]|k = [default]|; [default]|[default]|# keep|aws_secret_access_key = s3cret|aws_access_key_id = ASIA|[z]|".into(),
+            ),
+        ] {
+            for newline in ["\n", "\r\n"] {
+                let (before, after) = (before.replace('|', newline), after.replace('|', newline));
+                // Without any line there is no telling which ending is meant.
+                let after = if before.contains('\n') { after } else { after.replace("\r\n", "\n") };
+                let edited = edit(before.as_bytes(), &keys("default")).expect(&before);
+                assert_eq!(String::from_utf8_lossy(&edited), after, "from {before:?}");
+                assert_eq!(edit(&edited, &keys("default")).expect("again"), edited, "a second time");
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_and_a_byte_order_mark_stay() {
+        let text = b"\xef\xbb\xbf[default]\nname=\xff\xfe\n";
+        let edited = edit(text, &keys("default")).expect("an edit");
+        assert!(edited.starts_with(text));
+    }
+
+    #[test]
+    fn malformed_files_are_named_by_line() {
+        for (text, line) in [
+            ("key = 1\n[default]\n", 1),
+            ("[default\n", 1),
+            ("[]\n", 1),
+            ("[a]\n= 1\n", 2),
+            ("[a]\nb=1\ngarbage\n", 3),
+            ("[default]\na=1\n\n[default]\n", 4),
+            ("[a]\na=1\n  [default]\n", 3),
+            ("[default]\naws_access_key_id=1\n  [b]\n", 3),
+            ("{\"json\": true}\n", 1),
+        ] {
+            assert_eq!(edit(text.as_bytes(), &keys("default")).err().map(|e| e.line), Some(line), "{text}");
+        }
+    }
+}

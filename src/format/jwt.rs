@@ -1,0 +1,63 @@
+//! Tokens as OpenID Connect has them: reads what one says.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::SecretString;
+
+use crate::model::flow::Proof;
+
+/// Reads a JWT's claims without verifying it: that is the business of whom it is shown to.
+///
+/// Specification: <https://www.rfc-editor.org/rfc/rfc7519#section-7.2>.
+///
+/// # Errors
+/// What is wrong with the token, without any part of it.
+pub fn decode(token: &str) -> Result<Proof, &'static str> {
+    let token = token.trim();
+    if token.is_empty() {
+        return Err("is empty");
+    }
+    let mut parts = token.split('.');
+    let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err("is no JWT: it has not three parts");
+    };
+    let claims =
+        URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).map_err(|_| "is no JWT: its claims are not base64")?;
+    let claims = serde_json::from_slice(&claims).map_err(|_| "is no ID token: its claims are not the expected JSON")?;
+    Ok(Proof { token: SecretString::from(token), claims })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(claims: &str) -> String {
+        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn reads_claims_of_either_shape() {
+        let proof = decode(&token(
+            r#"{"iss":"https://accounts.google.com","sub":"1","azp":"1","aud":"a","email":"e@p","exp":5,
+            "google":{"compute_engine":{"project_id":"p","instance_name":"i"}},"unknown":[1]}"#,
+        ));
+        let claims = proof.ok().map(|proof| proof.claims).expect("a token");
+        assert_eq!((claims.sub.as_str(), claims.aud.join(","), claims.exp), ("1", "a".to_owned(), 5));
+        assert_eq!(claims.google.compute_engine.instance_name.as_deref(), Some("i"));
+        let many = decode(&token(r#"{"aud":["a","b"]}"#)).ok().map(|proof| proof.claims.aud);
+        assert_eq!(many, Some(vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn says_what_is_wrong_without_the_token() {
+        for (text, why) in [
+            ("", "is empty"),
+            ("secret", "is no JWT: it has not three parts"),
+            ("a.b.c.d", "is no JWT: it has not three parts"),
+            ("a.!!.c", "is no JWT: its claims are not base64"),
+            ("a.c2VjcmV0.c", "is no ID token: its claims are not the expected JSON"),
+        ] {
+            assert_eq!(decode(text).err(), Some(why), "{text}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Bytes ↔ meaning, without any door to the outside.
+
+pub mod ini;
+pub mod jwt;
+pub mod xml;

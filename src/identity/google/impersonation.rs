@@ -1,0 +1,67 @@
+//! Another service account's ID token, minted by [`IamCredentials`] for the default service account.
+//!
+//! It needs `roles/iam.serviceAccountOpenIdTokenCreator` or `…TokenCreator` on that account:
+//! <https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateIdToken>.
+
+use secrecy::ExposeSecret;
+
+use crate::error::{Error, Kind, Result};
+use crate::format::jwt;
+use crate::identity::google::metadata::MetadataServer;
+use crate::model::flow::{BoxFuture, Fact, Identity, Proof};
+use crate::system::http::Http;
+use crate::system::iam_credentials::IamCredentials;
+
+/// IAM Credentials, called with the metadata server's access token.
+pub struct Impersonation {
+    metadata: MetadataServer,
+    account: IamCredentials,
+    audience: String,
+}
+
+impl Impersonation {
+    /// Tokens of `account` for `audience`.
+    pub fn new(metadata: MetadataServer, account: IamCredentials, audience: String) -> Self {
+        Self { metadata, account, audience }
+    }
+}
+
+impl Identity for Impersonation {
+    fn prove<'a>(&'a self, http: &'a Http) -> BoxFuture<'a, Result<Proof>> {
+        Box::pin(async move {
+            let email = self.account.email();
+            let access_token = self.metadata.access_token(http).await?;
+            let token = self.account.id_token(http, None, &access_token, &self.audience).await.map_err(|error| {
+                // Another access token would be the same one.
+                let error = error.settled();
+                if error.kind == Kind::Fatal {
+                    error.or_advice(&format!(
+                        "let the default service account mint its tokens: gcloud iam service-accounts \
+                         add-iam-policy-binding {email} --role roles/iam.serviceAccountTokenCreator --member \
+                         serviceAccount:DEFAULT_ACCOUNT, and enable iamcredentials.googleapis.com"
+                    ))
+                } else {
+                    error
+                }
+            })?;
+            jwt::decode(token.expose_secret()).map_err(|why| {
+                Error::new(
+                    Kind::Transient,
+                    format!("mint an ID token of {email}"),
+                    "IAM Credentials",
+                    format!("answered 200, but the answer {why}"),
+                )
+            })
+        })
+    }
+
+    fn fact<'a>(&'a self, http: &'a Http, fact: &'a Fact) -> BoxFuture<'a, Result<Option<String>>> {
+        match fact {
+            Fact::ServiceAccount | Fact::ServiceAccountEmail => {
+                let email = self.account.email().to_owned();
+                Box::pin(async { Ok(Some(email)) })
+            }
+            other => self.metadata.fact(http, other),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! An ID token that somebody else keeps fresh in a file: a projected Kubernetes service-account token, a CI system's
+//! token, or one written by `gcloud auth print-identity-token` for a try.
+//!
+//! The file is read anew for each exchange. The kubelet replaces its file long before the token expires:
+//! <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#serviceaccount-token-volume-projection>.
+
+use crate::error::{Error, Kind, Result};
+use crate::format::jwt;
+use crate::model::flow::{BoxFuture, Fact, Identity, Proof};
+use crate::system::given::GivenFile;
+use crate::system::http::Http;
+
+/// A token file.
+pub struct TokenFile {
+    file: GivenFile,
+}
+
+impl TokenFile {
+    /// The token in `file`.
+    pub fn new(file: GivenFile) -> Self {
+        Self { file }
+    }
+}
+
+impl Identity for TokenFile {
+    fn prove<'a>(&'a self, _: &'a Http) -> BoxFuture<'a, Result<Proof>> {
+        Box::pin(async move {
+            let step = "read the Google ID token";
+            let failed = |problem: String| {
+                Error::new(Kind::Fatal, step, self.file.shown(), problem)
+                    .advice("--google-token-file must name a file that holds one ID token")
+            };
+            let bytes = self.file.load().await.map_err(failed)?;
+            jwt::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| failed(why.to_owned()))
+        })
+    }
+
+    fn fact<'a>(&'a self, _: &'a Http, _: &'a Fact) -> BoxFuture<'a, Result<Option<String>>> {
+        Box::pin(async { Ok(None) })
+    }
+}

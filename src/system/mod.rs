@@ -1,0 +1,10 @@
+//! The doors to the outside: clock, chance, environment, files, network, processes, log.
+
+pub mod given;
+pub mod http;
+pub mod iam_credentials;
+pub mod log;
+pub mod private_file;
+pub mod process;
+pub mod shown;
+pub mod world;

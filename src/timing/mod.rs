@@ -1,0 +1,4 @@
+//! When to try again, when to refresh.
+
+pub mod retry;
+pub mod schedule;
