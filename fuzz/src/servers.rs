@@ -8,9 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use fedboot::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
 use fedboot::delivery::metadata_server::{About, MetadataServer};
+use fedboot::delivery::{Delivery, TokenSource};
 use fedboot::error::Result;
+use fedboot::model::BoxFuture;
 use fedboot::model::client::{Client, Guests};
-use fedboot::model::flow::{BoxFuture, Content, Credentials, Delivery, Keys, Principal, TokenSource, Trouble, Wanted};
+use fedboot::model::credentials::{Content, Credentials, Keys, Principal, Trouble};
+use fedboot::model::request::Wanted;
 use fedboot::system::private_file;
 use fedboot::system::world::World;
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::agent::context::AgentContext;
 use crate::agent::deliveries::{Deliveries, Region};
-use crate::agent::guard::Beside;
 use crate::agent::holdings::Holdings;
 use crate::agent::readiness::{FirstWord, Listener};
 use crate::agent::refresher::{Issued, Keeper};
@@ -23,9 +23,10 @@ use crate::config::to_google::GoogleConfig;
 use crate::config::{self, Config, OnFailure, Settings, delivery};
 use crate::error::{Error, Kind, Result};
 use crate::federation::aws_to_google::ToGoogle;
-use crate::federation::google_to_aws::{Attributes, ToAws};
+use crate::federation::google_to_aws::{self, Attributes, ToAws};
 use crate::federation::token_cache::Tokens;
-use crate::model::flow::{Principal, Wanted};
+use crate::model::credentials::Principal;
+use crate::model::request::Wanted;
 use crate::system::log::{Severity, timestamp};
 use crate::system::private_file;
 use crate::system::process::{self, Followed, Line, Post};
@@ -49,8 +50,8 @@ pub enum Ending {
 
 /// Works until the command ends, or who is followed, or until there is nothing left to do. `said`: whoever waited for the
 /// word has it from an agent before.
-pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Ending {
-    let Beside { world, settings, .. } = beside;
+pub fn run(context: &AgentContext<'_>, post: &mut Post, said: bool, line: Line) -> Ending {
+    let AgentContext { world, settings, .. } = context;
     if said {
         world::serve_from_now_on();
     }
@@ -61,7 +62,7 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
     };
     let line = Rc::new(line);
     let word = Rc::new(FirstWord::of(listener, post.command.is_none(), line.clone()));
-    let prepared = if post.command.is_none() { prepare_alone(beside).map(Some) } else { Ok(None) };
+    let prepared = if post.command.is_none() { prepare_alone(context).map(Some) } else { Ok(None) };
     let ending = prepared.and_then(|alone| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -75,7 +76,7 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
             match (alone, &post.command) {
                 (Some((signals, Some(followed))), _) => tokio::select! {
                     () = signals.received() => {}
-                    () = process::follow(followed) => {}
+                    () = process::follow(followed, world::read_file) => {}
                 },
                 (Some((signals, None)), _) => signals.received().await,
                 (None, Some(command)) => command.ended().await,
@@ -91,7 +92,7 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
         let agent = Agent {
             world: world.clone(),
             settings: settings.clone(),
-            holdings: beside.holdings.clone(),
+            holdings: context.holdings.clone(),
             board: Rc::default(),
             word: word.clone(),
             started: world.monotonic(),
@@ -100,7 +101,7 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
         private_file::leave_held(false);
         let mut ending = Ending::Left(0);
         {
-            let working = pin!(agent.work(beside.options));
+            let working = pin!(agent.work(context.options));
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 tokio::select! {
                     biased;
@@ -134,8 +135,8 @@ pub fn run(beside: &Beside<'_>, post: &mut Post, said: bool, line: Line) -> Endi
 }
 
 /// What ends an agent without a command: signals, and perhaps the end of a process that it follows.
-fn prepare_alone(beside: &Beside<'_>) -> Result<(process::Termination, Option<Followed>)> {
-    let Beside { world, options, .. } = beside;
+fn prepare_alone(context: &AgentContext<'_>) -> Result<(process::Termination, Option<Followed>)> {
+    let AgentContext { world, options, .. } = context;
     let followed = options.value(world, "follow-pid");
     let followed = followed.map(|given| Followed::parse(given.raw(), &world.working_directory)).transpose()?;
     if let Some(file) = options.value(world, "log-file").map(|given| given.file(world)) {
@@ -228,7 +229,7 @@ impl Agent {
         let serves = config.delivery.metadata_port.is_some();
         let mint = ToGoogle::new(config.asked.clone(), self.world.clone(), self.settings.log);
         let tokens = Rc::new(Tokens::new(self.world.clone(), self.settings.log, Rc::new(mint), wanted));
-        tokens.take_over(self.holdings.clone());
+        tokens.take_over(self.holdings.handover().clone());
         let (world, settings) = (&self.world, &self.settings);
         let deliveries = Deliveries::for_google(&config, tokens.clone(), world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);
@@ -272,7 +273,7 @@ impl Agent {
             started: self.started,
             refresh: true,
             takes_over: self.word.is_said(),
-            holdings: self.holdings.clone(),
+            handover: self.holdings.handover().clone(),
             line: self.word.line(),
             failures: 0,
             current: None,
@@ -308,7 +309,7 @@ impl Agent {
         let handover = self.holdings.handover();
         let left = handover.get("attributes").and_then(|json| serde_json::from_value(json).ok());
         let attributes = Attributes::from(left);
-        let config = direction::to_aws(options, &self.world, deadline, &attributes).await?;
+        let config = google_to_aws::configure(options, &self.world, deadline, &attributes).await?;
         // Most ask for none.
         if let Some(attributes) = attributes.into_inner()
             && let Ok(json) = serde_json::to_value(attributes)

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::agent::holdings::Holdings;
 use crate::agent::status::Board;
-use crate::commands::credential_process;
 use crate::config::delivery::{DeliveryChoice, GoogleDelivery};
+use crate::config::options::FLAGS_ONLY;
 use crate::config::roles::RoleChoice;
 use crate::config::to_google::GoogleConfig;
 use crate::config::{Config, Settings};
@@ -21,11 +21,12 @@ use crate::delivery::no_proxy::no_proxy;
 use crate::delivery::replaced_profile::{Found, ReplacedProfile};
 use crate::delivery::token_file::{Own, TokenFile};
 use crate::delivery::variables::Variables;
-use crate::delivery::{shadowed_files, shadowed_variables};
+use crate::delivery::{Delivery, TokenSource, process, shadowed_files, shadowed_variables};
 use crate::error::Result;
-use crate::exchange::sts::hosts;
 use crate::federation::shared_cache;
-use crate::model::flow::{Credentials, Delivery, Environment, TokenSource, Trouble};
+use crate::model::credentials::{Credentials, Trouble};
+use crate::model::environment::Environment;
+use crate::model::partition;
 use crate::system::log::Severity;
 use crate::system::private_file::{self, Chosen, Writer};
 use crate::system::shown;
@@ -139,7 +140,7 @@ impl Deliveries {
         // A profile without keys, from which clients go on to the endpoint.
         let bare =
             choice.profile.iter().filter(|name| choice.has("endpoint") && choice.keys_section.as_ref() != Some(name));
-        let replaceds = found.region.filter(|name| !region.is_said && hosts::check_region(name).is_ok());
+        let replaceds = found.region.filter(|name| !region.is_said && partition::check_region(name).is_ok());
         let clients_region = replaceds.unwrap_or(region.name);
         let plan = Plan {
             path: chosen.file.clone(),
@@ -241,10 +242,13 @@ impl Deliveries {
         let mut profiles = Vec::new();
         let mut caches = Vec::new();
         let mut add = |role: &RoleChoice, name: &str| -> Result<Box<dyn Delivery>> {
-            let cache = credential_process::cache(config, role, |name| {
+            let cache = shared_cache::of_role(config, role, |name| {
                 Ok(self.credentials_file.with_file_name(format!("{}{name}", private_file::PREFIX)))
             })?;
-            let line = credential_process::command_line(config, role, cache.path())?;
+            // What the client's own environment says of fedboot's options is for another fedboot.
+            let own = [(FLAGS_ONLY, String::new())];
+            let place = [("cache-file", cache.path().display().to_string())];
+            let line = process::command_line(own.into_iter().chain(config.flags(role)?).chain(place))?;
             let set = vec![("credential_process", line), ("region", config.region())];
             profiles.push(Profile { name: name.into(), set });
             caches.push(cache.path().to_owned());

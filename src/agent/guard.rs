@@ -1,23 +1,19 @@
-//! The guard beside the command: it holds what outlives an agent, forks an agent, and another one whenever that ends
+//! The guard context the command: it holds what outlives an agent, forks an agent, and another one whenever that ends
 //! without leave (killed, out of memory, a panic): at once, then with backoff, for ever. It has no runtime and reads no
 //! secret of any cloud.
 //!
 //! An agent whose guard has ended finishes its work and takes the guard's place.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::agent::assembly::{self, Ending};
-use crate::agent::holdings::Holdings;
+use crate::agent::context::AgentContext;
 use crate::agent::readiness_message::Report;
-use crate::config::Settings;
-use crate::config::options::Options;
 use crate::error::{Error, Kind};
 use crate::system::log::Severity;
 use crate::system::process::{self, Agent, Born, Event, News, Post};
-use crate::system::world::World;
 use crate::timing::retry::Backoff;
 
 /// How long an agent may take to end after the command, and after it was told to: it may be stopped.
@@ -30,18 +26,6 @@ const RESTART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 /// Agents that end sooner than this, one after the other, must not keep a processor busy.
 const HASTY: Duration = Duration::from_millis(50);
 
-/// What guard and agents have in common.
-pub struct Beside<'a> {
-    /// Clock, chance, environment.
-    pub world: Rc<World>,
-    /// What was typed.
-    pub options: &'a Options,
-    /// How to fail and to log.
-    pub settings: Rc<Settings>,
-    /// What outlives an agent.
-    pub holdings: Rc<Holdings>,
-}
-
 /// How an agent ended, as its guard sees it.
 enum Watched {
     /// With leave, or because the time had come: with this exit code.
@@ -51,17 +35,17 @@ enum Watched {
 }
 
 /// Stands by until there is nothing more to guard; returns the exit code.
-pub fn stand(beside: &Beside<'_>, mut post: Post) -> u8 {
-    beside.settings.log.tell_panics();
+pub fn stand(context: &AgentContext<'_>, mut post: Post) -> u8 {
+    context.settings.log.tell_panics();
     // Whether whoever waits for the agent's word has it.
     let mut said = false;
     let mut deaths: u32 = 0;
     loop {
         // Whoever comes back as an agent that lost its guard is the guard from here on.
-        let started = beside.world.monotonic();
+        let started = context.world.monotonic();
         let forked = post.take().and_then(|()| post.fork_agent());
         let watched = match forked {
-            Ok(Born::Agent(line)) => match assembly::run(beside, &mut post, said, line) {
+            Ok(Born::Agent(line)) => match assembly::run(context, &mut post, said, line) {
                 Ending::Left(code) => process::exit_now(code),
                 Ending::GuardLost => {
                     (said, deaths) = (true, 0);
@@ -70,7 +54,7 @@ pub fn stand(beside: &Beside<'_>, mut post: Post) -> u8 {
             },
             Ok(Born::Guard(mut agent)) => {
                 process::leave_directory();
-                watch(beside, &mut post, &mut said, &mut agent)
+                watch(context, &mut post, &mut said, &mut agent)
             }
             Err(errno) => Watched::Died { why: format!("the agent cannot be forked: {}", errno.desc()), lived: false },
         };
@@ -79,18 +63,18 @@ pub fn stand(beside: &Beside<'_>, mut post: Post) -> u8 {
             Watched::Died { why, lived } => (why, lived),
         };
         if !said {
-            return fail(beside, &mut post, why);
+            return fail(context, &mut post, why);
         }
         let is_hasty = started.elapsed() < HASTY;
         deaths = if lived { 0 } else { deaths.saturating_add(1) };
         let wait = match deaths {
             0 if is_hasty => HASTY,
             0 | 1 => Duration::ZERO,
-            more => RESTART.delay(more, beside.world.random()),
+            more => RESTART.delay(more, context.world.random()),
         };
         let fields = [("deaths", deaths.to_string()), ("wait_ms", wait.as_millis().to_string())];
         let message = format!("{why}; another one takes its place");
-        beside.settings.log.event(beside.world.now(), Severity::Warning, &message, &fields);
+        context.settings.log.event(context.world.now(), Severity::Warning, &message, &fields);
         if !wait.is_zero() && post.rest(wait) {
             return 0;
         }
@@ -98,7 +82,7 @@ pub fn stand(beside: &Beside<'_>, mut post: Post) -> u8 {
 }
 
 /// Watches an agent to its end, and the command.
-fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &mut Agent) -> Watched {
+fn watch(context: &AgentContext<'_>, post: &mut Post, said: &mut bool, agent: &mut Agent) -> Watched {
     let is_alone = post.command.is_none();
     let (mut lived, mut is_to_end, mut is_new) = (false, false, true);
     // While a command starts, two processes have better things to do than to tell each other so.
@@ -109,11 +93,11 @@ fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &mut Agen
             Event::Said(News::WordIsSaid) => {
                 (*said, lived) = (true, true);
                 post.word = None;
-                if is_alone && !beside.holdings.is_in_front {
+                if is_alone && !context.holdings.is_in_front {
                     process::release_stderr();
                 }
-                if let Some(file) = beside.options.value(&beside.world, "log-file").filter(|_| is_alone) {
-                    let _ = process::log_to(file.file(&beside.world).path());
+                if let Some(file) = context.options.value(&context.world, "log-file").filter(|_| is_alone) {
+                    let _ = process::log_to(file.file(&context.world).path());
                 }
             }
             Event::Said(News::HasDelivered) => lived = true,
@@ -142,12 +126,12 @@ fn watch(beside: &Beside<'_>, post: &mut Post, said: &mut bool, agent: &mut Agen
 }
 
 /// Tells whoever waits for the agent's word that there will be none.
-fn fail(beside: &Beside<'_>, post: &mut Post, why: String) -> u8 {
+fn fail(context: &AgentContext<'_>, post: &mut Post, why: String) -> u8 {
     let error = Error::new(Kind::Fatal, "get credentials", "", why)
         .advice("is there too little memory, or a limit (ulimit -a) that is too low?");
     match post.word.take() {
         Some(word) => drop(word.say(&Report::Failed(Box::new(error)).encode())),
-        None => beside.settings.log.error(beside.world.now(), Severity::Error, &error, &[]),
+        None => context.settings.log.error(context.world.now(), Severity::Error, &error, &[]),
     }
     125
 }

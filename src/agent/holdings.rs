@@ -1,13 +1,12 @@
 //! What a guard holds for its agents: the sockets, what clients authenticate with, and what one agent leaves to the next.
 //! All of it is made before any agent, so that it is the same for each of them.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::rc::Rc;
 
 use secrecy::SecretString;
-use serde_json::{Map, Value};
 
 use crate::agent::status;
 use crate::config::delivery::{self, GoogleDelivery};
@@ -15,7 +14,7 @@ use crate::config::direction::{self, Way};
 use crate::config::options::Options;
 use crate::delivery::loopback::Listeners;
 use crate::error::{Error, Kind, Result};
-use crate::system::process::memory::Memory;
+use crate::system::handover::Handover;
 use crate::system::process::{self, peers};
 use crate::system::world::{self, World, random_name};
 
@@ -26,7 +25,7 @@ const LISTEN_QUEUE: i32 = 4096;
 pub struct Holdings {
     server: Option<Result<Listeners>>,
     status: Option<UnixListener>,
-    handover: Handover,
+    handover: Rc<Handover>,
     /// What agents of the same credentials file have in common.
     key: u64,
     /// What clients of the credentials endpoint know.
@@ -68,7 +67,7 @@ impl Holdings {
             server: server.0,
             status: peers::listen(world.user, key, &name),
             key,
-            handover: Handover { memory: Memory::new(), noted: RefCell::default() },
+            handover: Rc::default(),
             secret: random_name::<32>().into(),
             name,
             is_in_front,
@@ -102,7 +101,7 @@ impl Holdings {
     }
 
     /// What one agent leaves to the next.
-    pub fn handover(&self) -> &Handover {
+    pub fn handover(&self) -> &Rc<Handover> {
         &self.handover
     }
 }
@@ -127,37 +126,4 @@ fn listen(address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     process::listen(&listener, LISTEN_QUEUE);
     Ok(process::above_standard(listener.into())?.into())
-}
-
-/// What one agent leaves to the next, as JSON values by name: the guard has it open and never reads it.
-pub struct Handover {
-    memory: Option<Memory>,
-    noted: RefCell<Map<String, Value>>,
-}
-
-impl Handover {
-    fn all(&self) -> Map<String, Value> {
-        let kept = self.memory.as_ref().and_then(Memory::kept);
-        kept.and_then(|kept| serde_json::from_slice(&kept).ok()).unwrap_or_default()
-    }
-
-    /// What was left under this name.
-    pub fn get(&self, name: &str) -> Option<Value> {
-        self.all().remove(name)
-    }
-
-    /// Leaves `value` under this name together with what is [`set`](Self::set) next: before that, the next agent would
-    /// find the same by itself.
-    pub fn note(&self, name: &str, value: Value) {
-        self.noted.borrow_mut().insert(name.into(), value);
-    }
-
-    /// Leaves `value` under this name. Where it cannot be kept the next agent does without it.
-    pub fn set(&self, name: &str, value: Value) {
-        let Some(memory) = &self.memory else { return };
-        let mut all = self.all();
-        all.extend(self.noted.take());
-        all.insert(name.into(), value);
-        let _ = serde_json::to_vec(&all).map(|json| memory.keep(&json));
-    }
 }

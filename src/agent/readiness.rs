@@ -9,15 +9,15 @@ use crate::agent::deliveries::Deliveries;
 use crate::agent::readiness_message::Report;
 use crate::config::{OnFailure, Settings};
 use crate::error::Error;
-use crate::model::flow::Environment;
+use crate::model::environment::Environment;
 use crate::system::log::Severity;
-use crate::system::process::{self, Line, News, WordWriter};
+use crate::system::process::{self, Line, News, ReadinessWriter};
 use crate::system::world::{self, World};
 
 /// Who waits for the first word.
 pub enum Listener {
     /// The process that becomes the command, or prints the word.
-    Parent(WordWriter),
+    Parent(ReadinessWriter),
     /// Whoever reads standard output.
     Stdout,
 }

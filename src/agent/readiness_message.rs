@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use crate::error::{Error, Kind};
-use crate::model::flow::Environment;
+use crate::model::environment::Environment;
 use crate::system::world::os_string;
 
 /// What the agent says.

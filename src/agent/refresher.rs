@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::agent::deliveries::Deliveries;
-use crate::agent::holdings::{Handover, Holdings};
 use crate::agent::readiness::FirstWord;
 use crate::agent::status::{Board, State};
 use crate::config::{OnFailure, Settings};
 use crate::error::{Error, Result};
+use crate::federation::Issuer;
+use crate::model::credentials::{Content, Credentials, Keys, Trouble};
 use crate::model::credentials_json;
-use crate::model::flow::{Content, Credentials, Issuer, Keys, Trouble};
+use crate::system::handover::Handover;
 use crate::system::log::{Severity, timestamp};
 use crate::system::process::{Line, News};
 use crate::system::world::{self, World};
@@ -53,7 +54,7 @@ pub struct Keeper {
     /// Whether an agent before this one has done the first time.
     pub takes_over: bool,
     /// What is left to the next agent.
-    pub holdings: Rc<Holdings>,
+    pub handover: Rc<Handover>,
     /// The line to the guard.
     pub line: Rc<Line>,
     /// Failures in a row.
@@ -265,7 +266,7 @@ impl Keeper {
         }
         self.failures = 0;
         self.show(&issued);
-        issued.leave(self.holdings.handover(), self.number);
+        issued.leave(&self.handover, self.number);
         self.current = Some(issued);
         match self.word.take() {
             Some(word) => word.one_is_ready(&self.first, &self.world, &self.settings),

@@ -3,7 +3,6 @@
 //! behind a NUL, stands what the command was given, for `fedboot env`; the path in there is one.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
@@ -15,19 +14,14 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::config::options::Options;
-use crate::config::{self, Settings};
-use crate::error::Result;
-use crate::model::flow::{Environment, Principal};
+use crate::model::credentials::Principal;
+use crate::model::environment::Environment;
 use crate::system::log::timestamp;
-use crate::system::process::{self, peers};
+use crate::system::process;
 use crate::system::world::{self, World};
-use crate::system::{private_file, shown};
 
 /// An agent that is this late with what it planned is stopped, or starved.
 const LATE: Duration = Duration::from_secs(90);
-
-/// All that `fedboot status` can be told.
-const OPTIONS: &[&str] = &["credentials-file", "owner", "format", "flags-only", "log-format", "log-level"];
 
 /// One role's state.
 #[derive(Default)]
@@ -87,7 +81,7 @@ impl Place {
     }
 
     /// Whether an agent that says `json` means this directory.
-    fn is(&self, json: &Value) -> bool {
+    pub fn is(&self, json: &Value) -> bool {
         let number = |name: &str| json.get(name)?.as_u64();
         let is = |name: &str, value: &str| json.get(name).and_then(Value::as_str) == Some(value);
         match (number("device"), number("inode")) {
@@ -184,14 +178,18 @@ impl Board {
 
 /// What a probe wants to know; the number is its exit code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Freshness {
+pub enum Freshness {
+    /// Clients have what is good, and the next is on its way.
     Fresh,
+    /// They have something, but there is trouble.
     Stale,
+    /// They have nothing.
     None,
 }
 
 impl Freshness {
-    fn of(expiration: Option<SystemTime>, next: Option<SystemTime>, failures: u32, now: SystemTime) -> Self {
+    /// What follows from these times and failures.
+    pub fn of(expiration: Option<SystemTime>, next: Option<SystemTime>, failures: u32, now: SystemTime) -> Self {
         match expiration {
             Some(expiration) if now < expiration => {
                 let late = next.is_some_and(|next| world::later(next, LATE) < now);
@@ -201,7 +199,8 @@ impl Freshness {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// In one word.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
             Self::Stale => "stale",
@@ -210,129 +209,11 @@ impl Freshness {
     }
 }
 
-/// What the agents say whose files stand beside the credentials file, and the exit code of the worst.
-///
-/// # Errors
-/// A usage error in the options, or that there is no agent.
-pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
-    options.refuse_but(OPTIONS)?;
-    Settings::resolve(options, world)?;
-    let as_json = config::chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
-    let file = credentials_file(options, world);
-    let now = world.now();
-    let mut worst = Freshness::Fresh;
-    let Found { beside, silent, others, .. } = agents(&file, world, true);
-    let mut agents: Vec<Value> = beside.into_iter().map(|agent| agent.state).collect();
-    for agent in &mut agents {
-        let roles = agent.get_mut("roles").and_then(Value::as_array_mut);
-        for role in roles.into_iter().flatten().filter_map(Value::as_object_mut) {
-            let time = |name: &str| humantime::parse_rfc3339(role.get(name)?.as_str()?).ok();
-            let failures = role.get("failures").and_then(Value::as_u64).unwrap_or(0).try_into().unwrap_or(u32::MAX);
-            // It may have changed since the agent wrote.
-            let state = Freshness::of(time("expiration"), time("next_refresh"), failures, now);
-            worst = worst.max(state);
-            role.insert("state".into(), state.name().into());
-        }
-    }
-    if agents.is_empty() {
-        worst = if silent.is_empty() { Freshness::None } else { Freshness::Stale };
-    }
-    let named = options.value(world, "credentials-file").map(|given| given.file(world).shown());
-    let shown = named.unwrap_or_else(|| shown::path(&file));
-    let text = match &agents[..] {
-        _ if as_json => {
-            let state = if others.is_empty() { worst.name() } else { "unknown" };
-            let mut all = json!({"state": state, "agents": agents});
-            if let (false, Some(all)) = (others.is_empty(), all.as_object_mut()) {
-                all.insert("others".into(), others.into());
-            }
-            format!("{all}\n")
-        }
-        [] if !silent.is_empty() => {
-            format!("stale: {}\n", does_not_answer(&silent))
-        }
-        [] if !others.is_empty() => format!("unknown: {}; {}\n", of_others(&others), as_them(&others)),
-        [] => format!("none: no agent keeps credentials fresh beside {shown}\n"),
-        agents => agents.iter().filter_map(|agent| agent.get("roles")?.as_array()).flatten().map(line).collect(),
-    };
-    Ok((text, worst as u8))
-}
-
 /// The credentials file that is named, or the usual one.
 pub fn credentials_file(options: &Options, world: &World) -> PathBuf {
     let named = options.value(world, "credentials-file").map(|file| file.file(world).path().to_owned());
     let usual = || world.home.as_ref().map(|home| home.join(".aws/credentials"));
     named.or_else(usual).unwrap_or_else(|| PathBuf::from("/"))
-}
-
-/// That there is an agent, but no answer.
-pub fn does_not_answer(silent: &[i32]) -> String {
-    format!("there is an agent that does not answer (process {}): is it stopped?", listed(silent))
-}
-
-/// That there are agents of these users, which may not be asked.
-pub fn of_others(users: &[u32]) -> String {
-    format!("there are agents of user {}, which nobody else but root may ask", listed(users))
-}
-
-/// How to ask them.
-pub fn as_them(users: &[u32]) -> String {
-    format!("ask as that user (docker exec -u {}) or as root", users.first().unwrap_or(&0))
-}
-
-fn listed<T: ToString>(numbers: &[T]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// What an agent says.
-pub struct Agent {
-    /// How things stand with its roles.
-    pub state: Value,
-    /// What its command was given, as a shell's commands; none before it was.
-    pub exports: Option<String>,
-}
-
-/// The agents that there are.
-pub struct Found {
-    /// Those that were started with this credentials file; where there are none, those whose files stand in the same
-    /// directories.
-    pub beside: Vec<Agent>,
-    /// Other ones of the same container.
-    pub elsewhere: Vec<Agent>,
-    /// The processes of those that did not answer.
-    pub silent: Vec<i32>,
-    /// Other users who have some.
-    pub others: Vec<u32>,
-}
-
-/// Asks the agents of this credentials file, and where there is none, with `others` all that may be asked.
-pub fn agents(credentials_file: &Path, world: &World, others: bool) -> Found {
-    let heard = peers::ask(world.user, key(credentials_file), others);
-    let mut found = Found { beside: Vec::new(), elsewhere: Vec::new(), silent: heard.silent, others: heard.others };
-    let places: Vec<Place> = if heard.answers.is_empty() || heard.is_own {
-        Vec::new()
-    } else {
-        private_file::directories_of(credentials_file, world).iter().map(|directory| Place::of(directory)).collect()
-    };
-    for answer in heard.answers {
-        let mut parts = answer.splitn(2, |byte| *byte == 0);
-        let state = parts.next().and_then(|json| serde_json::from_slice::<Value>(json).ok());
-        let exports = parts.next().map(|exports| String::from_utf8_lossy(exports).into_owned());
-        let Some(state) = state else { continue };
-        let directory = state.get("directory").unwrap_or(&Value::Null);
-        let is_beside = heard.is_own || places.iter().any(|place| place.is(directory));
-        let is_here = directory.get("mounts").and_then(Value::as_str) == Some(&mounts());
-        let agent = Agent { state, exports };
-        if is_beside {
-            found.beside.push(agent);
-        } else if is_here {
-            found.elsewhere.push(agent);
-        }
-    }
-    if !found.beside.is_empty() {
-        found.others.clear();
-    }
-    found
 }
 
 /// By which an agent is found that keeps credentials in this file, as long as it is asked from the same container.
@@ -343,7 +224,7 @@ pub fn key(credentials_file: &Path) -> u64 {
 }
 
 /// Names the mount namespace in which paths mean what they mean here.
-fn mounts() -> String {
+pub fn mounts() -> String {
     let link = || fs::read_link("/proc/self/ns/mnt").unwrap_or_default().to_string_lossy().into_owned();
     process::root_mount().map_or_else(link, |mount| mount.to_string())
 }
@@ -362,24 +243,4 @@ pub async fn answer(listener: UnixListener, board: Rc<Board>, world: Rc<World>) 
             let _ = stream.try_write(board.all(world.now()).as_bytes());
         }
     }
-}
-
-/// One role for people.
-fn line(role: &Value) -> String {
-    let text = |name: &str| role.get(name)?.as_str().filter(|text| !text.is_empty());
-    let mut line = format!(
-        "{} {}",
-        text("state").unwrap_or("none"),
-        ["role", "service_account", "principal"].into_iter().find_map(text).unwrap_or("(no role yet)")
-    );
-    for name in ["profile", "session", "access_key_id", "expiration", "last_refresh", "next_refresh"] {
-        if let Some(value) = text(name) {
-            let _ = write!(line, " {name}={value}");
-        }
-    }
-    let _ = write!(line, " failures={}", role.get("failures").unwrap_or(&Value::Null));
-    if let Some(error) = text("last_error") {
-        let _ = write!(line, " last_error={error}");
-    }
-    line + "\n"
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::agent::status::{self, Agent, Found};
+use crate::agent::inquiry::{self, Agent, Found};
+use crate::agent::status;
 use crate::config::Settings;
 use crate::config::options::Options;
 use crate::error::{Error, Kind, Result};
@@ -29,11 +30,11 @@ pub fn exports(options: &Options, world: &World) -> Result<String> {
     let file = status::credentials_file(options, world);
     let deadline = world.deadline(settings.timeout);
     loop {
-        let Found { beside, elsewhere, silent, others } = status::agents(&file, world, true);
+        let Found { beside, elsewhere, silent, others } = inquiry::agents(&file, world, true);
         let mut found = if beside.is_empty() { elsewhere } else { beside };
         found.sort_by_key(is_to_google);
         let not_yet = match &found[..] {
-            _ if !silent.is_empty() => Error::new(Kind::Fatal, "", "", status::does_not_answer(&silent)),
+            _ if !silent.is_empty() => Error::new(Kind::Fatal, "", "", inquiry::does_not_answer(&silent)),
             [] => {
                 let problem = format!(
                     "no agent of user {} keeps credentials beside {}, nor elsewhere in this container",
@@ -43,8 +44,8 @@ pub fn exports(options: &Options, world: &World) -> Result<String> {
                 let advice = "start the container's command behind fedboot, or eval \"$(fedboot agent)\"";
                 return Err(match others[..] {
                     [] => Error::usage(problem).advice(advice),
-                    _ => Error::usage(format!("{problem}; {}", status::of_others(&others)))
-                        .advice(status::as_them(&others)),
+                    _ => Error::usage(format!("{problem}; {}", inquiry::of_others(&others)))
+                        .advice(inquiry::as_them(&others)),
                 });
             }
             [first, rest @ ..] if rest.len() > 1 || rest.iter().any(|it| is_to_google(it) == is_to_google(first)) => {

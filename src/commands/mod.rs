@@ -5,6 +5,7 @@ pub mod credential_process;
 pub mod entrypoint;
 pub mod env;
 pub mod owner;
+pub mod status;
 pub mod token;
 
 use std::ffi::OsString;
@@ -13,15 +14,15 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use crate::agent::guard::{self, Beside};
+use crate::agent::context::AgentContext;
+use crate::agent::guard;
 use crate::agent::holdings::{Holdings, Server};
 use crate::agent::readiness_message::{self, Report};
-use crate::agent::status;
 use crate::config::direction::{self, Way};
 use crate::config::options::{self, Options, Typed};
 use crate::config::{self, Settings, delivery, to_google};
 use crate::error::{Error, Kind, Result};
-use crate::model::flow::Environment;
+use crate::model::environment::Environment;
 use crate::system::log::{Format, Log, Severity};
 use crate::system::process::{self, Account, Post, Started};
 use crate::system::world::{self, World};
@@ -175,10 +176,10 @@ fn beside<'a>(
     settings: Settings,
     owner: Option<&Account>,
     is_in_front: bool,
-) -> Result<Beside<'a>> {
+) -> Result<AgentContext<'a>> {
     let (world, server) = owner::assume(owner, world, |world| Server::open(options, world))?;
     let holdings = Rc::new(Holdings::new(options, &world, server, is_in_front));
-    Ok(Beside { world, options, settings: Rc::new(settings), holdings })
+    Ok(AgentContext { world, options, settings: Rc::new(settings), holdings })
 }
 
 /// Starts guard and agent, and waits for what that says.

@@ -14,17 +14,18 @@ use hyper::header::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::agent::status;
-use crate::config::external_account::JWT;
+use crate::agent::{inquiry, status};
 use crate::config::options::{Kind as TokenKind, Options};
 use crate::config::to_google::{GoogleConfig, OF_THE_OTHER_WAY};
 use crate::config::{self, Settings};
 use crate::delivery::credential_cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::federation::aws_to_google::ToGoogle;
-use crate::federation::shared_cache;
+use crate::federation::{Mint, shared_cache};
 use crate::format::jwt;
-use crate::model::flow::{Content, Credentials, Mint, Principal, Wanted, scopes_in_order};
+use crate::model::credentials::{Content, Credentials, Principal};
+use crate::model::proof::JWT;
+use crate::model::request::{Wanted, scopes_in_order};
 use crate::system::given::{Given, GivenFile};
 use crate::system::http::{Http, word_in};
 use crate::system::log::{Severity, timestamp};
@@ -83,7 +84,7 @@ fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Creden
     }
     let config = GoogleConfig::resolve(options, world, false)?;
     let request = shared_cache::file_name(&config.asked.request());
-    for agent in status::agents(&status::credentials_file(options, world), world, false).beside {
+    for agent in inquiry::agents(&status::credentials_file(options, world), world, false).beside {
         let text = |name: &str| agent.state.get(name).and_then(Value::as_str);
         if let (Some(address), true) = (text("metadata"), text("request") == Some(request.as_str()))
             && let Ok(credentials) = shared_cache::run(ask(&Given::new("what an agent left", address), wanted, world))

@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 
 use crate::config::external_account::{CredentialSource, ExternalAccount};
 use crate::config::options::Options;
-use crate::config::roles::{check_session_name, clean_session_name, terms};
+use crate::config::roles::{check_session_name, terms};
 use crate::config::{StsChoice, chosen, switch};
 use crate::error::{Error, Result};
 use crate::exchange::sts::assume_role::Terms;
-use crate::exchange::sts::hosts;
 use crate::identity::aws::{Settings, Source};
+use crate::model::partition;
+use crate::model::role::{self, clean_session_name};
 use crate::system::given::Given;
 use crate::system::http::Endpoint;
 use crate::system::world::World;
@@ -102,7 +103,7 @@ impl AwsChoice {
         if !ignores && let Some(url) = profile.sts()? {
             return url.endpoint(said.allow_http).map(StsChoice::Endpoint);
         }
-        let names_fips = self.region.is_none() && profile.region().is_some_and(|name| hosts::region_of(name).1);
+        let names_fips = self.region.is_none() && profile.region().is_some_and(|name| partition::region_of(name).1);
         Ok(StsChoice::Regional {
             fips: fips || names_fips || !said.says_fips && profile.is_true("use_fips_endpoint"),
             dual_stack: dual_stack || !said.says_dual_stack && profile.is_true("use_dualstack_endpoint"),
@@ -127,7 +128,7 @@ impl AwsChoice {
         let only = chosen(options, world, "identity", &Source::ALL.map(|source| (source.name(), source)))?;
         let role_arn = match text("assume-role-arn")? {
             Some(given) => {
-                hosts::check_role_arn(given.by(), given.text()?)?;
+                role::check_role_arn(given.by(), given.text()?)?;
                 Some(given.text()?.to_owned())
             }
             None => None,

@@ -1,11 +1,8 @@
 //! Which way: Google → AWS or AWS → Google. The one file that names both clouds.
 
-use tokio::time::Instant;
-
 use crate::config::options::Options;
-use crate::config::{self, Config, external_account, to_google};
+use crate::config::{external_account, to_google};
 use crate::error::{Error, Result};
-use crate::federation::google_to_aws::{self, Attributes};
 use crate::system::world::World;
 
 /// Which way.
@@ -61,15 +58,3 @@ const ON_AWS: &[&str] = &[
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
-
-/// What is meant on the way to AWS, with metadata attributes as [`google_to_aws::configure`] has them.
-///
-/// # Errors
-/// What is wrong with an option, or that neither way is named.
-pub async fn to_aws(options: &Options, world: &World, deadline: Option<Instant>, known: &Attributes) -> Result<Config> {
-    google_to_aws::configure(options, world, deadline, known).await.map_err(|error| {
-        // Without a role, the way to Google may have been meant.
-        let file = options.value(world, "external-account").filter(|_| !config::names_a_role(options, world));
-        file.and_then(|file| external_account::read(&file.file(world)).err()).unwrap_or(error)
-    })
-}

@@ -18,13 +18,10 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::exchange::sts::caller_identity;
+use crate::format::subject_token_format::SubjectTokenFormat;
+use crate::model::proof::{AWS_REQUEST, JWT};
 use crate::system::given::GivenFile;
-use crate::system::{shown, world};
-
-/// The subject token type of a signed AWS request.
-pub const AWS_REQUEST: &str = "urn:ietf:params:aws:token-type:aws4_request";
-/// The subject token type of a JWT.
-pub const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+use crate::system::world;
 
 /// What the file says.
 #[derive(Debug)]
@@ -62,20 +59,11 @@ pub enum CredentialSource {
         metadata: Vec<String>,
     },
     /// A token that somebody keeps fresh in a file.
-    File(PathBuf, Format),
+    File(PathBuf, SubjectTokenFormat),
     /// A token that a server on this machine hands out.
-    Url(String, Vec<(String, SecretString)>, Format),
+    Url(String, Vec<(String, SecretString)>, SubjectTokenFormat),
     /// A program's answer; fedboot may be that program.
     Executable,
-}
-
-/// How a token stands in its file or answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// As it is.
-    Text,
-    /// In this field of a JSON object.
-    Json(String),
 }
 
 /// Reads the file.
@@ -232,36 +220,16 @@ fn source(json: &Value, subject_token_type: &str) -> Result<CredentialSource> {
     }
 }
 
-fn format(source: &Value) -> Result<Format> {
+fn format(source: &Value) -> Result<SubjectTokenFormat> {
     let format = object(source, "format", "credential_source.format")?;
     let text = |name: &str| text_of(format, name, &format!("credential_source.format.{name}"));
     match text("type")?.as_deref() {
-        None | Some("text") => Ok(Format::Text),
+        None | Some("text") => Ok(SubjectTokenFormat::Text),
         Some("json") => text("subject_token_field_name")?
-            .map(Format::Json)
+            .map(SubjectTokenFormat::Json)
             .ok_or_else(|| missing("credential_source.format.subject_token_field_name")),
         Some(_) => Err(wrong("credential_source.format.type", "\"text\" or \"json\"")),
     }
-}
-
-/// A workload's provider, or a person's, in an audience: what stands behind the name of the service.
-pub fn provider_in(audience: &str) -> Option<&str> {
-    let path = audience.strip_prefix("//iam.googleapis.com/")?;
-    let parts: Vec<&str> = path.split('/').collect();
-    let names = match parts[..] {
-        ["projects", number, "locations", place, "workloadIdentityPools", pool, "providers", provider] => {
-            vec![number, place, pool, provider]
-        }
-        ["locations", place, "workforcePools", pool, "providers", provider] => vec![place, pool, provider],
-        _ => return None,
-    };
-    are_names(&names).then_some(path)
-}
-
-/// Whether these can be names of projects, pools and providers.
-pub fn are_names(names: &[&str]) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    names.iter().all(|name| (1..=64).contains(&name.len()) && name.bytes().all(is_letter) && !shown::is_opaque(name))
 }
 
 /// The object called `name`, if there is one.
@@ -314,24 +282,6 @@ fn wrong(field: &str, should: &str) -> Error {
     Error::usage(format!("\"{field}\" must be {should}"))
 }
 
-impl Format {
-    /// The token in what a file or a server says.
-    ///
-    /// # Errors
-    /// Why there is none, without any part of it.
-    pub fn token(&self, bytes: &[u8]) -> std::result::Result<SecretString, String> {
-        let token = match self {
-            Self::Text => String::from_utf8_lossy(bytes).trim().to_owned(),
-            Self::Json(field) => {
-                let json: Value = serde_json::from_slice(bytes).map_err(|_| "is no JSON".to_owned())?;
-                let text = json.get(field).and_then(Value::as_str);
-                text.ok_or("has no string in the field that \"subject_token_field_name\" names")?.trim().to_owned()
-            }
-        };
-        if token.is_empty() { Err("is empty".into()) } else { Ok(SecretString::from(token)) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -366,7 +316,7 @@ mod tests {
         file["service_account_impersonation"] = json!({"token_lifetime_seconds": 2800});
         let account = parse(file.to_string().as_bytes()).expect("an account");
         assert_eq!(account.lifetime, Some(Duration::from_secs(2800)));
-        assert!(matches!(account.source, CredentialSource::File(_, Format::Json(field)) if field == "t"));
+        assert!(matches!(account.source, CredentialSource::File(_, SubjectTokenFormat::Json(field)) if field == "t"));
     }
 
     /// Each row changes one field of a good file, and says what the error must name.
@@ -401,19 +351,6 @@ mod tests {
         {
             let error = parse(text.as_bytes()).expect_err(text).to_string();
             assert!(error.contains(part), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn tokens_in_either_format() {
-        let json = Format::Json("t".into());
-        assert!(Format::Text.token(b" x \n").is_ok() && json.token(b"{\"t\": \"x\"}").is_ok());
-        for (format, text, why) in [
-            (&Format::Text, "\n", "is empty"),
-            (&json, "x", "is no JSON"),
-            (&json, "{}", "has no string in the field that \"subject_token_field_name\" names"),
-        ] {
-            assert_eq!(format.token(text.as_bytes()).err().as_deref(), Some(why));
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::exchange::sts::assume_role::Terms;
 use crate::exchange::sts::client::Limits;
 use crate::exchange::sts::hosts;
+use crate::model::partition;
 use crate::system::given::{Given, GivenFile};
 use crate::system::http::Endpoint;
 use crate::system::log::{Format, Log, Severity};
@@ -120,14 +121,14 @@ impl StsChoice {
     /// # Errors
     /// A usage error where it cannot.
     pub fn region(&mut self, given: &Given) -> Result<String> {
-        let (region, is_fips) = hosts::region_of(given.text()?);
+        let (region, is_fips) = partition::region_of(given.text()?);
         let checked = match self {
             Self::Regional { fips, .. } => {
                 *fips |= is_fips;
                 hosts::regional_url(region, false, false).map(drop)
             }
             // Other clouds name their regions as they like, but it stands in the credentials file too.
-            Self::Endpoint(_) => hosts::check_region(region),
+            Self::Endpoint(_) => partition::check_region(region),
         };
         checked.map(|()| region.to_owned()).map_err(|error| given.bad(error))
     }
@@ -300,7 +301,7 @@ impl Config {
     /// The region of the STS that is asked, and of the clients' profile.
     pub fn region(&self) -> String {
         let arn = || self.roles.first().map(|role| role.role_arn.expand(placeholder)).unwrap_or_default();
-        self.region.clone().unwrap_or_else(|| hosts::default_region(&arn()).into())
+        self.region.clone().unwrap_or_else(|| partition::default_region(&arn()).into())
     }
 
     /// The STS that is asked.
@@ -383,9 +384,9 @@ fn sts_url(options: &Options, world: &World, own: bool) -> Result<Option<Given>>
 /// The region that is named, else the one that most clients would take: for when the role is not known yet.
 pub fn region(options: &Options, world: &World) -> String {
     let named = options.free_text(world, "region").ok().flatten();
-    let named = named.filter(|region| hosts::check_region(region).is_ok());
-    let named = named.map(|name| hosts::region_of(&name).0.to_owned());
-    named.unwrap_or_else(|| hosts::default_region("").into())
+    let named = named.filter(|region| partition::check_region(region).is_ok());
+    let named = named.map(|name| partition::region_of(&name).0.to_owned());
+    named.unwrap_or_else(|| partition::default_region("").into())
 }
 
 /// The length of time that an option says.

@@ -5,7 +5,7 @@ use crate::config::options::Options;
 use crate::config::template::Template;
 use crate::error::{Error, Result};
 use crate::exchange::sts::assume_role::Terms;
-use crate::exchange::sts::hosts;
+use crate::model::role;
 use crate::system::given::{Given, GivenFile};
 use crate::system::shown;
 use crate::system::world::World;
@@ -34,7 +34,7 @@ fn profile_and_arn(given: &Given) -> Result<(Option<String>, Template)> {
     };
     let arn = Template::parse(given.by(), arn)?;
     if let Some(arn) = arn.literal() {
-        hosts::check_role_arn(given.by(), &arn)?;
+        role::check_role_arn(given.by(), &arn)?;
     }
     Ok((profile, arn))
 }
@@ -176,49 +176,9 @@ pub fn check_session_name(given: &Given) -> Result<()> {
         || text.contains("://")
         || shown::has_token(text)
         || (text.contains(':') && text.contains('@'))
-        || (shown::is_opaque(text) && (text.len() > LONGEST_NAME || text.contains(['/', '+', '='])));
+        || (shown::is_opaque(text) && (text.len() > role::LONGEST_NAME || text.contains(['/', '+', '='])));
     if is_else {
         return Err(given.bad("is no session name").advice("use letters, digits and _+=,.@-"));
     }
     Ok(())
-}
-
-/// Whether STS takes it for a session name as it is.
-pub fn is_session_name(name: &str) -> bool {
-    (2..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_of_name) && !shown::has_token(name)
-}
-
-/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
-const LONGEST_NAME: usize = 64;
-
-fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)
-}
-
-/// A session name as STS takes it: two to 64 of letters, digits and `_+=,.@-`.
-pub fn clean_session_name(name: &str) -> String {
-    let allowed = |c: char| u8::try_from(c).is_ok_and(is_of_name);
-    let mut clean: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).take(LONGEST_NAME).collect();
-    while clean.len() < 2 {
-        clean.push('-');
-    }
-    clean
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn session_names() {
-        for (name, clean) in [
-            ("worker-1.eu", "worker-1.eu"),
-            ("a b/ü", "a-b--"),
-            ("", "--"),
-            ("x", "x-"),
-            (&"n".repeat(70), &"n".repeat(64)),
-        ] {
-            assert_eq!(clean_session_name(name), clean);
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //! like, filled from the token's claims or the metadata server.
 
 use crate::error::{Error, Result};
-use crate::model::flow::Fact;
+use crate::model::fact::Fact;
 use crate::system::{given, shown};
 
 /// The placeholders as a message lists them.

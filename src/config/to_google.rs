@@ -7,13 +7,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::aws_identity::AwsChoice;
 use crate::config::delivery::GoogleDelivery;
-use crate::config::external_account::{self, CredentialSource, ExternalAccount, Format};
+use crate::config::external_account::{self, CredentialSource, ExternalAccount};
 use crate::config::options::Options;
 use crate::config::{self, switch};
 use crate::delivery::metadata_server::About;
 use crate::error::{Error, Result};
 use crate::exchange::sts::caller_identity;
-use crate::model::flow::scopes_in_order;
+use crate::format::subject_token_format::SubjectTokenFormat;
+use crate::model::provider;
+use crate::model::request::scopes_in_order;
 use crate::system::given::{Given, GivenFile};
 use crate::system::http::{Endpoint, percent_decoded};
 use crate::system::world::World;
@@ -60,9 +62,9 @@ pub enum ProofChoice {
     /// A token of AWS's `GetWebIdentityToken` for this audience.
     WebIdentityToken(String),
     /// Somebody else's token in a file, in this format, of this type.
-    File(GivenFile, Format, String),
+    File(GivenFile, SubjectTokenFormat, String),
     /// Somebody else's token from a URL, with these headers, in this format, of this type.
-    Url(String, Vec<(String, SecretString)>, Format, String),
+    Url(String, Vec<(String, SecretString)>, SubjectTokenFormat, String),
 }
 
 /// What the metadata server says of the project.
@@ -275,7 +277,7 @@ impl Asked {
 
     /// The provider, from `projects/` or `locations/` on, where the audience is one.
     fn provider(&self) -> Option<&str> {
-        external_account::provider_in(&self.audience)
+        provider::provider_in(&self.audience)
     }
 }
 
@@ -286,7 +288,7 @@ fn provider(given: &Given) -> Result<String> {
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
         ["projects", number, "locations", _, "workloadIdentityPools", pool, "providers", provider]
-            if external_account::are_names(&[number, pool, provider]) =>
+            if provider::are_names(&[number, pool, provider]) =>
         {
             if number.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Ok(format!("//iam.googleapis.com/{path}"));

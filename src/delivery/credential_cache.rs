@@ -11,9 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
+use crate::delivery::Delivery;
 use crate::error::{Error, Result};
-use crate::model::credentials_json;
-use crate::model::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
+use crate::model::credentials::{Credentials, Trouble};
+use crate::model::environment::Environment;
+use crate::model::{BoxFuture, credentials_json};
 use crate::system::log::shown;
 use crate::system::private_file::{self, LockedFile, Writer};
 

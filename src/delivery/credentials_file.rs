@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
+use crate::delivery::Delivery;
 use crate::delivery::replaced_profile::{ReplacedProfile, content};
 use crate::error::{Error, Kind, Result};
 use crate::format::ini::{self, Carried, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
-use crate::model::flow::{BoxFuture, Credentials, Delivery, Environment};
+use crate::model::BoxFuture;
+use crate::model::credentials::Credentials;
+use crate::model::environment::Environment;
 use crate::system::log::timestamp;
 use crate::system::private_file::{self, Writer};
 use crate::system::shown;

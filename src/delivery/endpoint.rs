@@ -25,10 +25,13 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
+use crate::delivery::Delivery;
 use crate::delivery::loopback::{self, Listeners, Loopback, Reply, Respond};
 use crate::error::Result;
+use crate::model::BoxFuture;
 use crate::model::client::Client;
-use crate::model::flow::{BoxFuture, Credentials, Delivery, Environment, Trouble};
+use crate::model::credentials::{Credentials, Trouble};
+use crate::model::environment::Environment;
 use crate::system::log::timestamp;
 use crate::system::private_file::{self, Directory, Held, Writer};
 use crate::system::world::World;

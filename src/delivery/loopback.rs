@@ -25,8 +25,8 @@ use tokio::task::AbortHandle;
 
 use crate::delivery::connections::{Crowd, First, LARGEST_HEADER, State};
 use crate::error::{Error, Kind, Result};
+use crate::model::BoxFuture;
 use crate::model::client::Client;
-use crate::model::flow::BoxFuture;
 use crate::system::process::owner::Owners;
 use crate::system::world::{self, World};
 

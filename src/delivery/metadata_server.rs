@@ -21,11 +21,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::delivery::loopback::{self, Answer, Listeners, Loopback, Reply, Respond};
+use crate::delivery::{Delivery, TokenSource};
 use crate::error::{Error, Kind, Result};
+use crate::model::BoxFuture;
 use crate::model::client::{Client, Guests};
-use crate::model::flow::{
-    BoxFuture, Credentials, Delivery, Environment, TokenSource, Trouble, Wanted, scopes_in_order,
-};
+use crate::model::credentials::{Credentials, Trouble};
+use crate::model::environment::Environment;
+use crate::model::request::{Wanted, scopes_in_order};
 use crate::system::http::percent_decoded;
 use crate::system::world::World;
 

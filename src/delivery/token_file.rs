@@ -13,8 +13,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
+use crate::delivery::Delivery;
 use crate::error::Result;
-use crate::model::flow::{BoxFuture, Credentials, Delivery, Environment, Principal};
+use crate::model::BoxFuture;
+use crate::model::credentials::{Credentials, Principal};
+use crate::model::environment::Environment;
 use crate::system::private_file::{self, Held, Writer};
 
 /// Writes the token file.

@@ -5,8 +5,11 @@ use std::cell::RefCell;
 
 use secrecy::ExposeSecret;
 
+use crate::delivery::Delivery;
 use crate::error::Result;
-use crate::model::flow::{BoxFuture, Credentials, Delivery, Environment, Keys};
+use crate::model::BoxFuture;
+use crate::model::credentials::{Credentials, Keys};
+use crate::model::environment::Environment;
 
 /// Keys for the environment.
 #[derive(Default)]

@@ -14,9 +14,9 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::config::external_account::{AWS_REQUEST, provider_in};
 use crate::error::{Error, Kind, Result};
-use crate::model::flow::SubjectToken;
+use crate::model::proof::{AWS_REQUEST, SubjectToken};
+use crate::model::provider::provider_in;
 use crate::system::http::{Connection, Endpoint, Failure, Http, Response, refusal, word_in};
 use crate::system::{shown, world};
 

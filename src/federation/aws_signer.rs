@@ -9,12 +9,16 @@ use aws_credential_types::Credentials as AwsKeys;
 use crate::config::StsChoice;
 use crate::config::aws_identity::AwsChoice;
 use crate::error::{Error, Kind, Result};
+use crate::exchange::Exchange;
 use crate::exchange::sts::assume_role::{AssumeRole, Terms};
 use crate::exchange::sts::client::{Limits, Sts};
 use crate::exchange::sts::hosts;
 use crate::exchange::sts::web_identity::AssumeRoleWithWebIdentity;
 use crate::identity::aws::{AwsWorkload, Settings, Source};
-use crate::model::flow::{AwsStart, Credentials, Exchange, Session};
+use crate::model::aws_identity::AwsStart;
+use crate::model::credentials::Credentials;
+use crate::model::partition;
+use crate::model::request::Session;
 use crate::system::http::{Endpoint, Http};
 use crate::system::log::{Log, Severity};
 use crate::system::world::World;
@@ -142,7 +146,7 @@ impl AwsSigner {
         if let Some(known) = self.region.get() {
             return known.clone();
         }
-        let in_profile = || self.profile.borrow().region().map(|name| hosts::region_of(name).0.to_owned());
+        let in_profile = || self.profile.borrow().region().map(|name| partition::region_of(name).0.to_owned());
         let found = match self.choice.region.clone().or_else(in_profile) {
             Some(region) => Some(region),
             None => self.workload.instance_region(http, imds).await,

@@ -8,20 +8,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::options::Options;
-use crate::config::roles::{self, RoleChoice};
+use crate::config::roles::RoleChoice;
 use crate::config::template::{Template, placeholder};
-use crate::config::{self, Config, Source, StsChoice};
+use crate::config::{self, Config, Source, StsChoice, external_account};
 use crate::error::{Error, Kind, Result};
+use crate::exchange::Exchange;
 use crate::exchange::sts::assume_role::{self, AssumeRole};
 use crate::exchange::sts::client::Sts;
-use crate::exchange::sts::hosts;
 use crate::exchange::sts::web_identity::AssumeRoleWithWebIdentity;
+use crate::federation::Issuer;
+use crate::identity::Identity;
 use crate::identity::google::impersonation::Impersonation;
 use crate::identity::google::metadata::MetadataServer;
 use crate::identity::google::token_file::TokenFile;
-use crate::model::flow::{
-    BoxFuture, Claims, Content, Credentials, Exchange, Fact, Identity, Issuer, Principal, Proof, Session,
-};
+use crate::model::credentials::{Content, Credentials, Principal};
+use crate::model::fact::Fact;
+use crate::model::proof::{Claims, Proof};
+use crate::model::request::Session;
+use crate::model::{BoxFuture, partition, role};
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
 use crate::system::log::{Log, Severity};
@@ -69,8 +73,21 @@ pub type Attributes = RefCell<Option<HashMap<String, String>>>;
 /// holds them afterwards.
 ///
 /// # Errors
-/// What is wrong with an option, or that no role is named.
+/// What is wrong with an option, or that neither direction is named.
 pub async fn configure(
+    options: &Options,
+    world: &World,
+    deadline: Option<Instant>,
+    known: &Attributes,
+) -> Result<Config> {
+    configure_by_attributes(options, world, deadline, known).await.map_err(|error| {
+        // Without a role, the way to Google may have been meant.
+        let file = options.value(world, "external-account").filter(|_| !config::names_a_role(options, world));
+        file.and_then(|file| external_account::read(&file.file(world)).err()).unwrap_or(error)
+    })
+}
+
+async fn configure_by_attributes(
     options: &Options,
     world: &World,
     deadline: Option<Instant>,
@@ -147,7 +164,7 @@ impl ToAws {
         };
         let warn = |message: &str| log.event(world.now(), Severity::Warning, message, &[]);
         let (arn, region) = (choice.role_arn.expand(placeholder), config.region());
-        if let (StsChoice::Regional { .. }, Some(other)) = (&config.sts, hosts::other_partition(&arn, &region)) {
+        if let (StsChoice::Regional { .. }, Some(other)) = (&config.sts, partition::other_partition(&arn, &region)) {
             warn(&format!("the region {region} is in the partition {other}, {arn} is not: AWS will refuse"));
         }
         let sts = Sts::new(world.clone(), config.sts_endpoint()?);
@@ -279,12 +296,12 @@ impl ToAws {
             })
         };
         let role_arn = expand(&self.role_arn);
-        hosts::check_role_arn("what --role-arn stands for here", &role_arn)?;
+        role::check_role_arn("what --role-arn stands for here", &role_arn)?;
         let then_role_arn = then.map(expand);
         if let Some(arn) = &then_role_arn {
-            hosts::check_role_arn("what --then-role-arn stands for here", arn)?;
+            role::check_role_arn("what --then-role-arn stands for here", arn)?;
         }
-        let role_session_name = roles::clean_session_name(&expand(&self.role_session_name));
+        let role_session_name = role::clean_session_name(&expand(&self.role_session_name));
         Ok(Names { role_arn, then_role_arn, role_session_name })
     }
 

@@ -4,15 +4,17 @@
 //! good, or wait for that one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::config::Settings;
+use crate::config::roles::RoleChoice;
+use crate::config::{Config, Settings};
 use crate::delivery::credential_cache::{self, Cache, Record};
 use crate::error::{Error, Kind, Result};
-use crate::model::flow::{Credentials, Trouble};
+use crate::model::credentials::{Credentials, Trouble};
 use crate::system::log::Severity;
 use crate::system::private_file;
 use crate::system::world::{self, World};
@@ -31,6 +33,20 @@ pub fn file_name(request: &str) -> String {
     let mut hash = DefaultHasher::new();
     request.hash(&mut hash);
     format!("cache-{:016x}.json", hash.finish())
+}
+
+/// The cache of `role`, at the place that was named, else under its name where `place` says.
+///
+/// # Errors
+/// Those of `place`.
+pub fn of_role(config: &Config, role: &RoleChoice, place: impl FnOnce(&str) -> Result<PathBuf>) -> Result<Cache> {
+    let flags = config.flags(role)?;
+    let request: String = flags.iter().fold(String::new(), |text, (name, value)| text + name + "=" + value + "\n");
+    let path = match (&config.delivery.cache_file, &role.profile) {
+        (Some(path), None) => path.clone(),
+        _ => place(&file_name(&request))?,
+    };
+    Ok(Cache::new(path, request, config.delivery.mode))
 }
 
 /// Does the work of one exchange.

@@ -16,12 +16,15 @@ use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-use crate::agent::holdings::Holdings;
+use crate::delivery::TokenSource;
 use crate::error::{Error, Kind, Result};
 use crate::federation::token_quota::{self, Turns};
+use crate::federation::{Issuer, Mint};
 use crate::model::client::Client;
-use crate::model::credentials_json;
-use crate::model::flow::{BoxFuture, Credentials, Issuer, Mint, TokenSource, Trouble, Wanted};
+use crate::model::credentials::{Credentials, Trouble};
+use crate::model::request::Wanted;
+use crate::model::{BoxFuture, credentials_json};
+use crate::system::handover::Handover;
 use crate::system::http::Http;
 use crate::system::log::{Log, Severity};
 use crate::system::process::owner::Owner;
@@ -59,7 +62,7 @@ struct Inner {
     mint: Rc<dyn Mint>,
     usual: Wanted,
     entries: RefCell<Vec<Rc<Entry>>>,
-    holdings: RefCell<Option<Rc<Holdings>>>,
+    handover: RefCell<Option<Rc<Handover>>>,
     renewals: Semaphore,
     turns: Turns,
     /// When was last said that somebody was sent away, and how many were since.
@@ -115,15 +118,15 @@ impl Tokens {
             mint,
             usual,
             entries: RefCell::default(),
-            holdings: RefCell::default(),
+            handover: RefCell::default(),
             renewals: Semaphore::new(AT_A_TIME),
             sent_away: Cell::default(),
         }))
     }
 
-    /// Goes on with the tokens that an agent before this one has left in `holdings`, and leaves its own there.
-    pub fn take_over(&self, holdings: Rc<Holdings>) {
-        let left = holdings.handover().get(LEFT).unwrap_or_default();
+    /// Goes on with the tokens that an agent before this one has left in `handover`, and leaves its own there.
+    pub fn take_over(&self, handover: Rc<Handover>) {
+        let left = handover.get(LEFT).unwrap_or_default();
         for json in left.as_array().into_iter().flatten() {
             let credentials = json.as_object().and_then(credentials_json::decode);
             if let (Some(wanted), Some((at, credentials))) = (wanted_in(json), credentials) {
@@ -132,7 +135,7 @@ impl Tokens {
                 entry.is_in_use.set(true);
             }
         }
-        self.0.holdings.replace(Some(holdings));
+        self.0.handover.replace(Some(handover));
     }
 }
 
@@ -316,7 +319,7 @@ impl Inner {
 
     /// Leaves the tokens that were asked for last to the next agent.
     fn leave(&self) {
-        let Some(holdings) = &*self.holdings.borrow() else { return };
+        let Some(handover) = &*self.handover.borrow() else { return };
         let mut entries = self.entries.borrow().clone();
         entries.sort_by_key(|entry| std::cmp::Reverse((entry.wanted == self.usual, entry.asked.get())));
         let left = entries.iter().take(MOST_LEFT).filter_map(|entry| {
@@ -330,7 +333,7 @@ impl Inner {
             };
             Some(Value::from(json))
         });
-        holdings.handover().set(LEFT, left.collect());
+        handover.set(LEFT, left.collect());
     }
 
     fn entry(&self, wanted: &Wanted, client: Option<&Rc<Client>>) -> Rc<Entry> {
@@ -447,7 +450,8 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::flow::{Content, Principal};
+    use crate::model::credentials::Content;
+    use crate::model::credentials::Principal;
     use crate::system::log::Format;
 
     /// Makes tokens that live for an hour, in a second, or fails.

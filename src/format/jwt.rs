@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
-use crate::model::flow::Proof;
+use crate::model::proof::Proof;
 
 /// Reads a JWT's claims without verifying it: that is the business of whom it is shown to.
 ///

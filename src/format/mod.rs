@@ -2,4 +2,5 @@
 
 pub mod ini;
 pub mod jwt;
+pub mod subject_token_format;
 pub mod xml;

@@ -10,10 +10,10 @@ use hyper::Method;
 use hyper::header::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::external_account::Format;
 use crate::error::{Error, Kind, Result};
 use crate::format::jwt;
-use crate::model::flow::SubjectToken;
+use crate::format::subject_token_format::SubjectTokenFormat;
+use crate::model::proof::SubjectToken;
 use crate::system::given::{Given, GivenFile};
 use crate::system::http::Http;
 
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Why there is none.
-pub async fn in_file(file: &GivenFile, format: &Format, token_type: &str) -> Result<SubjectToken> {
+pub async fn in_file(file: &GivenFile, format: &SubjectTokenFormat, token_type: &str) -> Result<SubjectToken> {
     let failed = |problem: String| {
         Error::new(Kind::Fatal, "read the subject token", file.shown(), problem)
             .advice("\"credential_source\" must name a file that holds one, in its \"format\"")
@@ -40,7 +40,7 @@ pub async fn from_url(
     http: &Http,
     url: &str,
     headers: &[(String, SecretString)],
-    format: &Format,
+    format: &SubjectTokenFormat,
     token_type: &str,
 ) -> Result<SubjectToken> {
     let step = "get the subject token";

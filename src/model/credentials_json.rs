@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use crate::model::flow::{Content, Credentials, Keys, Principal};
+use crate::model::credentials::{Content, Credentials, Keys, Principal};
 use crate::system::log::shown;
 
 /// The credentials, and when they were issued.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::system::http::Endpoint;
+use crate::system::http::endpoint::Endpoint;
 use crate::system::world::{self, World};
 use crate::system::{process, shown};
 

@@ -1,6 +1,7 @@
 //! The doors to the outside: clock, chance, environment, files, network, processes, log.
 
 pub mod given;
+pub mod handover;
 pub mod http;
 pub mod iam_credentials;
 pub mod log;

@@ -11,7 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::sts::client::{FORM, Limits, Sts, form};
 use crate::exchange::sts::errors::Caller;
 use crate::exchange::sts::signature;
-use crate::model::flow::{Credentials, Session};
+use crate::model::credentials::Credentials;
+use crate::model::request::Session;
 use crate::system::http::Http;
 
 /// The longest session of a chained role:

@@ -12,11 +12,10 @@ use hyper::Method;
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::config::external_account::AWS_REQUEST;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::sts::signature;
 use crate::format::xml::Reply;
-use crate::model::flow::SubjectToken;
+use crate::model::proof::{AWS_REQUEST, SubjectToken};
 use crate::system::http::{Endpoint, Http};
 use crate::system::shown;
 

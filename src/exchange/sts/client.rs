@@ -13,7 +13,8 @@ use secrecy::SecretString;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::sts::errors::{self, Caller};
 use crate::format::xml::Reply;
-use crate::model::flow::{Content, Credentials, Keys, Principal, Session};
+use crate::model::credentials::{Content, Credentials, Keys, Principal};
+use crate::model::request::Session;
 use crate::system::http::{Connection, Endpoint, Failure, Http, Response};
 use crate::system::world::{self, World};
 

@@ -1,7 +1,7 @@
 //! What AWS STS's error codes mean for the next try, and for the user.
 
 use crate::error::Kind;
-use crate::model::flow::Claims;
+use crate::model::proof::Claims;
 use crate::system::shown;
 
 /// How to go on after an answer with `status` and error `code`.

@@ -6,9 +6,13 @@
 use secrecy::ExposeSecret;
 
 use crate::error::Result;
+use crate::exchange::Exchange;
 use crate::exchange::sts::client::{Limits, Sts, form};
 use crate::exchange::sts::errors::Caller;
-use crate::model::flow::{BoxFuture, Credentials, Exchange, Proof, Session};
+use crate::model::BoxFuture;
+use crate::model::credentials::Credentials;
+use crate::model::proof::Proof;
+use crate::model::request::Session;
 use crate::system::http::{Connection, Failure, Http};
 
 /// One STS endpoint, and what limits the sessions.

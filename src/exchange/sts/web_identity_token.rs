@@ -8,12 +8,11 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials as AwsKeys;
 use form_urlencoded::Serializer;
 
-use crate::config::external_account::JWT;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::sts::client::{FORM, Question, Sts};
 use crate::exchange::sts::{errors, signature};
 use crate::format::jwt;
-use crate::model::flow::SubjectToken;
+use crate::model::proof::{JWT, SubjectToken};
 use crate::system::http::Http;
 
 /// It is shown once, at once.

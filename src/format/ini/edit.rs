@@ -3,7 +3,9 @@
 //!
 //! Existing INI crates read the format but do not keep it, hence lines.
 
-use crate::format::ini::{Kind, Line, Malformed, OTHER_SOURCES, Promoted, STATIC_KEYS, SWALLOWED, Settings, parse};
+use crate::format::ini::lines::{Kind, Line, Malformed, Promoted, SWALLOWED, parse};
+use crate::format::ini::read::{OTHER_SOURCES, STATIC_KEYS};
+use crate::format::ini::settings::Settings;
 
 /// What a section shall say.
 #[derive(Clone)]

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::format::ini::{Kind, Malformed, bare, parse, trim};
+use crate::format::ini::lines::{Kind, Malformed, parse, trim};
+use crate::format::ini::read::bare;
 
 /// What the block `name` says in all sections that are `wanted`; `None` where there is no such section.
 ///

@@ -1,6 +1,7 @@
 //! A profile's settings that are no credentials, as they are written, to stand in another profile too.
 
-use crate::format::ini::{Kind, Line, Malformed, OTHER_SOURCES, STATIC_KEYS, parse};
+use crate::format::ini::lines::{Kind, Line, Malformed, parse};
+use crate::format::ini::read::{OTHER_SOURCES, STATIC_KEYS};
 
 /// What belongs to a source of credentials, and says nothing without it.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::identity::aws::{Answer, Source, keys_in, of_keys};
+use crate::identity::aws::source::{Answer, Source, keys_in, of_keys};
 use crate::system::given::{Given, GivenFile};
 use crate::system::http::Http;
 use crate::system::world::World;

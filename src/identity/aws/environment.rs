@@ -6,7 +6,7 @@
 //! with their session.
 
 use crate::error::{Error, Result};
-use crate::identity::aws::{Answer, Source, of_keys};
+use crate::identity::aws::source::{Answer, Source, of_keys};
 use crate::system::world::World;
 use aws_credential_types::Credentials as AwsKeys;
 

@@ -19,7 +19,7 @@ use hyper::header::HeaderName;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::identity::aws::{Answer, Source, keys_in, of_keys};
+use crate::identity::aws::source::{Answer, Source, keys_in, of_keys};
 use crate::system::http::{Endpoint, Http, Response};
 use crate::system::world::World;
 

@@ -19,12 +19,12 @@ use std::time::Duration;
 use aws_credential_types::Credentials as AwsKeys;
 use serde_json::Value;
 
-use crate::config::roles;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::sts::hosts;
 use crate::format::ini;
-use crate::identity::aws::{Source, keys_in, of_keys};
-use crate::model::flow::{AwsIdentity, AwsRole};
+use crate::identity::aws::source::{Source, keys_in, of_keys};
+use crate::identity::aws::web_identity;
+use crate::model::aws_identity::{AwsIdentity, AwsRole};
+use crate::model::role;
 use crate::system::given::{Given, GivenFile};
 use crate::system::http::Http;
 use crate::system::world::{self, World};
@@ -91,10 +91,10 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Re
                     bad(&name, "has an mfa_serial, and nobody is here to type a code").advice("use another role")
                 );
             }
-            hosts::check_role_arn("role_arn", arn)
+            role::check_role_arn("role_arn", arn)
                 .map_err(|error| bad(&name, format!("is wrong: {}", error.problem)))?;
             let session_name = text("role_session_name").cloned();
-            if !session_name.iter().all(|name| roles::is_session_name(name)) {
+            if !session_name.iter().all(|name| role::is_session_name(name)) {
                 return Err(
                     bad(&name, "has a role_session_name that is none").advice("use letters, digits and _+=,.@-")
                 );
@@ -103,7 +103,7 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Re
             seen.push(name.clone());
             if let Some(file) = text("web_identity_token_file") {
                 let file = Given::new(format!("web_identity_token_file of {}", shown::name(&name)), file).file(world);
-                let start = super::web_identity::start(&file, role).await?;
+                let start = web_identity::start(&file, role).await?;
                 roles.reverse();
                 return Ok(Answer::Here(AwsIdentity { source: Source::Profile.name(), start, roles }));
             }
@@ -263,7 +263,7 @@ async fn run(http: &Http, profile: &str, line: &str) -> Result<AwsKeys> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::flow::AwsStart;
+    use crate::model::aws_identity::AwsStart;
 
     /// The identity of a profile in a configuration file, in words.
     async fn found(config: &str, profile: Option<&str>) -> String {

@@ -4,12 +4,12 @@
 //!
 //! The file is read anew each time: the kubelet replaces it.
 
-use crate::config::roles;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::sts::hosts;
 use crate::format::jwt;
-use crate::identity::aws::{Answer, Source};
-use crate::model::flow::{AwsIdentity, AwsRole, AwsStart, Claims, Proof};
+use crate::identity::aws::source::{Answer, Source};
+use crate::model::aws_identity::{AwsIdentity, AwsRole, AwsStart};
+use crate::model::proof::{Claims, Proof};
+use crate::model::role;
 use crate::system::given::GivenFile;
 use crate::system::world::World;
 
@@ -21,9 +21,9 @@ pub(super) async fn ask(world: &World) -> Result<Answer> {
         return Err(Error::usage("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not")
             .advice("annotate the Kubernetes service account with eks.amazonaws.com/role-arn"));
     };
-    hosts::check_role_arn("AWS_ROLE_ARN", &arn)?;
+    role::check_role_arn("AWS_ROLE_ARN", &arn)?;
     let session_name = world.text_variable("AWS_ROLE_SESSION_NAME");
-    if !session_name.iter().all(|name| roles::is_session_name(name)) {
+    if !session_name.iter().all(|name| role::is_session_name(name)) {
         return Err(Error::usage("AWS_ROLE_SESSION_NAME is no session name").advice("use letters, digits and _+=,.@-"));
     }
     let role = AwsRole { arn, session_name, external_id: None };

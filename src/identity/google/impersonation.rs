@@ -7,8 +7,11 @@ use secrecy::ExposeSecret;
 
 use crate::error::{Error, Kind, Result};
 use crate::format::jwt;
+use crate::identity::Identity;
 use crate::identity::google::metadata::MetadataServer;
-use crate::model::flow::{BoxFuture, Fact, Identity, Proof};
+use crate::model::BoxFuture;
+use crate::model::fact::Fact;
+use crate::model::proof::Proof;
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
 

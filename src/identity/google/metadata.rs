@@ -22,7 +22,10 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::format::jwt;
-use crate::model::flow::{BoxFuture, Fact, Identity, Proof};
+use crate::identity::Identity;
+use crate::model::BoxFuture;
+use crate::model::fact::Fact;
+use crate::model::proof::Proof;
 use crate::system::http::{Endpoint, Http, Response};
 
 /// Longer than the slowest healthy server takes, short enough for several tries in a boot.

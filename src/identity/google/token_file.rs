@@ -6,7 +6,10 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::format::jwt;
-use crate::model::flow::{BoxFuture, Fact, Identity, Proof};
+use crate::identity::Identity;
+use crate::model::BoxFuture;
+use crate::model::fact::Fact;
+use crate::model::proof::Proof;
 use crate::system::given::GivenFile;
 use crate::system::http::Http;
 

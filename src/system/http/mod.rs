@@ -5,7 +5,7 @@
 //! trips of every boot; hence hyper's connection itself, with hyper-util's reading of the proxy variables.
 
 mod crypto;
-mod endpoint;
+pub mod endpoint;
 mod proxy;
 mod response;
 mod sent;

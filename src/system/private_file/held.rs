@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Result;
+use crate::system::private_file::errors::write_error;
 use crate::system::private_file::lock::LockedFile;
 use crate::system::private_file::replace::{make, replace};
 use crate::system::private_file::walk::{Directory, Place, leads_to, walk};
-use crate::system::private_file::write_error;
 
 /// A file that goes when this does.
 pub struct Held {

@@ -20,8 +20,9 @@ use nix::fcntl::{FlockArg, OFlag};
 use nix::sys::stat::{Mode, fchmod, fstat};
 
 use crate::error::Result;
+use crate::system::private_file::errors::write_error;
+use crate::system::private_file::unfinished::{forget, remember};
 use crate::system::private_file::walk::{Place, untrusted, walk};
-use crate::system::private_file::write_error;
 
 const POLL: Duration = Duration::from_millis(20);
 /// How often a signal may come in between.
@@ -105,7 +106,7 @@ pub struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(place) = &self.lock_file {
-            super::replace::forget(place);
+            forget(place);
             let _ = place.remove();
         }
     }
@@ -134,7 +135,7 @@ pub fn wait_for_turn(target: &Place, patience: Duration) -> io::Result<Option<Tu
         match open(&place) {
             Ok(file) => match try_lock(file, false) {
                 Ok(locked) if place.is(&locked) => {
-                    super::replace::remember(&place);
+                    remember(&place);
                     return Ok(Some(Turn { lock_file: Some(place), _locked: locked }));
                 }
                 // The one before has just removed it.

@@ -9,62 +9,23 @@
 //! - [`place`]: which directory.
 //! - [`writer`]: a disk that is slow, or hangs, does so in a thread of its own.
 
+mod errors;
 mod held;
 mod lock;
+mod names;
 mod place;
 mod replace;
 mod sweep;
+mod unfinished;
 mod walk;
 mod writer;
 
-use std::io;
-use std::path::Path;
-
-use crate::error::{Error, Kind};
-use crate::system::{shown, world};
-
 pub use held::{Held, hold, hold_new, leave_held};
 pub use lock::{LockedFile, lock_file};
+pub use names::{ACCESS_TOKEN_SUFFIX, PREFIX, TOKEN_SUFFIX, WEB_IDENTITY_SUFFIX};
 pub use place::{Chosen, beside, cache_directory, choose, directories_of};
-pub use replace::{abandon, update};
+pub use replace::update;
 pub use sweep::{sweep, sweep_in};
+pub use unfinished::abandon;
 pub use walk::{Directory, names_in, read, remove};
 pub use writer::Writer;
-
-/// The beginning of the names of files beside the credentials file.
-pub const PREFIX: &str = ".fedboot-";
-/// The ends of the names of files that living processes hold.
-pub const TOKEN_SUFFIX: &str = ".token";
-/// See [`TOKEN_SUFFIX`].
-pub const WEB_IDENTITY_SUFFIX: &str = ".jwt";
-/// See [`TOKEN_SUFFIX`].
-pub const ACCESS_TOKEN_SUFFIX: &str = ".access-token";
-
-fn is_forbidden(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-}
-
-/// What went wrong, in plain words.
-fn reason(error: &io::Error) -> String {
-    // A path in there keeps its capital letters.
-    walk::untrusted(error).map_or_else(|| world::plain(error), str::to_owned)
-}
-
-fn write_error(path: &Path, error: &io::Error) -> Error {
-    let advice = match error.kind() {
-        _ if walk::untrusted(error).is_some() => "remove it, or name a file in a directory of your own",
-        io::ErrorKind::WouldBlock => "is another fedboot stopped?",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "name a writable --credentials-file, or mount a writable volume"
-        }
-        io::ErrorKind::IsADirectory => "--credentials-file must name a file",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space; the file is as it was",
-        _ => "",
-    };
-    let (kind, problem) = match error.kind() {
-        // Whoever has it may be done at any moment.
-        io::ErrorKind::WouldBlock => (Kind::Transient, "is locked by another process".to_owned()),
-        _ => (Kind::Fatal, format!("cannot be written: {}", reason(error))),
-    };
-    Error::new(kind, "write credentials", shown::path(path), problem).advice(advice)
-}

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::system::private_file::errors::{is_forbidden, reason, write_error};
 use crate::system::private_file::walk::{Directory, own_directory, walk};
-use crate::system::private_file::{is_forbidden, reason, write_error};
 use crate::system::shown;
 use crate::system::world::World;
 

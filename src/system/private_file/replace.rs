@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::fcntl::{OFlag, renameat};
@@ -13,9 +12,10 @@ use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown, fsync};
 
 use crate::error::{Error, Result};
+use crate::system::private_file::errors::{is_forbidden, write_error};
 use crate::system::private_file::lock::{LockedFile, patiently, try_lock, wait_for_file, wait_for_turn};
+use crate::system::private_file::unfinished::{forget, remember};
 use crate::system::private_file::walk::{Place, distrust, untrusted, walk};
-use crate::system::private_file::{is_forbidden, write_error};
 use crate::system::world;
 
 /// How often a name may be taken, or what has just been made be swept away by another process.
@@ -187,27 +187,5 @@ impl Drop for Temporary {
         if !self.is_complete {
             let _ = self.place.remove();
         }
-    }
-}
-
-/// What must not outlast this process: temporary files, which hold keys, and lock files.
-static UNFINISHED: Mutex<Vec<Place>> = Mutex::new(Vec::new());
-
-fn unfinished() -> MutexGuard<'static, Vec<Place>> {
-    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub fn remember(place: &Place) {
-    unfinished().push(place.clone());
-}
-
-pub fn forget(place: &Place) {
-    unfinished().retain(|other| other.name != place.name || other.directory.id() != place.directory.id());
-}
-
-/// Removes what a write that hangs would leave behind when this process ends.
-pub fn abandon() {
-    for place in std::mem::take(&mut *unfinished()) {
-        let _ = place.remove();
     }
 }

@@ -11,8 +11,8 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
 use crate::system::private_file::lock::{LockedFile, try_lock};
+use crate::system::private_file::names::{ACCESS_TOKEN_SUFFIX, PREFIX, TOKEN_SUFFIX, WEB_IDENTITY_SUFFIX};
 use crate::system::private_file::walk::{Directory, own_user, walk};
-use crate::system::private_file::{ACCESS_TOKEN_SUFFIX, PREFIX, TOKEN_SUFFIX, WEB_IDENTITY_SUFFIX};
 use crate::system::world;
 
 /// Nothing that is refreshed lives that long.

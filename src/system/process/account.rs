@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, initgroups, setgroups, setresgid, setresuid};
 
-use crate::system::process::leave_no_core;
+use crate::system::process::own::{c_string, leave_no_core};
 
 /// A user, and the groups that count for the files of that user.
 pub struct Account {
@@ -82,7 +82,7 @@ impl Account {
 
     /// Has this process, which has one thread and never becomes the command, and whatever it runs find the user's home.
     pub fn go_home(&self) {
-        let home = self.home.as_ref().map(|home| super::c_string(home.as_os_str()));
+        let home = self.home.as_ref().map(|home| c_string(home.as_os_str()));
         // SAFETY: this process has one thread; the strings are NUL-terminated, and copied.
         unsafe {
             match home {

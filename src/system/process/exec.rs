@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use crate::error::{Error, Kind, Result};
-use crate::system::process::c_string;
+use crate::system::process::own::c_string;
 
 /// Where a command is looked for when `PATH` is not set, as container runtimes have it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

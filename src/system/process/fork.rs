@@ -3,35 +3,27 @@
 //! process that starts has one thread and holds no secret of a cloud, so a fork of it may go on as it is.
 
 use std::fs;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::os::fd::{AsRawFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 
 use crate::error::{Error, Kind, Result};
+use crate::system::process::descriptors::{above_standard, open_null};
 use crate::system::process::orphan::fork_orphan;
+use crate::system::process::own::keep_files_private;
 use crate::system::process::post::Post;
+use crate::system::process::readiness_pipe::{self, ReadinessReader};
+use crate::system::process::standard_streams::stop_waiting_on_stderr;
 use crate::system::process::watch::Watch;
-use crate::system::process::{above_standard, keep_files_private, open_null, stop_waiting_on_stderr};
 
 /// In which process [`fork_guard`] came back.
 pub enum Started {
     /// The one that was started, which reads the agent's word.
-    Boot(WordReader),
+    Boot(ReadinessReader),
     /// The guard.
     Guard(Post),
 }
-
-/// Where the agent's word is read.
-pub struct WordReader(OwnedFd);
-
-/// Where the agent says its word.
-pub struct WordWriter(OwnedFd);
 
 /// Starts the guard: a session of its own, with none of the command's descriptors but stderr. With
 /// `has_command` it stands by this process.
@@ -51,24 +43,21 @@ pub fn fork_guard(has_command: bool) -> Result<Started> {
             error
         }
     };
-    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed("pipe", errno))?;
-    // Where the caller closed 0, 1 or 2, the kernel hands them out again: those numbers are the command's.
-    let reader = above_standard(reader).map_err(|errno| failed("fcntl", errno))?;
-    let writer = above_standard(writer).map_err(|errno| failed("fcntl", errno))?;
+    let (reader, writer) = readiness_pipe::pipe().map_err(|(what, errno)| failed(what, errno))?;
     let command = if has_command { Watch::of(nix::unistd::getpid()) } else { None };
     let forked = if adopts_orphans() { fork_unseen() } else { fork_orphan() };
     if !forked.map_err(|errno| failed("fork", errno))? {
-        return Ok(Started::Boot(WordReader(reader)));
+        return Ok(Started::Boot(reader));
     }
     let _ = nix::unistd::setsid();
     drop(reader);
-    let mut kept = vec![writer.as_raw_fd()];
+    let mut kept = vec![writer.descriptor()];
     kept.extend(command.as_ref().and_then(Watch::descriptor).map(|fd| fd.as_raw_fd()));
     close_others(&mut kept);
     leave_standard_descriptors();
     stop_waiting_on_stderr();
     keep_files_private();
-    Ok(Started::Guard(Post::beside(command, WordWriter(writer))))
+    Ok(Started::Guard(Post::beside(command, writer)))
 }
 
 /// Whether orphans come back to this process.
@@ -130,89 +119,6 @@ fn leave_standard_descriptors() {
         libc::dup2(null.as_raw_fd(), 1);
         if libc::fcntl(2, libc::F_GETFD) < 0 {
             libc::dup2(null.as_raw_fd(), 2);
-        }
-    }
-}
-
-impl WordReader {
-    /// Reads the agent's word until it `is_complete`, or until nobody is left who could say more.
-    ///
-    /// # Errors
-    /// After `timeout`, or where reading fails.
-    pub fn read(&self, timeout: Duration, is_complete: impl Fn(&[u8]) -> bool) -> io::Result<Vec<u8>> {
-        let mut word = Vec::new();
-        let mut buffer = [0; 4096];
-        // The agent keeps the time itself; this is for one that cannot (stopped, say), so it need not be exact.
-        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        while !is_complete(&word) {
-            match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
-                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(errno.into()),
-                Ok(_) => {}
-            }
-            match nix::unistd::read(&self.0, &mut buffer) {
-                Ok(0) => break,
-                Ok(count) => word.extend(buffer.iter().take(count)),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Ok(word)
-    }
-}
-
-impl WordWriter {
-    /// Says `word`; whether there was somebody to hear it.
-    pub fn say(self, word: &[u8]) -> bool {
-        io::Write::write_all(&mut fs::File::from(self.0), word).is_ok()
-    }
-}
-
-/// As the guard and the agent are to be: no signal is blocked, none that is meant for the command ends them (a stopping
-/// container may signal every process in it, and the command may need credentials while it drains), and they are told
-/// of their children's ends.
-pub(super) fn heed_no_signals(has_command: bool) {
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-    let of_command = if has_command { SigHandler::SigIgn } else { SigHandler::SigDfl };
-    let of_files = SigHandler::SigIgn;
-    for (signal, handler) in [
-        (Signal::SIGHUP, of_command),
-        (Signal::SIGINT, of_command),
-        (Signal::SIGTERM, of_command),
-        // What is wrong with a file or a pipe is an error of the write.
-        (Signal::SIGPIPE, of_files),
-        (Signal::SIGXFSZ, of_files),
-        (Signal::SIGQUIT, SigHandler::SigDfl),
-        (Signal::SIGCHLD, SigHandler::SigDfl),
-    ] {
-        // SAFETY: no handler is installed.
-        let _ = unsafe { nix::sys::signal::signal(signal, handler) };
-    }
-}
-
-/// Where argv stands in memory, and how long it is, as the kernel shows it to `ps`.
-static ARGV: (AtomicUsize, AtomicUsize) = (AtomicUsize::new(0), AtomicUsize::new(0));
-
-/// Says where argv stands.
-pub(super) fn argv_is_at(start: usize, length: usize) {
-    ARGV.0.store(start, Ordering::Relaxed);
-    ARGV.1.store(length, Ordering::Relaxed);
-}
-
-/// Gives this process a name and an argv of its own, so that nobody takes it for the command, whose words would stand
-/// there otherwise. Where argv has no room for all of the words, it has those that fit.
-pub(super) fn be_called(name: &std::ffi::CStr, word: &str, pid: i32) {
-    // SAFETY: a NUL-terminated name; nothing else is read.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
-    let (start, length) = (ARGV.0.load(Ordering::Relaxed), ARGV.1.load(Ordering::Relaxed));
-    let whole = format!("fedboot\0{word}\0{pid}\0");
-    let words = [whole.as_str(), "fedboot\0"].into_iter().find(|words| words.len() <= length).unwrap_or_default();
-    if start != 0 {
-        // SAFETY: argv is this process's own memory, may be written (C11 5.1.2.2.1), and nobody reads it any more.
-        unsafe {
-            std::ptr::write_bytes(start as *mut u8, 0, length);
-            std::ptr::copy_nonoverlapping(words.as_ptr(), start as *mut u8, words.len());
         }
     }
 }

@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::system::process::descriptors::above_standard;
+
 /// Lets go of the pages of the program's file that this process has used: the kernel has them still, and maps again what
 /// is needed. A guard needs next to none of them for the rest of its life.
 pub fn forget_program() {
@@ -45,7 +47,7 @@ const FIRST: u64 = 8;
 impl Memory {
     /// An empty one; none on a kernel that knows no such files.
     pub fn new() -> Option<Self> {
-        let fd = memfd_create(c"fedboot", MFdFlags::MFD_CLOEXEC).and_then(super::above_standard);
+        let fd = memfd_create(c"fedboot", MFdFlags::MFD_CLOEXEC).and_then(above_standard);
         fd.ok().map(|fd| Self(fd.into()))
     }
 

@@ -10,6 +10,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
+use crate::system::process::descriptors::above_standard;
+
 /// Whose a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
@@ -74,7 +76,7 @@ impl Owners {
 fn open() -> Option<OwnedFd> {
     let kind = SockType::Datagram;
     let socket = socket(AddressFamily::Netlink, kind, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag).ok()?;
-    super::above_standard(socket).ok()
+    above_standard(socket).ok()
 }
 
 /// `inet_diag_req_v2` behind its header.

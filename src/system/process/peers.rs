@@ -13,6 +13,8 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt::PeerCredentials,
 };
 
+use crate::system::process::descriptors::above_standard;
+
 /// How long an answer is waited for, in steps of so many milliseconds: an agent that runs gives it in less than a millisecond, unless
 /// the machine is busy with other things.
 const STEPS: usize = 30;
@@ -52,7 +54,7 @@ pub fn listen(user: u32, key: u64, agent: &str) -> Option<UnixListener> {
     let address = SocketAddr::from_abstract_name(prefix(user, key) + agent).ok()?;
     let listener = UnixListener::bind_addr(&address).ok()?;
     listener.set_nonblocking(true).ok()?;
-    Some(super::above_standard(listener.into()).ok()?.into())
+    Some(above_standard(listener.into()).ok()?.into())
 }
 
 /// Whether there is another agent of `user` with this key than the one that is called `agent`.

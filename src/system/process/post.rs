@@ -10,7 +10,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
-use crate::system::process::fork::{WordWriter, be_called, heed_no_signals};
+use crate::system::process::readiness_pipe::ReadinessWriter;
+use crate::system::process::signals::heed_no_signals;
+use crate::system::process::title::be_called;
 use crate::system::process::watch::{TERMINATION, WATCH_INTERVAL, Watch, readable, take_signals};
 
 /// The pid by which the processes of an agent without a command are called.
@@ -21,14 +23,14 @@ pub struct Post {
     /// Watches the process that becomes the command; none for an agent alone.
     pub command: Option<Watch>,
     /// The other end of a [`WordReader`], until the word is said.
-    pub word: Option<WordWriter>,
+    pub word: Option<ReadinessWriter>,
     signals: Option<SignalFd>,
     keeps_name: bool,
 }
 
 impl Post {
     /// A guard that stands by `command`, if there is one, whose agent says its `word`.
-    pub(super) fn beside(command: Option<Watch>, word: WordWriter) -> Self {
+    pub(super) fn beside(command: Option<Watch>, word: ReadinessWriter) -> Self {
         Self { command, word: Some(word), signals: None, keeps_name: false }
     }
 

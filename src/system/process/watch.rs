@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::error::{Error, Kind, Result};
-use crate::system::process::above_standard;
+use crate::system::process::descriptors::above_standard;
 
 /// How often a process is looked at on a kernel that knows no pidfd.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,12 +62,12 @@ impl Termination {
     }
 }
 
-/// Waits for the end of the process that is `followed`.
-pub async fn follow(followed: Followed) {
+/// Waits for the end of the process that is `followed`; `read` reads a file that names it.
+pub async fn follow(followed: Followed, read: impl Fn(&Path) -> io::Result<Vec<u8>>) {
     let pid = match followed {
         Followed::Pid(pid) => pid,
         Followed::File(file) => loop {
-            let text = crate::system::world::read_file(&file).unwrap_or_default();
+            let text = read(&file).unwrap_or_default();
             if let Ok(pid) = String::from_utf8_lossy(&text).trim().parse() {
                 break Pid::from_raw(pid);
             }

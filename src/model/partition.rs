@@ -1,0 +1,167 @@
+//! AWS's partitions, and which regions are in which.
+
+use crate::error::{Error, Result};
+use crate::system::shown;
+
+/// What tells one AWS partition from another.
+pub struct Partition {
+    /// As it stands in ARNs.
+    pub name: &'static str,
+    /// What its regions' names begin with.
+    pub region_prefixes: &'static [&'static str],
+    /// The region that is asked where none is named.
+    pub default_region: &'static str,
+    /// What the names of its hosts end with.
+    pub suffix: &'static str,
+    /// The same for hosts that speak IPv6 too.
+    pub dual_stack_suffix: &'static str,
+    /// Whether the ordinary host is the FIPS one.
+    pub always_fips: bool,
+}
+
+const PARTITIONS: &[Partition] = &[
+    Partition {
+        name: "aws-cn",
+        region_prefixes: &["cn-"],
+        default_region: "cn-north-1",
+        suffix: "amazonaws.com.cn",
+        dual_stack_suffix: "api.amazonwebservices.com.cn",
+        always_fips: false,
+    },
+    Partition {
+        name: "aws-us-gov",
+        region_prefixes: &["us-gov-"],
+        default_region: "us-gov-west-1",
+        suffix: "amazonaws.com",
+        dual_stack_suffix: "api.aws",
+        always_fips: true,
+    },
+    Partition {
+        name: "aws-iso",
+        region_prefixes: &["us-iso-"],
+        default_region: "us-iso-east-1",
+        suffix: "c2s.ic.gov",
+        dual_stack_suffix: "api.aws.ic.gov",
+        always_fips: false,
+    },
+    Partition {
+        name: "aws-iso-b",
+        region_prefixes: &["us-isob-"],
+        default_region: "us-isob-east-1",
+        suffix: "sc2s.sgov.gov",
+        dual_stack_suffix: "api.aws.scloud",
+        always_fips: false,
+    },
+    Partition {
+        name: "aws-iso-e",
+        region_prefixes: &["eu-isoe-"],
+        default_region: "eu-isoe-west-1",
+        suffix: "cloud.adc-e.uk",
+        dual_stack_suffix: "api.cloud-aws.adc-e.uk",
+        always_fips: false,
+    },
+    Partition {
+        name: "aws-iso-f",
+        region_prefixes: &["us-isof-"],
+        default_region: "us-isof-south-1",
+        suffix: "csp.hci.ic.gov",
+        dual_stack_suffix: "api.aws.hci.ic.gov",
+        always_fips: false,
+    },
+    Partition {
+        name: "aws-eusc",
+        region_prefixes: &["eusc-"],
+        default_region: "eusc-de-east-1",
+        suffix: "amazonaws.eu",
+        dual_stack_suffix: "api.amazonwebservices.eu",
+        always_fips: false,
+    },
+    AWS,
+];
+
+/// What begins with nothing special is ordinary AWS.
+const AWS: Partition = Partition {
+    name: "aws",
+    region_prefixes: &[],
+    default_region: "us-east-1",
+    suffix: "amazonaws.com",
+    dual_stack_suffix: "api.aws",
+    always_fips: false,
+};
+
+/// The region whose STS to ask for a role of this ARN when none is configured.
+pub fn default_region(role_arn: &str) -> &'static str {
+    let name = role_arn.split(':').nth(1).unwrap_or_default();
+    by_name(name).map_or("us-east-1", |partition| partition.default_region)
+}
+
+/// The partition that `region` is in, if the role's ARN is of another known one: AWS would refuse.
+pub fn other_partition(role_arn: &str, region: &str) -> Option<&'static str> {
+    let of_role = by_name(role_arn.split(':').nth(1)?)?;
+    let of_region = by_region(region);
+    (of_role.name != of_region.name).then_some(of_region.name)
+}
+
+/// Checks that `region` is one word.
+///
+/// # Errors
+/// A usage error where it is not, to follow the name of what said it.
+pub fn check_region(region: &str) -> Result<()> {
+    let is_word = region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if !(1..=64).contains(&region.len()) || !is_word || shown::is_opaque(region) {
+        return Err(Error::usage("is no region; it looks like eu-west-1"));
+    }
+    Ok(())
+}
+
+/// The region that is meant by a name that the SDKs take for one, and whether its FIPS hosts are: `aws-global` stands for
+/// a partition, `fips-us-east-1` and `us-east-1-fips` are of the time before there was a switch for them.
+/// <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>,
+/// <https://github.com/aws/aws-sdk-go-v2/blob/main/internal/endpoints/v2/endpoints.go>.
+pub fn region_of(name: &str) -> (&str, bool) {
+    if let Some(partition) = name.strip_suffix("-global").and_then(by_name) {
+        return (partition.default_region, false);
+    }
+    let plain = name.strip_prefix("fips-").or_else(|| name.strip_suffix("-fips"));
+    (plain.unwrap_or(name), plain.is_some())
+}
+
+fn by_name(name: &str) -> Option<&'static Partition> {
+    PARTITIONS.iter().find(|partition| partition.name == name)
+}
+
+/// The partition that `region` is in; an unknown one is taken for ordinary AWS's.
+pub fn by_region(region: &str) -> &'static Partition {
+    PARTITIONS
+        .iter()
+        .find(|partition| partition.region_prefixes.iter().any(|prefix| region.starts_with(prefix)))
+        .unwrap_or(&AWS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_regions() {
+        for (name, region, fips) in [
+            ("eu-west-1", "eu-west-1", false),
+            ("aws-global", "us-east-1", false),
+            ("aws-cn-global", "cn-north-1", false),
+            ("aws-us-gov-global", "us-gov-west-1", false),
+            ("my-global", "my-global", false),
+            ("fips-us-east-1", "us-east-1", true),
+            ("us-gov-west-1-fips", "us-gov-west-1", true),
+        ] {
+            assert_eq!(region_of(name), (region, fips), "{name}");
+        }
+    }
+
+    #[test]
+    fn regions_of_another_partition() {
+        let role = "arn:aws-cn:iam::123456789012:role/a";
+        assert_eq!(other_partition(role, "eu-west-1"), Some("aws"));
+        assert_eq!(other_partition(role, "cn-northwest-1"), None);
+        assert_eq!(other_partition("arn:minio:iam:::role/a", "eu-west-1"), None);
+    }
+}

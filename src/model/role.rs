@@ -1,0 +1,102 @@
+//! Roles and their sessions by name.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>
+
+use crate::error::{Error, Result};
+use crate::system::shown;
+
+/// Checks that `arn`, which was said by `by`, is one of a role. Partition and account are free: compatible stores write
+/// `arn:minio:iam:::role/name`.
+///
+/// # Errors
+/// A usage error that says what is wrong with it.
+pub fn check_role_arn(by: &str, arn: &str) -> Result<()> {
+    let bad = |why: &str| {
+        Error::usage(format!("{by} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"))
+    };
+    if arn.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(bad("it has white space in it"));
+    }
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [prefix, partition, service, _, _, resource] = parts[..] else {
+        return Err(bad("it has not six parts between colons"));
+    };
+    if prefix != "arn" || partition.is_empty() {
+        return Err(bad("it does not begin with arn: and a partition"));
+    }
+    if service != "iam" && service != "sts" {
+        return Err(bad("its service is not iam"));
+    }
+    match resource.strip_prefix("role/") {
+        Some(name) if name.is_empty() || name.ends_with('/') => Err(bad("its resource is not role/NAME")),
+        None => Err(bad("its resource is not role/NAME")),
+        _ if !shown::is_arn(arn) => Err(bad("it holds characters that no role has")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether STS takes it for a session name as it is.
+pub fn is_session_name(name: &str) -> bool {
+    (2..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_of_name) && !shown::has_token(name)
+}
+
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+pub const LONGEST_NAME: usize = 64;
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)
+}
+
+/// A session name as STS takes it: two to 64 of letters, digits and `_+=,.@-`.
+pub fn clean_session_name(name: &str) -> String {
+    let allowed = |c: char| u8::try_from(c).is_ok_and(is_of_name);
+    let mut clean: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).take(LONGEST_NAME).collect();
+    while clean.len() < 2 {
+        clean.push('-');
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::partition::default_region;
+
+    #[test]
+    fn role_arns() {
+        for (arn, region) in [
+            ("arn:aws:iam::123456789012:role/a/b", "us-east-1"),
+            ("arn:aws-cn:iam::123456789012:role/a", "cn-north-1"),
+            ("arn:aws-us-gov:iam::123456789012:role/a", "us-gov-west-1"),
+            ("arn:minio:iam:::role/idmp-x", "us-east-1"),
+        ] {
+            check_role_arn("role-arn", arn).expect(arn);
+            assert_eq!(default_region(arn), region);
+        }
+        for arn in [
+            "",
+            "role",
+            "arn:aws:iam::123456789012:user/a",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:iam::123456789012:role/a ",
+            "arn:aws:s3:::role/a",
+            "arn:aws:iam:123456789012:role/a",
+            "arn::iam::1:role/a",
+            "arn:aws:iam::1:role/a?token=b",
+        ] {
+            check_role_arn("role-arn", arn).expect_err(arn);
+        }
+    }
+
+    #[test]
+    fn session_names() {
+        for (name, clean) in [
+            ("worker-1.eu", "worker-1.eu"),
+            ("a b/ü", "a-b--"),
+            ("", "--"),
+            ("x", "x-"),
+            (&"n".repeat(70), &"n".repeat(64)),
+        ] {
+            assert_eq!(clean_session_name(name), clean);
+        }
+    }
+}
