@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-use fedboot::agent::readiness_message::Report;
+use fedboot::agent::readiness_message::ReadinessMessage;
 use fedboot::config::external_account;
 use fedboot::config::options::{self, Options, Typed};
 use fedboot::config::template::{Template, placeholder};
@@ -172,7 +172,7 @@ pub fn shown(bytes: &[u8]) {
 
 /// The agent's word.
 pub fn report(bytes: &[u8]) {
-    if Report::decode(bytes).is_some() {
-        assert!(Report::is_complete(bytes));
+    if ReadinessMessage::decode(bytes).is_some() {
+        assert!(ReadinessMessage::is_complete(bytes));
     }
 }

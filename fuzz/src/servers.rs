@@ -12,8 +12,8 @@ use fedboot::delivery::{Delivery, TokenSource};
 use fedboot::error::Result;
 use fedboot::model::BoxFuture;
 use fedboot::model::client::{Client, Guests};
-use fedboot::model::credentials::{Content, Credentials, Keys, Principal, Trouble};
-use fedboot::model::request::Wanted;
+use fedboot::model::credentials::{Content, Credentials, Keys, Principal, RefreshFailure};
+use fedboot::model::request::TokenRequest;
 use fedboot::system::private_file;
 use fedboot::system::world::World;
 
@@ -24,15 +24,15 @@ const LIFETIME: Duration = Duration::from_secs(1 << 30);
 struct Always;
 
 impl TokenSource for Always {
-    fn token<'a>(&'a self, _: &'a Wanted, _: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>> {
+    fn token<'a>(&'a self, _: &'a TokenRequest, _: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>> {
         Box::pin(async { Ok(token()) })
     }
 
-    fn ready(&self, _: &Wanted) -> Option<Rc<Credentials>> {
+    fn ready(&self, _: &TokenRequest) -> Option<Rc<Credentials>> {
         Some(token())
     }
 
-    fn fail(&self, _: &Trouble) {}
+    fn fail(&self, _: &RefreshFailure) {}
 }
 
 fn token() -> Rc<Credentials> {

@@ -13,23 +13,23 @@ use tokio::time::Instant;
 use crate::agent::context::AgentContext;
 use crate::agent::deliveries::{Deliveries, Region};
 use crate::agent::holdings::Holdings;
-use crate::agent::readiness::{FirstWord, Listener};
-use crate::agent::refresher::{Issued, Keeper};
-use crate::agent::status::{self, Board, State};
-use crate::config::direction::{self, Way};
+use crate::agent::readiness::{Readiness, ReadinessListener};
+use crate::agent::refresher::{Issued, Refresher};
+use crate::agent::status::{self, RoleStatus, StatusBoard};
+use crate::config::direction::{self, Direction};
 use crate::config::options::Options;
 use crate::config::template::placeholder;
 use crate::config::to_google::GoogleConfig;
 use crate::config::{self, Config, OnFailure, Settings, delivery};
 use crate::error::{Error, Kind, Result};
-use crate::federation::aws_to_google::ToGoogle;
-use crate::federation::google_to_aws::{self, Attributes, ToAws};
-use crate::federation::token_cache::Tokens;
+use crate::federation::aws_to_google::AwsToGoogle;
+use crate::federation::google_to_aws::{self, Attributes, GoogleToAws};
+use crate::federation::token_cache::TokenCache;
 use crate::model::credentials::Principal;
-use crate::model::request::Wanted;
+use crate::model::request::TokenRequest;
 use crate::system::log::{Severity, timestamp};
 use crate::system::private_file;
-use crate::system::process::{self, Followed, Line, Post};
+use crate::system::process::{self, Followed, GuardLine, GuardPost};
 use crate::system::world::{self, World};
 use crate::timing::schedule;
 
@@ -50,18 +50,18 @@ pub enum Ending {
 
 /// Works until the command ends, or who is followed, or until there is nothing left to do. `said`: whoever waited for the
 /// word has it from an agent before.
-pub fn run(context: &AgentContext<'_>, post: &mut Post, said: bool, line: Line) -> Ending {
+pub fn run(context: &AgentContext<'_>, post: &mut GuardPost, said: bool, line: GuardLine) -> Ending {
     let AgentContext { world, settings, .. } = context;
     if said {
         world::serve_from_now_on();
     }
-    let listener = match post.word.take() {
+    let listener = match post.readiness.take() {
         _ if said => None,
-        Some(word) => Some(Listener::Parent(word)),
-        None => Some(Listener::Stdout),
+        Some(readiness) => Some(ReadinessListener::Parent(readiness)),
+        None => Some(ReadinessListener::Stdout),
     };
     let line = Rc::new(line);
-    let word = Rc::new(FirstWord::of(listener, post.command.is_none(), line.clone()));
+    let readiness = Rc::new(Readiness::of(listener, post.command.is_none(), line.clone()));
     let prepared = if post.command.is_none() { prepare_alone(context).map(Some) } else { Ok(None) };
     let ending = prepared.and_then(|alone| {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -86,7 +86,7 @@ pub fn run(context: &AgentContext<'_>, post: &mut Post, said: bool, line: Line) 
         let lost = async {
             line.guard_ended().await;
             // Before that, somebody still waits for this one.
-            word.until_said().await;
+            readiness.until_said().await;
             world.sleep(LAST_ANSWERS).await;
         };
         let agent = Agent {
@@ -94,7 +94,7 @@ pub fn run(context: &AgentContext<'_>, post: &mut Post, said: bool, line: Line) 
             settings: settings.clone(),
             holdings: context.holdings.clone(),
             board: Rc::default(),
-            word: word.clone(),
+            readiness: readiness.clone(),
             started: world.monotonic(),
             first: RefCell::default(),
         };
@@ -124,11 +124,11 @@ pub fn run(context: &AgentContext<'_>, post: &mut Post, said: bool, line: Line) 
         Ok(Ending::GuardLost) => Ending::GuardLost,
         Ok(Ending::Left(_)) => {
             line.wake_guard();
-            Ending::Left(word.failed().unwrap_or(0))
+            Ending::Left(readiness.failed().unwrap_or(0))
         }
         Err(error) => {
             let code = error.exit_code_of_subcommand();
-            word.fail(error, world, settings);
+            readiness.fail(error, world, settings);
             Ending::Left(code)
         }
     }
@@ -150,8 +150,8 @@ struct Agent {
     world: Rc<World>,
     settings: Rc<Settings>,
     holdings: Rc<Holdings>,
-    board: Rc<Board>,
-    word: Rc<FirstWord>,
+    board: Rc<StatusBoard>,
+    readiness: Rc<Readiness>,
     started: Instant,
     /// The first role's places.
     first: RefCell<Option<Rc<Deliveries>>>,
@@ -172,13 +172,13 @@ impl Agent {
         if let Some(listener) = self.holdings.status() {
             tokio::task::spawn_local(status::answer(listener, self.board.clone(), self.world.clone()));
         }
-        let worked = match direction::way(options, &self.world) {
-            Ok(Way::ToAws) => self.to_aws(options, deadline).await,
-            Ok(Way::ToGoogle) => self.to_google(options, deadline).await,
+        let worked = match direction::of(options, &self.world) {
+            Ok(Direction::GoogleToAws) => self.to_aws(options, deadline).await,
+            Ok(Direction::AwsToGoogle) => self.to_google(options, deadline).await,
             Err(error) => Err(error),
         };
         if let Err(error) = worked {
-            self.word.give_up(error, &self.world, &self.settings);
+            self.readiness.give_up(error, &self.world, &self.settings);
         }
     }
 
@@ -199,59 +199,60 @@ impl Agent {
         };
         self.first.replace(Some(deliveries.clone()));
         self.give(deliveries);
-        let takes_over = self.word.is_said();
-        self.word.wait_for(config.roles.iter().filter(|role| role.required).count());
-        let mut keepers = JoinSet::new();
+        let takes_over = self.readiness.is_said();
+        self.readiness.wait_for(config.roles.iter().filter(|role| role.required).count());
+        let mut refreshers = JoinSet::new();
         let all = std::iter::once(deliveries.clone()).chain(further.into_iter().map(Rc::new));
         for (number, (role, own)) in config.roles.iter().zip(all).enumerate() {
             self.board.name(number, role.profile.clone(), role_to_be(role.role_arn.expand(placeholder)));
-            let keeper = Keeper {
+            let refresher = Refresher {
                 number,
                 profile: role.profile.clone(),
-                word: (role.required && !takes_over).then(|| self.word.clone()),
+                readiness: (role.required && !takes_over).then(|| self.readiness.clone()),
                 deliveries: own,
                 current: self.left(number),
                 refresh: config.refresh && !config.delivery.is_only("env"),
-                ..self.keeper(deliveries)
+                ..self.refresher(deliveries)
             };
-            let way = ToAws::new(config, role, self.world.clone(), &self.settings.log)?;
-            keepers.spawn_local(keeper.keep(Rc::new(way), deadline));
+            let way = GoogleToAws::new(config, role, self.world.clone(), &self.settings.log)?;
+            refreshers.spawn_local(refresher.keep(Rc::new(way), deadline));
         }
-        self.stay(keepers, config.delivery.has("endpoint")).await;
+        self.stay(refreshers, config.delivery.has("endpoint")).await;
         Ok(())
     }
 
     /// Keeps the usual access token, and what is made for clients that ask.
     async fn to_google(&self, options: &Options, deadline: Instant) -> Result<()> {
         let config = GoogleConfig::resolve(options, &self.world, false)?;
-        let wanted = Wanted::AccessToken(config.asked.scopes.clone());
+        let wanted = TokenRequest::AccessToken(config.asked.scopes.clone());
         self.board.name(0, None, Principal::Google(config.asked.principal()));
         let serves = config.delivery.metadata_port.is_some();
-        let mint = ToGoogle::new(config.asked.clone(), self.world.clone(), self.settings.log);
-        let tokens = Rc::new(Tokens::new(self.world.clone(), self.settings.log, Rc::new(mint), wanted));
+        let mint = AwsToGoogle::new(config.asked.clone(), self.world.clone(), self.settings.log);
+        let tokens = Rc::new(TokenCache::new(self.world.clone(), self.settings.log, Rc::new(mint), wanted));
         tokens.take_over(self.holdings.handover().clone());
         let (world, settings) = (&self.world, &self.settings);
         let deliveries = Deliveries::for_google(&config, tokens.clone(), world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);
         self.give(&deliveries);
         process::leave_directory();
-        let keeper = Keeper {
-            word: (!self.word.is_said()).then(|| self.word.clone()),
+        let refresher = Refresher {
+            readiness: (!self.readiness.is_said()).then(|| self.readiness.clone()),
             refresh: config.refresh,
             current: self.left(0),
-            ..self.keeper(&deliveries)
+            ..self.refresher(&deliveries)
         };
-        let mut keepers = JoinSet::new();
-        keepers.spawn_local(keeper.keep(tokens, deadline));
-        self.stay(keepers, serves).await;
+        let mut refreshers = JoinSet::new();
+        refreshers.spawn_local(refresher.keep(tokens, deadline));
+        self.stay(refreshers, serves).await;
         Ok(())
     }
 
     /// Has whoever may ask learn what the command was given by the `first` role's places.
     fn give(&self, first: &Rc<Deliveries>) {
         // The places have the board in them, and let go of their files with the agent.
-        let (word, first) = (self.word.clone(), Rc::downgrade(first));
-        self.board.give(move || first.upgrade().filter(|_| word.is_said()).map(|first| word.environment(&first)));
+        let (readiness, first) = (self.readiness.clone(), Rc::downgrade(first));
+        self.board
+            .give(move || first.upgrade().filter(|_| readiness.is_said()).map(|first| readiness.environment(&first)));
     }
 
     /// What the agent before this one left of role `number`, while it is good.
@@ -259,32 +260,32 @@ impl Agent {
         Issued::left(self.holdings.handover(), number).filter(|issued| issued.is_good(self.world.now()))
     }
 
-    /// The keeper of what goes to `deliveries`, for the first role.
-    fn keeper(&self, deliveries: &Rc<Deliveries>) -> Keeper {
-        Keeper {
+    /// The refresher of what goes to `deliveries`, for the first role.
+    fn refresher(&self, deliveries: &Rc<Deliveries>) -> Refresher {
+        Refresher {
             world: self.world.clone(),
             settings: self.settings.clone(),
             board: self.board.clone(),
             number: 0,
             profile: None,
-            word: None,
+            readiness: None,
             first: deliveries.clone(),
             deliveries: deliveries.clone(),
             started: self.started,
             refresh: true,
-            takes_over: self.word.is_said(),
+            takes_over: self.readiness.is_said(),
             handover: self.holdings.handover().clone(),
-            line: self.word.line(),
+            line: self.readiness.line(),
             failures: 0,
             current: None,
             undelivered: None,
         }
     }
 
-    /// Comes back when the keepers have, unless a server is to answer for longer, or when the command does not start.
-    async fn stay(&self, mut keepers: JoinSet<()>, serves: bool) {
-        while keepers.join_next().await.is_some() {
-            if self.word.failed().is_some() {
+    /// Comes back when the refreshers have, unless a server is to answer for longer, or when the command does not start.
+    async fn stay(&self, mut refreshers: JoinSet<()>, serves: bool) {
+        while refreshers.join_next().await.is_some() {
+            if self.readiness.failed().is_some() {
                 return;
             }
         }
@@ -325,7 +326,7 @@ impl Agent {
     /// # Errors
     /// Where there is nothing to wait for.
     async fn prepare_later(&self, options: &Options, error: Error) -> Result<(Config, Rc<Deliveries>)> {
-        if self.word.is_said() || self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
+        if self.readiness.is_said() || self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
             return Err(error);
         }
         let choice = delivery::delivery(options, &self.world)?;
@@ -334,9 +335,9 @@ impl Agent {
         let (world, settings) = (&self.world, &self.settings);
         let deliveries = Deliveries::open(&choice, region, None, world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);
-        self.word.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
+        self.readiness.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
         // Whoever adds roles to the places has them alone.
-        let environment = self.word.environment(&deliveries);
+        let environment = self.readiness.environment(&deliveries);
         self.board.give(move || Some(environment.clone()));
         let mut failures: u32 = 1;
         let mut wait = schedule::retry_after(failures, self.world.now(), None, self.world.random());
@@ -352,7 +353,7 @@ impl Agent {
             let next_try = world::later(now, wait);
             let more = [("next_try", timestamp(next_try)), ("failures", failures.to_string())];
             self.settings.log.error(now, Severity::Error, &error, &more);
-            let change = |state: &mut State| {
+            let change = |state: &mut RoleStatus| {
                 state.failures = failures;
                 state.next_refresh = Some(next_try);
                 state.last_error = error.to_string();

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::agent::holdings::Holdings;
-use crate::agent::status::Board;
-use crate::config::delivery::{DeliveryChoice, GoogleDelivery};
+use crate::agent::status::StatusBoard;
+use crate::config::delivery::{DeliveryConfig, GoogleDeliveryConfig};
 use crate::config::options::FLAGS_ONLY;
-use crate::config::roles::RoleChoice;
+use crate::config::roles::RoleConfig;
 use crate::config::to_google::GoogleConfig;
 use crate::config::{Config, Settings};
 use crate::delivery::credential_cache::{self, CacheFile};
@@ -24,11 +24,11 @@ use crate::delivery::variables::Variables;
 use crate::delivery::{Delivery, TokenSource, process, shadowed_files, shadowed_variables};
 use crate::error::Result;
 use crate::federation::shared_cache;
-use crate::model::credentials::{Credentials, Trouble};
+use crate::model::credentials::{Credentials, RefreshFailure};
 use crate::model::environment::Environment;
 use crate::model::partition;
 use crate::system::log::Severity;
-use crate::system::private_file::{self, Chosen, Writer};
+use crate::system::private_file::{self, CredentialsPath, Writer};
 use crate::system::shown;
 use crate::system::world::World;
 
@@ -68,12 +68,12 @@ impl Deliveries {
     /// # Errors
     /// Why one of them cannot stand.
     pub fn open(
-        choice: &DeliveryChoice,
+        choice: &DeliveryConfig,
         region: Region,
         role_arn: Option<String>,
         world: &Rc<World>,
         settings: &Settings,
-        board: &Rc<Board>,
+        board: &Rc<StatusBoard>,
         holdings: &Holdings,
     ) -> Result<Self> {
         let log = settings.log;
@@ -85,9 +85,9 @@ impl Deliveries {
         // Where the agent before this one has written, if there was one.
         let left = holdings.handover().get(CREDENTIALS_FILE).and_then(|json| serde_json::from_value(json).ok());
         let choose = || private_file::choose(choice.credentials_file.as_deref(), choice.mode, world);
-        let chosen = match left.map_or_else(choose, |file| Ok(Chosen { file, warning: None })) {
+        let chosen = match left.map_or_else(choose, |file| Ok(CredentialsPath { file, warning: None })) {
             // Variables need no file.
-            Err(_) if choice.is_only("env") => Chosen { file: PathBuf::from("/"), warning: None },
+            Err(_) if choice.is_only("env") => CredentialsPath { file: PathBuf::from("/"), warning: None },
             chosen => chosen?,
         };
         let replaced = ReplacedProfile::of(world);
@@ -186,10 +186,10 @@ impl Deliveries {
         tokens: Rc<dyn TokenSource>,
         world: &Rc<World>,
         settings: &Settings,
-        board: &Board,
+        board: &StatusBoard,
         holdings: &Holdings,
     ) -> Result<Self> {
-        let GoogleDelivery { metadata_port, access_token_file, mode, .. } = &config.delivery;
+        let GoogleDeliveryConfig { metadata_port, access_token_file, mode, .. } = &config.delivery;
         let patience = LOCK_PATIENCE.min(settings.timeout.mul_f64(0.5));
         let directory = private_file::cache_directory(world);
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
@@ -241,7 +241,7 @@ impl Deliveries {
         let mut further = Vec::new();
         let mut profiles = Vec::new();
         let mut caches = Vec::new();
-        let mut add = |role: &RoleChoice, name: &str| -> Result<Box<dyn Delivery>> {
+        let mut add = |role: &RoleConfig, name: &str| -> Result<Box<dyn Delivery>> {
             let cache = shared_cache::of_role(config, role, |name| {
                 Ok(self.credentials_file.with_file_name(format!("{}{name}", private_file::PREFIX)))
             })?;
@@ -314,7 +314,7 @@ impl Deliveries {
     }
 
     /// Leaves word of a failure where clients may ask for it.
-    pub async fn fail(&self, trouble: &Trouble) {
+    pub async fn fail(&self, trouble: &RefreshFailure) {
         for place in self.all() {
             // That one cannot be written is told when there is something to deliver.
             let _ = place.fail(trouble).await;
@@ -350,7 +350,7 @@ impl Deliveries {
 /// The variables that the command loses. It keeps the one that names its profile where that has no credentials and nothing
 /// else stands for it.
 fn shadows_of(
-    choice: &DeliveryChoice,
+    choice: &DeliveryConfig,
     replaced: &ReplacedProfile,
     found: &Found,
     warn: &dyn Fn(&str),

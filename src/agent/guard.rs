@@ -10,16 +10,16 @@ use nix::sys::signal::Signal;
 
 use crate::agent::assembly::{self, Ending};
 use crate::agent::context::AgentContext;
-use crate::agent::readiness_message::Report;
+use crate::agent::readiness_message::ReadinessMessage;
 use crate::error::{Error, Kind};
 use crate::system::log::Severity;
-use crate::system::process::{self, Agent, Born, Event, News, Post};
+use crate::system::process::{self, AgentNews, Event, Forked, GuardPost, GuardedAgent};
 use crate::timing::retry::Backoff;
 
 /// How long an agent may take to end after the command, and after it was told to: it may be stopped.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 /// This long after an agent's start its guard lets go of what it will not need again: it only waits from then on.
-const SETTLED: Duration = Duration::from_secs(1);
+const RESTING: Duration = Duration::from_secs(1);
 /// Between agents that end before they have delivered anything.
 const RESTART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
 
@@ -35,7 +35,7 @@ enum Watched {
 }
 
 /// Stands by until there is nothing more to guard; returns the exit code.
-pub fn stand(context: &AgentContext<'_>, mut post: Post) -> u8 {
+pub fn stand(context: &AgentContext<'_>, mut post: GuardPost) -> u8 {
     context.settings.log.tell_panics();
     // Whether whoever waits for the agent's word has it.
     let mut said = false;
@@ -45,14 +45,14 @@ pub fn stand(context: &AgentContext<'_>, mut post: Post) -> u8 {
         let started = context.world.monotonic();
         let forked = post.take().and_then(|()| post.fork_agent());
         let watched = match forked {
-            Ok(Born::Agent(line)) => match assembly::run(context, &mut post, said, line) {
+            Ok(Forked::Agent(line)) => match assembly::run(context, &mut post, said, line) {
                 Ending::Left(code) => process::exit_now(code),
                 Ending::GuardLost => {
                     (said, deaths) = (true, 0);
                     continue;
                 }
             },
-            Ok(Born::Guard(mut agent)) => {
+            Ok(Forked::Guard(mut agent)) => {
                 process::leave_directory();
                 watch(context, &mut post, &mut said, &mut agent)
             }
@@ -82,17 +82,17 @@ pub fn stand(context: &AgentContext<'_>, mut post: Post) -> u8 {
 }
 
 /// Watches an agent to its end, and the command.
-fn watch(context: &AgentContext<'_>, post: &mut Post, said: &mut bool, agent: &mut Agent) -> Watched {
+fn watch(context: &AgentContext<'_>, post: &mut GuardPost, said: &mut bool, agent: &mut GuardedAgent) -> Watched {
     let is_alone = post.command.is_none();
     let (mut lived, mut is_to_end, mut is_new) = (false, false, true);
     // While a command starts, two processes have better things to do than to tell each other so.
     agent.listens = is_alone;
     loop {
-        let longest = if is_to_end { Some(LAST_PATIENCE) } else { is_new.then_some(SETTLED) };
+        let longest = if is_to_end { Some(LAST_PATIENCE) } else { is_new.then_some(RESTING) };
         match post.wait(Some(&mut *agent), longest) {
-            Event::Said(News::WordIsSaid) => {
+            Event::Said(AgentNews::WordIsSaid) => {
                 (*said, lived) = (true, true);
-                post.word = None;
+                post.readiness = None;
                 if is_alone && !context.holdings.is_in_front {
                     process::release_stderr();
                 }
@@ -100,8 +100,8 @@ fn watch(context: &AgentContext<'_>, post: &mut Post, said: &mut bool, agent: &m
                     let _ = process::log_to(file.file(&context.world).path());
                 }
             }
-            Event::Said(News::HasDelivered) => lived = true,
-            Event::Said(News::WillBeNothing) => is_to_end = true,
+            Event::Said(AgentNews::HasDelivered) => lived = true,
+            Event::Said(AgentNews::WillBeNothing) => is_to_end = true,
             Event::CommandEnded => {
                 post.command = None;
                 agent.listens = false;
@@ -126,11 +126,11 @@ fn watch(context: &AgentContext<'_>, post: &mut Post, said: &mut bool, agent: &m
 }
 
 /// Tells whoever waits for the agent's word that there will be none.
-fn fail(context: &AgentContext<'_>, post: &mut Post, why: String) -> u8 {
+fn fail(context: &AgentContext<'_>, post: &mut GuardPost, why: String) -> u8 {
     let error = Error::new(Kind::Fatal, "get credentials", "", why)
         .advice("is there too little memory, or a limit (ulimit -a) that is too low?");
-    match post.word.take() {
-        Some(word) => drop(word.say(&Report::Failed(Box::new(error)).encode())),
+    match post.readiness.take() {
+        Some(readiness) => drop(readiness.say(&ReadinessMessage::Failed(Box::new(error)).encode())),
         None => context.settings.log.error(context.world.now(), Severity::Error, &error, &[]),
     }
     125

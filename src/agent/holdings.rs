@@ -9,8 +9,8 @@ use std::rc::Rc;
 use secrecy::SecretString;
 
 use crate::agent::status;
-use crate::config::delivery::{self, GoogleDelivery};
-use crate::config::direction::{self, Way};
+use crate::config::delivery::{self, GoogleDeliveryConfig};
+use crate::config::direction::{self, Direction};
 use crate::config::options::Options;
 use crate::delivery::loopback::Listeners;
 use crate::error::{Error, Kind, Result};
@@ -43,12 +43,13 @@ pub struct Server(Option<Result<Listeners>>);
 impl Server {
     /// Opens it.
     pub fn open(options: &Options, world: &World) -> Self {
-        let port = match direction::way(options, world) {
-            Ok(Way::ToAws) => delivery::delivery(options, world)
+        let port = match direction::of(options, world) {
+            Ok(Direction::GoogleToAws) => delivery::delivery(options, world)
                 .is_ok_and(|delivery| delivery.has("endpoint"))
                 .then_some(("credentials endpoint", 0)),
-            Ok(Way::ToGoogle) => {
-                let port = GoogleDelivery::resolve(options, world).ok().and_then(|delivery| delivery.metadata_port);
+            Ok(Direction::AwsToGoogle) => {
+                let port =
+                    GoogleDeliveryConfig::resolve(options, world).ok().and_then(|delivery| delivery.metadata_port);
                 port.map(|port| ("metadata server", port))
             }
             Err(_) => None,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::agent::status::{Place, key, mounts};
+use crate::agent::status::{DirectoryIdentity, key, mounts};
 use crate::system::private_file;
 use crate::system::process::peers;
 use crate::system::world::World;
@@ -34,10 +34,13 @@ pub struct Found {
 pub fn agents(credentials_file: &Path, world: &World, others: bool) -> Found {
     let heard = peers::ask(world.user, key(credentials_file), others);
     let mut found = Found { beside: Vec::new(), elsewhere: Vec::new(), silent: heard.silent, others: heard.others };
-    let places: Vec<Place> = if heard.answers.is_empty() || heard.is_own {
+    let places: Vec<DirectoryIdentity> = if heard.answers.is_empty() || heard.is_own {
         Vec::new()
     } else {
-        private_file::directories_of(credentials_file, world).iter().map(|directory| Place::of(directory)).collect()
+        private_file::directories_of(credentials_file, world)
+            .iter()
+            .map(|directory| DirectoryIdentity::of(directory))
+            .collect()
     };
     for answer in heard.answers {
         let mut parts = answer.splitn(2, |byte| *byte == 0);

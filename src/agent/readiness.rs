@@ -6,16 +6,16 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 
 use crate::agent::deliveries::Deliveries;
-use crate::agent::readiness_message::Report;
+use crate::agent::readiness_message::ReadinessMessage;
 use crate::config::{OnFailure, Settings};
 use crate::error::Error;
 use crate::model::environment::Environment;
 use crate::system::log::Severity;
-use crate::system::process::{self, Line, News, ReadinessWriter};
+use crate::system::process::{self, AgentNews, GuardLine, ReadinessWriter};
 use crate::system::world::{self, World};
 
 /// Who waits for the first word.
-pub enum Listener {
+pub enum ReadinessListener {
     /// The process that becomes the command, or prints the word.
     Parent(ReadinessWriter),
     /// Whoever reads standard output.
@@ -23,8 +23,8 @@ pub enum Listener {
 }
 
 /// The one word that is said when the command may start, or why it may not.
-pub struct FirstWord {
-    listener: RefCell<Option<Listener>>,
+pub struct Readiness {
+    listener: RefCell<Option<ReadinessListener>>,
     /// There is no command, so the environment is printed.
     alone: bool,
     /// How many roles are still waited for.
@@ -33,13 +33,13 @@ pub struct FirstWord {
     lost: Cell<bool>,
     /// The exit code, where the command does not start.
     failed: Cell<Option<u8>>,
-    line: Rc<Line>,
+    line: Rc<GuardLine>,
     told: Notify,
 }
 
-impl Listener {
+impl ReadinessListener {
     /// Tells the listener, once.
-    fn tell(self, report: Report, alone: bool, world: &World, settings: &Settings) {
+    fn tell(self, report: ReadinessMessage, alone: bool, world: &World, settings: &Settings) {
         match (self, report) {
             (Self::Parent(pipe), report) => {
                 let heard = pipe.say(&report.encode());
@@ -51,17 +51,17 @@ impl Listener {
                     }
                 }
             }
-            (Self::Stdout, Report::Ready(environment)) => process::write_stdout(&environment.exports()),
-            (Self::Stdout, Report::Failed(error)) => {
+            (Self::Stdout, ReadinessMessage::Ready(environment)) => process::write_stdout(&environment.exports()),
+            (Self::Stdout, ReadinessMessage::Failed(error)) => {
                 settings.log.error(world.now(), Severity::Error.max(settings.log.least), &error, &[]);
             }
         }
     }
 }
 
-impl FirstWord {
+impl Readiness {
     /// One role is waited for, by this listener; without one it is said already. `alone`: there is no command.
-    pub fn of(listener: Option<Listener>, alone: bool, line: Rc<Line>) -> Self {
+    pub fn of(listener: Option<ReadinessListener>, alone: bool, line: Rc<GuardLine>) -> Self {
         Self {
             alone,
             listener: RefCell::new(listener),
@@ -74,7 +74,7 @@ impl FirstWord {
     }
 
     /// The line to the guard.
-    pub fn line(&self) -> Rc<Line> {
+    pub fn line(&self) -> Rc<GuardLine> {
         self.line.clone()
     }
 
@@ -100,9 +100,13 @@ impl FirstWord {
         self.listener.borrow().is_none()
     }
 
-    fn say(&self, report: Report, world: &World, settings: &Settings) {
+    fn say(&self, report: ReadinessMessage, world: &World, settings: &Settings) {
         if let Some(listener) = self.listener.take() {
-            let news = if matches!(report, Report::Failed(_)) { News::WillBeNothing } else { News::WordIsSaid };
+            let news = if matches!(report, ReadinessMessage::Failed(_)) {
+                AgentNews::WillBeNothing
+            } else {
+                AgentNews::WordIsSaid
+            };
             listener.tell(report, self.alone, world, settings);
             self.line.tell(news);
             world::serve_from_now_on();
@@ -116,7 +120,7 @@ impl FirstWord {
         if self.awaited.get() > 0 {
             return;
         }
-        self.say(Report::Ready(self.environment(first)), world, settings);
+        self.say(ReadinessMessage::Ready(self.environment(first)), world, settings);
     }
 
     /// What the command is told of the `first` role's places.
@@ -148,7 +152,7 @@ impl FirstWord {
     /// The command does not start.
     pub fn fail(&self, error: Error, world: &World, settings: &Settings) {
         self.failed.set(Some(error.exit_code_of_subcommand()));
-        self.say(Report::Failed(Box::new(error)), world, settings);
+        self.say(ReadinessMessage::Failed(Box::new(error)), world, settings);
     }
 
     /// There is nothing to wait for: the command does not start, or it starts as if there were no fedboot.
@@ -162,7 +166,7 @@ impl FirstWord {
             OnFailure::Exit => self.fail(error, world, settings),
             OnFailure::Run => {
                 starts_without(&error, world, settings);
-                self.say(Report::Ready(Environment::default()), world, settings);
+                self.say(ReadinessMessage::Ready(Environment::default()), world, settings);
             }
         }
     }

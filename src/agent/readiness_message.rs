@@ -13,14 +13,14 @@ use crate::system::world::os_string;
 
 /// What the agent says.
 #[derive(Debug)]
-pub enum Report {
+pub enum ReadinessMessage {
     /// The command may start, with this environment.
     Ready(Environment),
     /// It may not.
     Failed(Box<Error>),
 }
 
-impl Report {
+impl ReadinessMessage {
     /// As bytes for the pipe.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -108,14 +108,21 @@ mod tests {
         environment.set("A", os_string(b"\xff=1\n"));
         environment.set("EMPTY", "");
         environment.unset("B");
-        let Some(Report::Ready(back)) = Report::decode(&Report::Ready(environment.clone()).encode()) else {
+        let Some(ReadinessMessage::Ready(back)) =
+            ReadinessMessage::decode(&ReadinessMessage::Ready(environment.clone()).encode())
+        else {
             panic!("not ready");
         };
         assert_eq!(back, environment);
-        assert!(matches!(Report::decode(&Report::Ready(Environment::default()).encode()), Some(Report::Ready(_))));
+        assert!(matches!(
+            ReadinessMessage::decode(&ReadinessMessage::Ready(Environment::default()).encode()),
+            Some(ReadinessMessage::Ready(_))
+        ));
         let mut error = Error::usage("bad").advice("mend").request_id(Some("id".into()));
         error.tries = Some((3, Duration::from_millis(1500)));
-        let Some(Report::Failed(back)) = Report::decode(&Report::Failed(Box::new(error.clone())).encode()) else {
+        let Some(ReadinessMessage::Failed(back)) =
+            ReadinessMessage::decode(&ReadinessMessage::Failed(Box::new(error.clone())).encode())
+        else {
             panic!("not failed");
         };
         assert_eq!(back.to_string(), error.to_string());
@@ -126,9 +133,9 @@ mod tests {
     fn half_a_report_is_none() {
         let mut environment = Environment::default();
         environment.set("A", "1");
-        let whole = Report::Ready(environment).encode();
+        let whole = ReadinessMessage::Ready(environment).encode();
         for length in 0..whole.len() {
-            assert!(Report::decode(&whole[..length]).is_none(), "{length} bytes");
+            assert!(ReadinessMessage::decode(&whole[..length]).is_none(), "{length} bytes");
         }
     }
 }

@@ -6,16 +6,16 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::agent::deliveries::Deliveries;
-use crate::agent::readiness::FirstWord;
-use crate::agent::status::{Board, State};
+use crate::agent::readiness::Readiness;
+use crate::agent::status::{RoleStatus, StatusBoard};
 use crate::config::{OnFailure, Settings};
 use crate::error::{Error, Result};
-use crate::federation::Issuer;
-use crate::model::credentials::{Content, Credentials, Keys, Trouble};
+use crate::federation::CredentialsIssuer;
+use crate::model::credentials::{Content, Credentials, Keys, RefreshFailure};
 use crate::model::credentials_json;
 use crate::system::handover::Handover;
 use crate::system::log::{Severity, timestamp};
-use crate::system::process::{Line, News};
+use crate::system::process::{AgentNews, GuardLine};
 use crate::system::world::{self, World};
 use crate::timing::{retry, schedule};
 
@@ -30,19 +30,19 @@ const FROZEN: Duration = Duration::from_secs(5);
 const LONGEST_TRY: Duration = Duration::from_secs(30);
 
 /// Keeps one role's credentials fresh.
-pub struct Keeper {
+pub struct Refresher {
     /// Clock and chance.
     pub world: Rc<World>,
     /// How to fail and to log.
     pub settings: Rc<Settings>,
     /// Where its state is shown, under its number.
-    pub board: Rc<Board>,
+    pub board: Rc<StatusBoard>,
     /// See there.
     pub number: usize,
     /// The profile of a further role.
     pub profile: Option<String>,
     /// Who is told once, if the command waits for this role.
-    pub word: Option<Rc<FirstWord>>,
+    pub readiness: Option<Rc<Readiness>>,
     /// The first role's places, which make the command's environment.
     pub first: Rc<Deliveries>,
     /// This role's places.
@@ -56,7 +56,7 @@ pub struct Keeper {
     /// What is left to the next agent.
     pub handover: Rc<Handover>,
     /// The line to the guard.
-    pub line: Rc<Line>,
+    pub line: Rc<GuardLine>,
     /// Failures in a row.
     pub failures: u32,
     /// What clients have now.
@@ -98,11 +98,11 @@ fn place(number: usize) -> String {
     format!("role-{number}")
 }
 
-impl Keeper {
+impl Refresher {
     /// Comes back when there is nothing more to do: after the first time without refresh, or after a failure that
     /// keeps the command from starting.
-    pub async fn keep(mut self, way: Rc<dyn Issuer>, deadline: Instant) {
-        let mut boot = self.word.is_some().then_some(deadline);
+    pub async fn keep(mut self, way: Rc<dyn CredentialsIssuer>, deadline: Instant) {
+        let mut boot = self.readiness.is_some().then_some(deadline);
         let mut last: Option<Error> = None;
         if self.takes_over {
             match self.current.take() {
@@ -150,14 +150,16 @@ impl Keeper {
                         let error = last.take().filter(|_| left.is_zero()).unwrap_or(error);
                         let elapsed = self.started.elapsed();
                         let error = Error { tries: Some((self.failures, elapsed)), ..error };
-                        let Some(word) = self.word.take() else { return };
+                        let Some(readiness) = self.readiness.take() else { return };
                         if self.settings.on_failure == OnFailure::Exit {
-                            return word.give_up(error, &self.world, &self.settings);
+                            return readiness.give_up(error, &self.world, &self.settings);
                         }
                         self.failures = 1;
                         let wait = retry::REFRESH.delay(self.failures, self.world.random());
                         self.tell(&error, wait).await;
-                        word.go_on_without(error, &self.world, &self.settings, &self.first, &self.deliveries).await;
+                        readiness
+                            .go_on_without(error, &self.world, &self.settings, &self.first, &self.deliveries)
+                            .await;
                         wait
                     }
                 }
@@ -180,14 +182,14 @@ impl Keeper {
         let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
         self.show(&issued);
         self.current = Some(issued);
-        self.line.tell(News::HasDelivered);
+        self.line.tell(AgentNews::HasDelivered);
         if self.refresh {
             self.world.wait_and(wait, async || self.put_back().await).await;
         }
     }
 
     /// One turn. Credentials that only could not be written are not thrown away, unless they are due anyway.
-    async fn issue_and_deliver(&mut self, way: &dyn Issuer, deadline: Option<Instant>) -> Result<Issued> {
+    async fn issue_and_deliver(&mut self, way: &dyn CredentialsIssuer, deadline: Option<Instant>) -> Result<Issued> {
         let issued = match self.undelivered.take().filter(|issued| self.world.now() < issued.refresh) {
             Some(issued) => issued,
             None => self.schedule(way.issue(deadline).await?),
@@ -268,16 +270,16 @@ impl Keeper {
         self.show(&issued);
         issued.leave(&self.handover, self.number);
         self.current = Some(issued);
-        match self.word.take() {
-            Some(word) => word.one_is_ready(&self.first, &self.world, &self.settings),
-            None => self.line.tell(News::HasDelivered),
+        match self.readiness.take() {
+            Some(readiness) => readiness.one_is_ready(&self.first, &self.world, &self.settings),
+            None => self.line.tell(AgentNews::HasDelivered),
         }
     }
 
     /// Shows probes what clients have now.
     fn show(&self, issued: &Issued) {
         let Issued { credentials, at, refresh } = issued;
-        self.board.change(self.number, |state: &mut State| {
+        self.board.change(self.number, |state: &mut RoleStatus| {
             state.principal = Some(credentials.principal.clone());
             state.access_key_id = credentials.keys().map(Keys::shown_id).unwrap_or_default();
             state.expiration = Some(credentials.expiration);
@@ -318,10 +320,14 @@ impl Keeper {
     /// Leaves word of a failure for clients and probes.
     async fn tell(&self, error: &Error, wait: Duration) {
         let now = self.world.now();
-        let trouble =
-            Trouble { at: now, next_try: world::later(now, wait), failures: self.failures, error: error.to_string() };
+        let trouble = RefreshFailure {
+            at: now,
+            next_try: world::later(now, wait),
+            failures: self.failures,
+            error: error.to_string(),
+        };
         self.deliveries.fail(&trouble).await;
-        let change = |state: &mut State| {
+        let change = |state: &mut RoleStatus| {
             state.failures = self.failures;
             state.next_refresh = Some(trouble.next_try);
             state.last_error = trouble.error;

@@ -25,7 +25,7 @@ const LATE: Duration = Duration::from_secs(90);
 
 /// One role's state.
 #[derive(Default)]
-pub struct State {
+pub struct RoleStatus {
     /// The profile, for a further role.
     pub profile: Option<String>,
     /// Who acts with what is in use; where there is nothing yet, who is to.
@@ -46,21 +46,21 @@ pub struct State {
 
 /// All roles' states.
 #[derive(Default)]
-pub struct Board {
-    states: RefCell<Vec<State>>,
+pub struct StatusBoard {
+    states: RefCell<Vec<RoleStatus>>,
     /// Where tokens are handed out, and for which request.
     metadata: RefCell<Option<(String, String)>>,
     /// The directory of the credentials file, by which agents are told apart.
-    place: RefCell<Place>,
-    given: RefCell<Option<Given>>,
+    place: RefCell<DirectoryIdentity>,
+    given: RefCell<Option<InputValue>>,
 }
 
 /// What the command is given, once it is.
-type Given = Box<dyn Fn() -> Option<Environment>>;
+type InputValue = Box<dyn Fn() -> Option<Environment>>;
 
 /// A directory, as the processes of another container see it too.
 #[derive(Clone, Default, Debug)]
-pub struct Place {
+pub struct DirectoryIdentity {
     path: PathBuf,
     /// Device and number; none while there is no such directory.
     identity: Option<(u64, u64)>,
@@ -68,7 +68,7 @@ pub struct Place {
     mounts: String,
 }
 
-impl Place {
+impl DirectoryIdentity {
     /// The directory at `path`.
     pub fn of(path: &Path) -> Self {
         let identity = fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
@@ -92,7 +92,7 @@ impl Place {
     }
 }
 
-impl Board {
+impl StatusBoard {
     /// Says where a metadata server hands out what is asked for by `request`.
     pub fn serve(&self, address: String, request: String) {
         self.metadata.replace(Some((address, request)));
@@ -100,7 +100,7 @@ impl Board {
 
     /// Says beside which file this agent's others stand.
     pub fn stand_beside(&self, file: &Path) {
-        self.place.replace(Place::of(file.parent().unwrap_or(file)));
+        self.place.replace(DirectoryIdentity::of(file.parent().unwrap_or(file)));
     }
 
     /// Says how to learn what the command is given.
@@ -119,7 +119,7 @@ impl Board {
     /// take its time.
     pub async fn look_again(&self) {
         let path = self.place.borrow().path.clone();
-        if let Ok(place) = tokio::task::spawn_blocking(move || Place::of(&path)).await {
+        if let Ok(place) = tokio::task::spawn_blocking(move || DirectoryIdentity::of(&path)).await {
             self.place.replace(place);
         }
     }
@@ -128,7 +128,7 @@ impl Board {
     pub fn name(&self, role: usize, profile: Option<String>, principal: Principal) {
         let mut states = self.states.borrow_mut();
         if role == states.len() {
-            states.push(State::default());
+            states.push(RoleStatus::default());
         }
         if let Some(state) = states.get_mut(role) {
             (state.profile, state.principal) = (profile, Some(principal));
@@ -136,7 +136,7 @@ impl Board {
     }
 
     /// Changes the state of role number `role`.
-    pub fn change(&self, role: usize, change: impl FnOnce(&mut State)) {
+    pub fn change(&self, role: usize, change: impl FnOnce(&mut RoleStatus)) {
         if let Some(state) = self.states.borrow_mut().get_mut(role) {
             change(state);
         }
@@ -230,7 +230,7 @@ pub fn mounts() -> String {
 }
 
 /// Tells this user's processes and root how things stand, on the socket `listener`.
-pub async fn answer(listener: UnixListener, board: Rc<Board>, world: Rc<World>) {
+pub async fn answer(listener: UnixListener, board: Rc<StatusBoard>, world: Rc<World>) {
     let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
     loop {
         let Ok((stream, _)) = listener.accept().await else {

@@ -13,8 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::options::Options;
 use crate::config::{self, Config, Settings};
 use crate::error::{Error, Kind, Result};
-use crate::federation::google_to_aws::{self, Attributes, ToAws};
-use crate::federation::{Issuer, shared_cache};
+use crate::federation::google_to_aws::{self, Attributes, GoogleToAws};
+use crate::federation::{CredentialsIssuer, shared_cache};
 use crate::system::log::timestamp;
 use crate::system::private_file;
 use crate::system::world::World;
@@ -40,7 +40,7 @@ pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
     };
     let cache = shared_cache::of_role(&config, role, |name| Ok(private_file::cache_directory(world)?.join(name)))?;
     let issue = |give_up| {
-        let way = ToAws::new(&config, role, world.clone(), &settings.log)?;
+        let way = GoogleToAws::new(&config, role, world.clone(), &settings.log)?;
         shared_cache::run(retry::until(world, give_up, async || way.issue(Some(give_up)).await))
     };
     let (issued, credentials) = shared_cache::answer(&cache, world, &settings, deadline, issue)?;

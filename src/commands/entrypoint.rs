@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use crate::config::delivery::{self, GoogleDelivery};
-use crate::config::direction::{self, Way};
+use crate::config::delivery::{self, GoogleDeliveryConfig};
+use crate::config::direction::{self, Direction};
 use crate::config::options::Options;
 use crate::system::process::Account;
 use crate::system::shown;
@@ -98,12 +98,12 @@ pub fn warning(command: &[OsString], options: &Options, world: &World) -> Option
 
 /// Whether clients have to read a file that is root's alone.
 fn reads_files(options: &Options, world: &World) -> bool {
-    let (is_written, mode) = match direction::way(options, world) {
-        Ok(Way::ToAws) => match delivery::delivery(options, world) {
+    let (is_written, mode) = match direction::of(options, world) {
+        Ok(Direction::GoogleToAws) => match delivery::delivery(options, world) {
             Ok(delivery) => (!delivery.is_only("env"), delivery.mode),
             Err(_) => return false,
         },
-        Ok(Way::ToGoogle) => match GoogleDelivery::resolve(options, world) {
+        Ok(Direction::AwsToGoogle) => match GoogleDeliveryConfig::resolve(options, world) {
             Ok(delivery) => (delivery.access_token_file.is_some(), delivery.mode),
             Err(_) => return false,
         },

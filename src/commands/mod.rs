@@ -17,14 +17,14 @@ use secrecy::ExposeSecret;
 use crate::agent::context::AgentContext;
 use crate::agent::guard;
 use crate::agent::holdings::{Holdings, Server};
-use crate::agent::readiness_message::{self, Report};
-use crate::config::direction::{self, Way};
+use crate::agent::readiness_message::{self, ReadinessMessage};
+use crate::config::direction::{self, Direction};
 use crate::config::options::{self, Options, Typed};
 use crate::config::{self, Settings, delivery, to_google};
 use crate::error::{Error, Kind, Result};
 use crate::model::environment::Environment;
 use crate::system::log::{Format, Log, Severity};
-use crate::system::process::{self, Account, Post, Started};
+use crate::system::process::{self, Account, GuardPost, Started};
 use crate::system::world::{self, World};
 
 /// The agent keeps the deadline; this much later it is taken for stuck.
@@ -115,7 +115,7 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
         Typed::Agent => {
             let settings = Settings::resolve(options, world)?;
             if config::switch(options, world, "foreground")? {
-                let to_aws = direction::way(options, world)? == Way::ToAws;
+                let to_aws = direction::of(options, world)? == Direction::GoogleToAws;
                 if to_aws && delivery::delivery(options, world)?.has("env") {
                     return Err(Error::usage("--delivery env would print keys where a container's log is")
                         .advice("choose another --delivery, or leave out --foreground"));
@@ -124,7 +124,7 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
                 process::keep_files_private();
                 let owner = owner::owner(options, world)?;
                 let beside = beside(options, world, settings, owner.as_ref(), true)?;
-                return Ok((String::new(), guard::stand(&beside, Post::in_front())));
+                return Ok((String::new(), guard::stand(&beside, GuardPost::in_front())));
             }
             process::let_signals_end_pid_1();
             Ok((first_word(options, world, settings, false)?.exports(), 0))
@@ -132,7 +132,7 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
         Typed::CredentialProcess => {
             options.refuse(OF_THE_AGENT)?;
             options.refuse(OF_WHAT_STAYS)?;
-            options.refuse(to_google::OF_THIS_WAY)?;
+            options.refuse(to_google::ONLY_AWS_TO_GOOGLE)?;
             process::ignore_broken_pipes();
             process::keep_files_private();
             let answer = credential_process::answer(options, &as_owner(options, world)?)?;
@@ -191,18 +191,20 @@ fn first_word(options: &Options, world: &Rc<World>, settings: Settings, has_comm
         Started::Guard(mut post) => process::exit_now(match beside(options, world, settings, owner.as_ref(), false) {
             Ok(beside) => guard::stand(&beside, post),
             Err(error) => {
-                post.word.take().map(|word| word.say(&Report::Failed(Box::new(error)).encode()));
+                post.readiness
+                    .take()
+                    .map(|readiness| readiness.say(&ReadinessMessage::Failed(Box::new(error)).encode()));
                 125
             }
         }),
     };
-    let bytes = reader.read(patience, Report::is_complete).map_err(|error| {
+    let bytes = reader.read(patience, ReadinessMessage::is_complete).map_err(|error| {
         let problem = world::plain(&error);
         Error::new(Kind::Fatal, "hear from the agent", "", problem).advice("is it stopped or out of memory?")
     })?;
-    match Report::decode(&bytes) {
-        Some(Report::Ready(environment)) => Ok(environment),
-        Some(Report::Failed(error)) => Err(*error),
+    match ReadinessMessage::decode(&bytes) {
+        Some(ReadinessMessage::Ready(environment)) => Ok(environment),
+        Some(ReadinessMessage::Failed(error)) => Err(*error),
         None => Err(readiness_message::broken(&bytes)),
     }
 }

@@ -16,18 +16,18 @@ use serde_json::{Value, json};
 
 use crate::agent::{inquiry, status};
 use crate::config::options::{Kind as TokenKind, Options};
-use crate::config::to_google::{GoogleConfig, OF_THE_OTHER_WAY};
+use crate::config::to_google::{GoogleConfig, ONLY_GOOGLE_TO_AWS};
 use crate::config::{self, Settings};
 use crate::delivery::credential_cache::Cache;
 use crate::error::{Error, Kind, Result};
-use crate::federation::aws_to_google::ToGoogle;
-use crate::federation::{Mint, shared_cache};
+use crate::federation::aws_to_google::AwsToGoogle;
+use crate::federation::{TokenIssuer, shared_cache};
 use crate::format::jwt;
 use crate::model::credentials::{Content, Credentials, Principal};
 use crate::model::proof::JWT;
-use crate::model::request::{Wanted, scopes_in_order};
-use crate::system::given::{Given, GivenFile};
+use crate::model::request::{TokenRequest, scopes_in_order};
 use crate::system::http::{Http, word_in};
+use crate::system::input::{InputFile, InputValue};
 use crate::system::log::{Severity, timestamp};
 use crate::system::private_file;
 use crate::system::world::{self, World};
@@ -42,7 +42,7 @@ const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 /// # Errors
 /// Why there is no token.
 pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<SecretString> {
-    options.refuse(OF_THE_OTHER_WAY)?;
+    options.refuse(ONLY_GOOGLE_TO_AWS)?;
     if kind == TokenKind::Subject {
         return Ok(subject(options, world));
     }
@@ -50,14 +50,14 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
     let as_json = config::chosen(options, world, "format", &known)?.unwrap_or(false);
     let wanted = if kind == TokenKind::Id {
         let audience = options.free_text(world, "audience")?;
-        Wanted::IdToken(audience.ok_or_else(|| {
+        TokenRequest::IdToken(audience.ok_or_else(|| {
             Error::usage("an ID token is for an audience").advice("write fedboot token id --audience AUDIENCE")
         })?)
     } else {
         options.refuse(&["audience"])?;
         let scopes = options.texts(world, "scope")?;
         let scopes = scopes.iter().map(|given| given.text().map(str::to_owned)).collect::<Result<Vec<_>>>()?;
-        Wanted::AccessToken(scopes_in_order(scopes))
+        TokenRequest::AccessToken(scopes_in_order(scopes))
     };
     let credentials = token(&wanted, options, world)?;
     let token = credentials.token().map(ExposeSecret::expose_secret).unwrap_or_default();
@@ -74,12 +74,12 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
     Ok(format!("{answer}\n").into())
 }
 
-fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Credentials> {
+fn token(wanted: &TokenRequest, options: &Options, world: &Rc<World>) -> Result<Credentials> {
     let settings = Settings::resolve(options, world)?;
     let is_named =
         ["external-account", "workload-identity-provider"].iter().any(|it| options.value(world, it).is_some());
     // The command of an agent lost the file's name; what is asked for by name may be something else.
-    if let Some(address) = Given::variable(world, "FEDBOOT_METADATA_HOST").filter(|_| !is_named) {
+    if let Some(address) = InputValue::variable(world, "FEDBOOT_METADATA_HOST").filter(|_| !is_named) {
         return shared_cache::run(ask(&address, wanted, world));
     }
     let config = GoogleConfig::resolve(options, world, false)?;
@@ -87,13 +87,16 @@ fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Creden
     for agent in inquiry::agents(&status::credentials_file(options, world), world, false).beside {
         let text = |name: &str| agent.state.get(name).and_then(Value::as_str);
         if let (Some(address), true) = (text("metadata"), text("request") == Some(request.as_str()))
-            && let Ok(credentials) = shared_cache::run(ask(&Given::new("what an agent left", address), wanted, world))
+            && let Ok(credentials) =
+                shared_cache::run(ask(&InputValue::new("what an agent left", address), wanted, world))
         {
             return Ok(credentials);
         }
     }
     let wanted = match wanted {
-        Wanted::AccessToken(scopes) if scopes.is_empty() => Wanted::AccessToken(config.asked.scopes.clone()),
+        TokenRequest::AccessToken(scopes) if scopes.is_empty() => {
+            TokenRequest::AccessToken(config.asked.scopes.clone())
+        }
         other => other.clone(),
     };
     from_cache(config, &wanted, &settings, world).map(|(_, credentials)| credentials)
@@ -102,7 +105,7 @@ fn token(wanted: &Wanted, options: &Options, world: &Rc<World>) -> Result<Creden
 /// A token that processes share; the first one that needs it makes it.
 fn from_cache(
     config: GoogleConfig,
-    wanted: &Wanted,
+    wanted: &TokenRequest,
     settings: &Settings,
     world: &Rc<World>,
 ) -> Result<(SystemTime, Credentials)> {
@@ -110,7 +113,7 @@ fn from_cache(
     let request = format!("{} for {}", wanted.exactly(), config.asked.request());
     let mode = config.delivery.mode;
     let issue = |give_up| {
-        let mint = ToGoogle::new(config.asked, world.clone(), settings.log);
+        let mint = AwsToGoogle::new(config.asked, world.clone(), settings.log);
         let http = Http::new(world).with_deadline(Some(give_up));
         shared_cache::run(retry::until(world, give_up, async || mint.mint(&http, wanted).await))
     };
@@ -121,15 +124,17 @@ fn from_cache(
 }
 
 /// Asks the metadata server of an agent.
-async fn ask(address: &Given, wanted: &Wanted, world: &World) -> Result<Credentials> {
+async fn ask(address: &InputValue, wanted: &TokenRequest, world: &World) -> Result<Credentials> {
     let step = "get a token from fedboot's agent";
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let query = match wanted {
-        Wanted::IdToken(audience) => format!("identity?audience={}&format=full", encoded(audience)),
-        Wanted::AccessToken(scopes) if !scopes.is_empty() => format!("token?scopes={}", encoded(&scopes.join(","))),
+        TokenRequest::IdToken(audience) => format!("identity?audience={}&format=full", encoded(audience)),
+        TokenRequest::AccessToken(scopes) if !scopes.is_empty() => {
+            format!("token?scopes={}", encoded(&scopes.join(",")))
+        }
         _ => "token".into(),
     };
-    let url = Given::new(address.by(), format!("http://{}", address.text()?));
+    let url = InputValue::new(address.by(), format!("http://{}", address.text()?));
     let endpoint = url.endpoint(false)?.direct();
     let address = endpoint.shown("");
     let path = format!("/computeMetadata/v1/instance/service-accounts/default/{query}");
@@ -145,7 +150,7 @@ async fn ask(address: &Given, wanted: &Wanted, world: &World) -> Result<Credenti
         return Err(Error::new(Kind::Fatal, step, address, problem));
     }
     let read = || {
-        if matches!(wanted, Wanted::IdToken(_)) {
+        if matches!(wanted, TokenRequest::IdToken(_)) {
             let proof = jwt::decode(&text).ok()?;
             return Some((proof.token, world::time_at(proof.claims.exp)?));
         }
@@ -172,7 +177,7 @@ fn subject(options: &Options, world: &Rc<World>) -> SecretString {
     };
     let answer = SecretString::from(format!("{answer}\n"));
     // The client reads its last answer there, and runs nothing while that is good.
-    let file = GivenFile::of_variable(world, "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE").map(|file| file.to_write());
+    let file = InputFile::of_variable(world, "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE").map(|file| file.to_write());
     if let (Some(Ok(file)), Ok(_)) = (file, &made) {
         let content = answer.expose_secret().to_owned();
         let _ = private_file::update(&file, 0o600, Duration::from_secs(1), &|_| Ok(content.clone().into()));
@@ -185,5 +190,5 @@ fn subject_token(options: &Options, world: &Rc<World>) -> Result<Credentials> {
     // A line beside the answer would be read as part of it.
     settings.log.least = Severity::Critical;
     let config = GoogleConfig::resolve(options, world, true)?;
-    from_cache(config, &Wanted::SubjectToken, &settings, world).map(|(_, credentials)| credentials)
+    from_cache(config, &TokenRequest::SubjectToken, &settings, world).map(|(_, credentials)| credentials)
 }

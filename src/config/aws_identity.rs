@@ -5,23 +5,23 @@ use std::ffi::OsStr;
 use crate::config::external_account::{CredentialSource, ExternalAccount};
 use crate::config::options::Options;
 use crate::config::roles::{check_session_name, terms};
-use crate::config::{StsChoice, chosen, switch};
+use crate::config::{StsConfig, chosen, switch};
 use crate::error::{Error, Result};
-use crate::exchange::sts::assume_role::Terms;
+use crate::exchange::sts::assume_role::AssumeRoleTerms;
 use crate::identity::aws::{Settings, Source};
 use crate::model::partition;
 use crate::model::role::{self, clean_session_name};
-use crate::system::given::Given;
 use crate::system::http::Endpoint;
+use crate::system::input::InputValue;
 use crate::system::world::World;
 
 /// Who the workload is on AWS.
 #[derive(Clone, Debug)]
-pub struct AwsChoice {
+pub struct AwsIdentityConfig {
     /// The one source that may be asked.
     pub only: Option<Source>,
     /// The profile, if one was named.
-    pub profile: Option<Given>,
+    pub profile: Option<InputValue>,
     imds: Imds,
     /// Whether its first version may be asked.
     pub imdsv1: bool,
@@ -33,7 +33,7 @@ pub struct AwsChoice {
     /// The name of its session.
     pub session_name: String,
     /// On which terms.
-    pub terms: Terms,
+    pub terms: AssumeRoleTerms,
     /// What else tells one identity from another, for a cache.
     variables: Vec<Option<String>>,
 }
@@ -42,22 +42,22 @@ pub struct AwsChoice {
 #[derive(Clone, Debug)]
 struct Imds {
     by_variable: Option<Endpoint>,
-    mode: Option<Given>,
+    mode: Option<InputValue>,
     in_file: Option<Endpoint>,
 }
 
 /// What is said of AWS's STS, apart from the profile.
 #[derive(Clone, Debug)]
 struct StsNames {
-    named: StsChoice,
+    named: StsConfig,
     /// The same where the variables for endpoints do not count.
-    own: StsChoice,
+    own: StsConfig,
     /// Whether they do not; none where only the profile says so.
     ignores: Option<bool>,
     /// Whether variables say which of the region's hosts are meant.
     says_fips: bool,
     says_dual_stack: bool,
-    regional: Option<Given>,
+    regional: Option<InputValue>,
     allow_http: bool,
 }
 
@@ -65,7 +65,7 @@ struct StsNames {
 const IMDS: &str = "http://169.254.169.254";
 const IMDS_IPV6: &str = "http://[fd00:ec2::254]";
 
-impl AwsChoice {
+impl AwsIdentityConfig {
     /// Where the instance metadata service is: by AWS's variable, else by the profile, else where the file says, else at
     /// the address that it always has.
     ///
@@ -81,13 +81,13 @@ impl AwsChoice {
         }
         let is_ipv6 = match mode.clone().or_else(|| profile.given("ec2_metadata_service_endpoint_mode")) {
             Some(mode) => {
-                Given::new(mode.by(), mode.text()?.to_lowercase()).one_of(&[("ipv4", false), ("ipv6", true)])?
+                InputValue::new(mode.by(), mode.text()?.to_lowercase()).one_of(&[("ipv4", false), ("ipv6", true)])?
             }
             None => profile.is_true("imds_use_ipv6"),
         };
         match in_file {
             Some(endpoint) if !(is_ipv6 && endpoint.url("") == IMDS) => Ok(endpoint.clone()),
-            _ => imds_at(&Given::new("", if is_ipv6 { IMDS_IPV6 } else { IMDS })),
+            _ => imds_at(&InputValue::new("", if is_ipv6 { IMDS_IPV6 } else { IMDS })),
         }
     }
 
@@ -95,16 +95,16 @@ impl AwsChoice {
     ///
     /// # Errors
     /// A usage error in the profile.
-    pub fn sts(&self, profile: &Settings) -> Result<StsChoice> {
+    pub fn sts(&self, profile: &Settings) -> Result<StsConfig> {
         let said = &self.sts;
         let ignores = said.ignores.unwrap_or_else(|| profile.is_true("ignore_configured_endpoint_urls"));
         let choice = if ignores { &said.own } else { &said.named };
-        let StsChoice::Regional { fips, dual_stack } = *choice else { return Ok(choice.clone()) };
+        let StsConfig::Regional { fips, dual_stack } = *choice else { return Ok(choice.clone()) };
         if !ignores && let Some(url) = profile.sts()? {
-            return url.endpoint(said.allow_http).map(StsChoice::Endpoint);
+            return url.endpoint(said.allow_http).map(StsConfig::Endpoint);
         }
         let names_fips = self.region.is_none() && profile.region().is_some_and(|name| partition::region_of(name).1);
-        Ok(StsChoice::Regional {
+        Ok(StsConfig::Regional {
             fips: fips || names_fips || !said.says_fips && profile.is_true("use_fips_endpoint"),
             dual_stack: dual_stack || !said.says_dual_stack && profile.is_true("use_dualstack_endpoint"),
         })
@@ -134,19 +134,19 @@ impl AwsChoice {
             None => None,
         };
         let terms = terms(options, world)?;
-        if role_arn.is_none() && terms != Terms::default() {
+        if role_arn.is_none() && terms != AssumeRoleTerms::default() {
             return Err(Error::usage(
                 "--external-id, --source-identity and --session-tag are for a role that is assumed",
             )
             .advice("name it with --assume-role-arn"));
         }
         let mut sts = StsNames {
-            named: StsChoice::resolve(options, world, false)?,
-            own: StsChoice::resolve(options, world, true)?,
+            named: StsConfig::resolve(options, world, false)?,
+            own: StsConfig::resolve(options, world, true)?,
             ignores: world.variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").map(|it| it.eq_ignore_ascii_case("true")),
             says_fips: world.variable("AWS_USE_FIPS_ENDPOINT").is_some(),
             says_dual_stack: world.variable("AWS_USE_DUALSTACK_ENDPOINT").is_some(),
-            regional: Given::variable(world, "AWS_STS_REGIONAL_ENDPOINTS"),
+            regional: InputValue::variable(world, "AWS_STS_REGIONAL_ENDPOINTS"),
             allow_http: switch(options, world, "allow-http")?,
         };
         let mut region = None;
@@ -158,12 +158,12 @@ impl AwsChoice {
             CredentialSource::Aws { metadata, .. } => metadata.first().cloned(),
             _ => None,
         });
-        let in_file = in_file.map(|url| Given::new("\"credential_source\", url or region_url,", url));
+        let in_file = in_file.map(|url| InputValue::new("\"credential_source\", url or region_url,", url));
         let imds = Imds {
-            by_variable: Given::variable(world, "AWS_EC2_METADATA_SERVICE_ENDPOINT")
+            by_variable: InputValue::variable(world, "AWS_EC2_METADATA_SERVICE_ENDPOINT")
                 .map(|url| imds_at(&url))
                 .transpose()?,
-            mode: Given::variable(world, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
+            mode: InputValue::variable(world, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
             in_file: in_file.map(|url| imds_at(&url)).transpose()?,
         };
         let session = match text("role-session-name")? {
@@ -203,11 +203,11 @@ impl AwsChoice {
 
     /// What else tells one identity from another; some of it may be secret.
     pub fn told_apart(&self) -> (&[Option<String>], Option<&OsStr>) {
-        (&self.variables, self.profile.as_ref().map(Given::raw))
+        (&self.variables, self.profile.as_ref().map(InputValue::raw))
     }
 }
 
 /// The service at this URL, whatever its path; never through a proxy.
-fn imds_at(url: &Given) -> Result<Endpoint> {
+fn imds_at(url: &InputValue) -> Result<Endpoint> {
     Ok(url.endpoint_with_path(true)?.0.direct())
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use crate::config::options::{Options, invalid};
 use crate::error::{Error, Result};
 use crate::model::client::Guests;
-use crate::system::given::Given;
+use crate::system::input::InputValue;
 use crate::system::shown;
 use crate::system::world::World;
 
 /// Where credentials are delivered.
 #[derive(Debug, PartialEq, Eq)]
-pub struct DeliveryChoice {
+pub struct DeliveryConfig {
     /// Which places, as they are named.
     places: Vec<String>,
     /// The profile that clients use, for `[…]` and `AWS_PROFILE`.
@@ -28,7 +28,7 @@ pub struct DeliveryChoice {
     pub mode: u32,
 }
 
-impl DeliveryChoice {
+impl DeliveryConfig {
     /// Whether credentials go there.
     pub fn has(&self, place: &str) -> bool {
         self.places.iter().any(|chosen| chosen == place)
@@ -61,8 +61,8 @@ const COMBINATIONS: &[&[&str]] = &[
 ///
 /// # Errors
 /// A usage error that names what is unknown or does not go together.
-pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
-    let list = options.text(world, "delivery")?.unwrap_or_else(|| Given::new("--delivery", "file,endpoint"));
+pub fn delivery(options: &Options, world: &World) -> Result<DeliveryConfig> {
+    let list = options.text(world, "delivery")?.unwrap_or_else(|| InputValue::new("--delivery", "file,endpoint"));
     let mut places: Vec<_> = list.text()?.split(',').map(|place| place.trim().to_owned()).collect();
     places.sort();
     places.dedup();
@@ -75,7 +75,7 @@ pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
         ));
     }
     let path = |name| options.value(world, name).map(|given| given.file(world).to_write()).transpose();
-    let mut choice = DeliveryChoice {
+    let mut choice = DeliveryConfig {
         places,
         profile: None,
         keys_section: None,
@@ -98,7 +98,7 @@ pub fn delivery(options: &Options, world: &World) -> Result<DeliveryChoice> {
     Ok(choice)
 }
 
-impl DeliveryChoice {
+impl DeliveryConfig {
     /// Has clients use the profile `name`.
     ///
     /// # Errors
@@ -136,7 +136,7 @@ pub fn file_mode(options: &Options, world: &World) -> Result<u32> {
 
 /// Where Google's tokens are delivered.
 #[derive(Debug)]
-pub struct GoogleDelivery {
+pub struct GoogleDeliveryConfig {
     /// By a metadata server, on this port, or any one for 0.
     pub metadata_port: Option<u16>,
     /// By a file with the access token; one of our own where it has no path.
@@ -147,13 +147,13 @@ pub struct GoogleDelivery {
     pub guests: Option<Guests>,
 }
 
-impl GoogleDelivery {
+impl GoogleDeliveryConfig {
     /// Reads what is said.
     ///
     /// # Errors
     /// A usage error that names what is wrong.
     pub fn resolve(options: &Options, world: &World) -> Result<Self> {
-        let list = options.text(world, "delivery")?.unwrap_or_else(|| Given::new("--delivery", "metadata"));
+        let list = options.text(world, "delivery")?.unwrap_or_else(|| InputValue::new("--delivery", "metadata"));
         let mode = file_mode(options, world)?;
         let mut delivery = Self { metadata_port: None, access_token_file: None, mode, guests: None };
         let file = options.value(world, "access-token-file").map(|given| given.file(world).to_write()).transpose()?;
@@ -189,7 +189,7 @@ impl GoogleDelivery {
     }
 }
 
-impl GoogleDelivery {
+impl GoogleDeliveryConfig {
     /// Who may ask the metadata server of an agent of `user`, unless it was said: beside a command that cannot become
     /// somebody else, whoever is not that user is a stranger. An agent in front serves other containers, and below root
     /// there may be users of any kind.

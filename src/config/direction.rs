@@ -7,19 +7,19 @@ use crate::system::world::World;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// A Google identity becomes AWS credentials.
-    ToAws,
+    GoogleToAws,
     /// An AWS identity becomes Google credentials.
-    ToGoogle,
+    AwsToGoogle,
 }
 
 /// Which way is meant: by an option of one of them, else by the file that Google's own clients would read, else to AWS.
 ///
 /// # Errors
 /// A usage error where both ways are named, or an option of the other one.
-pub fn way(options: &Options, world: &World) -> Result<Way> {
-    let names = |name: &str| options.own_value(world, name).is_some();
+pub fn of(options: &Options, world: &World) -> Result<Direction> {
+    let names = |name: &str| options.value_said_to_fedboot(world, name).is_some();
     let to_google = names("external-account") || names("workload-identity-provider");
     let way = match (to_google, names("role-arn")) {
         (true, true) => {
@@ -28,13 +28,13 @@ pub fn way(options: &Options, world: &World) -> Result<Way> {
                 Error::usage(both).advice("name one of them; --assume-role-arn names an AWS role on the way to Google")
             );
         }
-        (true, false) => Way::ToGoogle,
-        (false, false) if leads_to_google(options, world) => Way::ToGoogle,
-        _ => Way::ToAws,
+        (true, false) => Direction::AwsToGoogle,
+        (false, false) if leads_to_google(options, world) => Direction::AwsToGoogle,
+        _ => Direction::GoogleToAws,
     };
     match way {
-        Way::ToAws => options.refuse(to_google::OF_THIS_WAY)?,
-        Way::ToGoogle => options.refuse(to_google::OF_THE_OTHER_WAY)?,
+        Direction::GoogleToAws => options.refuse(to_google::ONLY_AWS_TO_GOOGLE)?,
+        Direction::AwsToGoogle => options.refuse(to_google::ONLY_GOOGLE_TO_AWS)?,
     }
     Ok(way)
 }

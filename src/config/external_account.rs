@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::exchange::sts::caller_identity;
 use crate::format::subject_token_format::SubjectTokenFormat;
 use crate::model::proof::{AWS_REQUEST, JWT};
-use crate::system::given::GivenFile;
+use crate::system::input::InputFile;
 use crate::system::world;
 
 /// What the file says.
@@ -70,7 +70,7 @@ pub enum CredentialSource {
 ///
 /// # Errors
 /// A usage error that names the field and says what it should hold.
-pub fn read(file: &GivenFile) -> Result<ExternalAccount> {
+pub fn read(file: &InputFile) -> Result<ExternalAccount> {
     let shown = file.shown();
     let bytes = file.read().map_err(|why| Error::usage(format!("{shown} {why}")))?;
     parse(&bytes).map_err(|error| {

@@ -12,17 +12,17 @@ pub mod to_google;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::config::delivery::{DeliveryChoice, delivery};
+use crate::config::delivery::{DeliveryConfig, delivery};
 use crate::config::options::{OF_A_SECOND_ROLE, OPTIONS, Options, hint};
-use crate::config::roles::{RoleChoice, check_session_name, roles, session_policy, terms};
+use crate::config::roles::{RoleConfig, check_session_name, roles, session_policy, terms};
 use crate::config::template::{Template, placeholder};
 use crate::error::{Error, Result};
-use crate::exchange::sts::assume_role::Terms;
-use crate::exchange::sts::client::Limits;
+use crate::exchange::sts::assume_role::AssumeRoleTerms;
+use crate::exchange::sts::client::SessionPolicies;
 use crate::exchange::sts::hosts;
 use crate::model::partition;
-use crate::system::given::{Given, GivenFile};
 use crate::system::http::Endpoint;
+use crate::system::input::{InputFile, InputValue};
 use crate::system::log::{Format, Log, Severity};
 use crate::system::shown;
 use crate::system::world::World;
@@ -55,21 +55,21 @@ pub struct Config {
     /// Audience of the ID token.
     pub audience: String,
     /// The roles to assume, at least one; clients get the first one's credentials unless they ask for a profile.
-    pub roles: Vec<RoleChoice>,
+    pub roles: Vec<RoleConfig>,
     /// The session name, before cleaning.
     pub role_session_name: Template,
     /// How long credentials shall live.
     pub duration: Duration,
     /// What limits the sessions.
-    pub limits: Limits,
+    pub limits: SessionPolicies,
     /// What is said when a second role is assumed.
-    pub terms: Terms,
+    pub terms: AssumeRoleTerms,
     /// Whose region, if it was said.
     pub region: Option<String>,
     /// Which STS.
-    pub sts: StsChoice,
+    pub sts: StsConfig,
     /// Where credentials are delivered.
-    pub delivery: DeliveryChoice,
+    pub delivery: DeliveryConfig,
     /// Whether to refresh.
     pub refresh: bool,
     /// Further options, as another fedboot needs them to ask for the same.
@@ -82,14 +82,14 @@ pub enum Source {
     /// The metadata server.
     Metadata,
     /// A file.
-    TokenFile(GivenFile),
+    TokenFile(InputFile),
     /// IAM Credentials at this endpoint, for this service account.
     Impersonate(Endpoint, String),
 }
 
 /// Which STS to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StsChoice {
+pub enum StsConfig {
     /// This one.
     Endpoint(Endpoint),
     /// The region's.
@@ -101,7 +101,7 @@ pub enum StsChoice {
     },
 }
 
-impl StsChoice {
+impl StsConfig {
     /// Reads which one is named, if `own`, by fedboot's own option alone, and how the region's is to be asked.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl StsChoice {
     ///
     /// # Errors
     /// A usage error where it cannot.
-    pub fn region(&mut self, given: &Given) -> Result<String> {
+    pub fn region(&mut self, given: &InputValue) -> Result<String> {
         let (region, is_fips) = partition::region_of(given.text()?);
         let checked = match self {
             Self::Regional { fips, .. } => {
@@ -182,7 +182,7 @@ impl Settings {
         let severity = match options.value(world, "log-level") {
             // In any case of letters, as other programs have it.
             Some(given) => {
-                let level = Given::new(given.by(), given.text()?.to_lowercase());
+                let level = InputValue::new(given.by(), given.text()?.to_lowercase());
                 level.one_of(&known).map_err(|error| hint("log-level", error))?
             }
             None => Severity::Info,
@@ -206,11 +206,11 @@ pub fn chosen<T: Clone>(options: &Options, world: &World, name: &str, known: &[(
 /// A usage error where the variable names no host or one that is neither on loopback nor link-local.
 pub fn metadata_endpoint(options: &Options, world: &World) -> Result<Endpoint> {
     let name = "GCE_METADATA_HOST";
-    let given = Given::variable(world, name).unwrap_or_else(|| Given::new(name, "169.254.169.254"));
+    let given = InputValue::variable(world, name).unwrap_or_else(|| InputValue::new(name, "169.254.169.254"));
     // The name always means this address; a look-up could only say something else.
     let host = given.text()?.replace("metadata.google.internal", "169.254.169.254");
     let url = format!("http://{}", host.trim_start_matches("http://"));
-    Ok(Given::new(name, url).endpoint(switch(options, world, "allow-http")?)?.direct())
+    Ok(InputValue::new(name, url).endpoint(switch(options, world, "allow-http")?)?.direct())
 }
 
 /// Whether a role is named by a flag or a variable, so that no attribute need be asked.
@@ -224,12 +224,12 @@ impl Config {
     /// # Errors
     /// A usage error that names the option and what is wrong with it.
     pub fn resolve(options: &Options, world: &World, attributes: &HashMap<String, String>) -> Result<Self> {
-        let text = |name: &str| -> Result<Option<Given>> {
+        let text = |name: &str| -> Result<Option<InputValue>> {
             let attribute = || {
                 OPTIONS.iter().find(|option| option.name == name && option.attribute)?;
                 let attribute = format!("fedboot-{name}");
                 let value = attributes.get(&attribute).map(|value| value.trim()).filter(|value| !value.is_empty())?;
-                Some(Given::new(format!("the metadata attribute {attribute}"), value))
+                Some(InputValue::new(format!("the metadata attribute {attribute}"), value))
             };
             Ok(options.text(world, name)?.or_else(attribute))
         };
@@ -242,7 +242,8 @@ impl Config {
         }
         let mut delivery = delivery(options, world)?;
         let roles = roles(&arns, options, world, &mut delivery)?;
-        let session = text("role-session-name")?.unwrap_or_else(|| Given::new("--role-session-name", "{hostname}"));
+        let session =
+            text("role-session-name")?.unwrap_or_else(|| InputValue::new("--role-session-name", "{hostname}"));
         check_session_name(&session)?;
         let source = match (file("google-token-file"), options.text(world, "impersonate-service-account")?) {
             (Some(_), Some(_)) => {
@@ -252,28 +253,28 @@ impl Config {
             (None, Some(email)) => {
                 let email = check_service_account(&email)?;
                 let name = "iam-credentials-endpoint";
-                let usual = || Given::new(format!("--{name}"), "https://iamcredentials.googleapis.com");
+                let usual = || InputValue::new(format!("--{name}"), "https://iamcredentials.googleapis.com");
                 Source::Impersonate(options.text(world, name)?.unwrap_or_else(usual).endpoint(allow_http)?, email)
             }
             (None, None) => Source::Metadata,
         };
-        let mut sts = StsChoice::resolve(options, world, false)?;
+        let mut sts = StsConfig::resolve(options, world, false)?;
         let region = text("region")?.map(|given| sts.region(&given)).transpose()?;
         let duration = match text("duration")? {
             Some(given) => parse_duration(&given)?,
             None => Duration::from_secs(3600),
         };
-        let limits = Limits {
+        let limits = SessionPolicies {
             policy: file("session-policy").map(|file| session_policy(&file)).transpose()?,
             policy_arns: policy_arns(options, world)?,
         };
         let terms = terms(options, world)?;
         let chained = roles.iter().any(|role| role.then_role_arn.is_some());
-        if !chained && terms != Terms::default() {
+        if !chained && terms != AssumeRoleTerms::default() {
             return Err(Error::usage("--external-id, --source-identity and --session-tag are for a second role")
                 .advice("name it with --then-role-arn; in a web identity's session they come from the token"));
         }
-        if delivery.has("token-file") && (chained || roles.len() > 1 || limits != Limits::default()) {
+        if delivery.has("token-file") && (chained || roles.len() > 1 || limits != SessionPolicies::default()) {
             return Err(Error::usage("--delivery token-file leaves the exchange to the client").advice(
                 "so there is no second role, no further one and no session policy: choose another --delivery",
             ));
@@ -317,7 +318,7 @@ impl Config {
     ///
     /// # Errors
     /// A usage error where the STS host cannot be formed.
-    pub fn flags(&self, role: &RoleChoice) -> Result<Vec<(&'static str, String)>> {
+    pub fn flags(&self, role: &RoleConfig) -> Result<Vec<(&'static str, String)>> {
         let mut flags = vec![
             ("role-arn", role.role_arn.expand(placeholder)),
             ("role-session-name", self.role_session_name.expand(placeholder)),
@@ -368,16 +369,16 @@ fn policy_arns(options: &Options, world: &World) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// A usage error where it can be none.
-pub fn check_service_account(email: &Given) -> Result<String> {
+pub fn check_service_account(email: &InputValue) -> Result<String> {
     let text = email.text()?;
     if shown::is_email(text) { Ok(text.to_owned()) } else { Err(email.bad("is no service account's email")) }
 }
 
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` switches the SDKs' own variables off, not fedboot's.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
-fn sts_url(options: &Options, world: &World, own: bool) -> Result<Option<Given>> {
+fn sts_url(options: &Options, world: &World, own: bool) -> Result<Option<InputValue>> {
     let is_ignored = own || world.is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
-    let is_of_sdk = |url: &Given| ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].contains(&url.by());
+    let is_of_sdk = |url: &InputValue| ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].contains(&url.by());
     Ok(options.text(world, "sts-endpoint")?.filter(|url| !(is_ignored && is_of_sdk(url))))
 }
 
@@ -398,7 +399,7 @@ pub fn duration(options: &Options, world: &World, name: &str) -> Result<Option<D
 }
 
 /// `3600`, `90m`, `12h`: whole seconds, at least one.
-fn parse_duration(given: &Given) -> Result<Duration> {
+fn parse_duration(given: &InputValue) -> Result<Duration> {
     let text = given.text()?;
     let seconds = match text.parse::<u32>() {
         Ok(seconds) => u64::from(seconds),
@@ -461,7 +462,7 @@ mod tests {
             &[],
             &[("fedboot-role-arn", ROLE), ("fedboot-sts-endpoint", "https://evil.example"), ("fedboot-delivery", "x")],
         );
-        assert_eq!(config.expect("a config").sts, StsChoice::Regional { fips: false, dual_stack: false });
+        assert_eq!(config.expect("a config").sts, StsConfig::Regional { fips: false, dual_stack: false });
     }
 
     #[test]
@@ -495,22 +496,22 @@ mod tests {
             let variables: Vec<_> = [("AWS_ROLE_ARN", ROLE)].iter().chain(variables).copied().collect();
             resolve(flags, &variables, &[]).expect("a config").sts
         };
-        let at = |url: &str| StsChoice::Endpoint(Endpoint::parse(url, true).expect(url));
+        let at = |url: &str| StsConfig::Endpoint(Endpoint::parse(url, true).expect(url));
         let sdk = ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000");
         assert_eq!(sts("", &[sdk]), at("http://127.0.0.1:9000"));
         assert_eq!(sts("", &[sdk, ("AWS_ENDPOINT_URL_STS", "https://sts.example/x/")]), at("https://sts.example/x"));
         let ignored = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
-        assert_eq!(sts("", &[sdk, ignored]), StsChoice::Regional { fips: false, dual_stack: false });
+        assert_eq!(sts("", &[sdk, ignored]), StsConfig::Regional { fips: false, dual_stack: false });
         assert_eq!(sts("--sts-endpoint https://b", &[sdk, ignored]), at("https://b"));
         assert_eq!(sts("--allow-http --sts-endpoint http://b", &[]), at("http://b"));
         let modern = [("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
-        assert_eq!(sts("", &modern), StsChoice::Regional { fips: true, dual_stack: true });
+        assert_eq!(sts("", &modern), StsConfig::Regional { fips: true, dual_stack: true });
     }
 
     #[test]
     fn durations() {
         for (text, seconds) in [("3600", 3600), ("90m", 5400), ("12h", 43_200), ("1h 30m", 5400)] {
-            assert_eq!(parse_duration(&Given::new("--duration", text)).expect(text).as_secs(), seconds);
+            assert_eq!(parse_duration(&InputValue::new("--duration", text)).expect(text).as_secs(), seconds);
         }
     }
 }

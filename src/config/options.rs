@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
 use crate::error::{Error, Result};
-use crate::system::given::{self, Given};
+use crate::system::input::{self, InputValue};
 use crate::system::shown;
 use crate::system::world::World;
 
@@ -271,7 +271,7 @@ pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Op
 
 /// A word that belongs to no option, and may be a value without its option.
 fn stray(word: &str, has_command: bool) -> Error {
-    let meant = given::closest(SUBCOMMANDS.iter().copied(), word);
+    let meant = input::closest(SUBCOMMANDS.iter().copied(), word);
     let meant = meant.map(|word| format!("did you mean {word}? ")).unwrap_or_default();
     if has_command {
         return Error::usage("a word that belongs to no option stands before --")
@@ -302,19 +302,19 @@ impl Options {
     }
 
     /// The option's value: the flag, else its variables in `world`.
-    pub fn value(&self, world: &World, name: &str) -> Option<Given> {
-        self.own_value(world, name).or_else(|| {
+    pub fn value(&self, world: &World, name: &str) -> Option<InputValue> {
+        self.value_said_to_fedboot(world, name).or_else(|| {
             let option = OPTIONS.iter().find(|option| option.name == name && self.variables_count(name))?;
-            option.variables.iter().find_map(|variable| Given::variable(world, variable))
+            option.variables.iter().find_map(|variable| InputValue::variable(world, variable))
         })
     }
 
     /// The same, but not from a variable that is for others too.
-    pub fn own_value(&self, world: &World, name: &str) -> Option<Given> {
+    pub fn value_said_to_fedboot(&self, world: &World, name: &str) -> Option<InputValue> {
         if let Some(value) = self.flags_of(name).next() {
-            return Some(Given::new(format!("--{name}"), value));
+            return Some(InputValue::new(format!("--{name}"), value));
         }
-        if self.variables_count(name) { Given::variable(world, &variable_name(name)) } else { None }
+        if self.variables_count(name) { InputValue::variable(world, &variable_name(name)) } else { None }
     }
 
     fn variables_count(&self, name: &str) -> bool {
@@ -359,9 +359,9 @@ impl Options {
     ///
     /// # Errors
     /// A usage error where one is not UTF-8.
-    pub fn texts(&self, world: &World, name: &str) -> Result<Vec<Given>> {
+    pub fn texts(&self, world: &World, name: &str) -> Result<Vec<InputValue>> {
         if self.flags_of(name).next().is_some() {
-            return self.flags_of(name).map(|value| checked(Given::new(format!("--{name}"), value))).collect();
+            return self.flags_of(name).map(|value| checked(InputValue::new(format!("--{name}"), value))).collect();
         }
         let mut words = match self.text(world, name)? {
             Some(given) => given.split(char::is_whitespace)?,
@@ -375,7 +375,7 @@ impl Options {
     ///
     /// # Errors
     /// A usage error where it is not UTF-8.
-    pub fn text(&self, world: &World, name: &str) -> Result<Option<Given>> {
+    pub fn text(&self, world: &World, name: &str) -> Result<Option<InputValue>> {
         self.value(world, name).map(checked).transpose()
     }
 
@@ -388,13 +388,13 @@ impl Options {
     }
 }
 
-fn checked(given: Given) -> Result<Given> {
+fn checked(given: InputValue) -> Result<InputValue> {
     given.text()?;
     Ok(given)
 }
 
 /// An option that cannot have this value.
-pub fn invalid(name: &str, given: &Given) -> Error {
+pub fn invalid(name: &str, given: &InputValue) -> Error {
     hint(name, given.bad("has a value that it cannot have"))
 }
 
@@ -456,13 +456,13 @@ mod tests {
         parse_options(flags, true, &mut options).expect("options");
         assert_eq!(command, words("cmd --help -- x"));
         let world = World::imagined(&[("FEDBOOT_TIMEOUT", "9"), ("AWS_REGION", "eu-west-1")], || unreachable!());
-        assert_eq!(options.value(&world, "timeout"), Some(Given::new("--timeout", "5")));
-        assert_eq!(options.value(&world, "region"), Some(Given::new("AWS_REGION", "eu-west-1")));
+        assert_eq!(options.value(&world, "timeout"), Some(InputValue::new("--timeout", "5")));
+        assert_eq!(options.value(&world, "region"), Some(InputValue::new("AWS_REGION", "eu-west-1")));
         assert_eq!(options.value(&world, "audience"), None);
-        let flags = ["a", "b=c"].map(|value| Given::new("--role-arn", value));
+        let flags = ["a", "b=c"].map(|value| InputValue::new("--role-arn", value));
         assert_eq!(options.texts(&world, "role-arn").expect("texts"), flags);
         let world = World::imagined(&[("FEDBOOT_POLICY_ARN", " a  b\n")], || unreachable!());
-        let words = ["a", "b"].map(|value| Given::new("FEDBOOT_POLICY_ARN", value));
+        let words = ["a", "b"].map(|value| InputValue::new("FEDBOOT_POLICY_ARN", value));
         assert_eq!(options.texts(&world, "policy-arn").expect("texts"), words);
     }
 

@@ -1,18 +1,18 @@
 //! Which roles, for which profiles, on which terms: the part of the configuration that may be said more than once.
 
-use crate::config::delivery::{DeliveryChoice, check_profile};
+use crate::config::delivery::{DeliveryConfig, check_profile};
 use crate::config::options::Options;
 use crate::config::template::Template;
 use crate::error::{Error, Result};
-use crate::exchange::sts::assume_role::Terms;
+use crate::exchange::sts::assume_role::AssumeRoleTerms;
 use crate::model::role;
-use crate::system::given::{Given, GivenFile};
+use crate::system::input::{InputFile, InputValue};
 use crate::system::shown;
 use crate::system::world::World;
 
 /// One role, and perhaps another one that is assumed with its credentials.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RoleChoice {
+pub struct RoleConfig {
     /// The profile of a further role.
     pub profile: Option<String>,
     /// The role.
@@ -24,7 +24,7 @@ pub struct RoleChoice {
 }
 
 /// `arn:…` or `PROFILE=arn:…`. The names of roles may hold `=` too.
-fn profile_and_arn(given: &Given) -> Result<(Option<String>, Template)> {
+fn profile_and_arn(given: &InputValue) -> Result<(Option<String>, Template)> {
     let text = given.text()?;
     let (profile, arn) = match text.split_once('=') {
         Some((profile, arn)) if !profile.contains(':') => {
@@ -44,16 +44,16 @@ fn profile_and_arn(given: &Given) -> Result<(Option<String>, Template)> {
 /// # Errors
 /// A usage error that names the option and what is wrong with it.
 pub fn roles(
-    arns: &[Given],
+    arns: &[InputValue],
     options: &Options,
     world: &World,
-    delivery: &mut DeliveryChoice,
-) -> Result<Vec<RoleChoice>> {
+    delivery: &mut DeliveryConfig,
+) -> Result<Vec<RoleConfig>> {
     let required = match options.text(world, "require")? {
         Some(given) => given.split(|c| c == ',')?,
         None => Vec::new(),
     };
-    let mut roles: Vec<RoleChoice> = Vec::new();
+    let mut roles: Vec<RoleConfig> = Vec::new();
     for given in arns {
         let (profile, role_arn) = profile_and_arn(given)?;
         let first = roles.is_empty();
@@ -73,7 +73,7 @@ pub fn roles(
         }
         let is_required = |name: &String| required.iter().any(|required| required.raw() == name.as_str());
         let required = first || profile.iter().any(is_required);
-        roles.push(RoleChoice { profile, role_arn, then_role_arn: None, required });
+        roles.push(RoleConfig { profile, role_arn, then_role_arn: None, required });
     }
     if roles.is_empty() {
         return Err(Error::usage("no role to assume").advice(
@@ -106,7 +106,7 @@ pub fn roles(
 ///
 /// # Errors
 /// A usage error that says what is wrong with it.
-pub fn session_policy(file: &GivenFile) -> Result<String> {
+pub fn session_policy(file: &InputFile) -> Result<String> {
     /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
     const LONGEST: usize = 2048;
     let bad = |why: &str| {
@@ -148,7 +148,7 @@ fn compact(json: &[u8]) -> String {
 ///
 /// # Errors
 /// A usage error that names a malformed tag.
-pub fn terms(options: &Options, world: &World) -> Result<Terms> {
+pub fn terms(options: &Options, world: &World) -> Result<AssumeRoleTerms> {
     let mut tags = Vec::new();
     for given in options.texts(world, "session-tag")? {
         let (key, value) = given
@@ -158,7 +158,7 @@ pub fn terms(options: &Options, world: &World) -> Result<Terms> {
             .ok_or_else(|| given.bad("is no tag").advice("write --session-tag KEY=VALUE"))?;
         tags.push((key.to_owned(), value.to_owned()));
     }
-    Ok(Terms {
+    Ok(AssumeRoleTerms {
         external_id: options.free_text(world, "external-id")?,
         source_identity: options.free_text(world, "source-identity")?,
         tags,
@@ -169,7 +169,7 @@ pub fn terms(options: &Options, world: &World) -> Result<Terms> {
 ///
 /// # Errors
 /// A usage error where something else was put there.
-pub fn check_session_name(given: &Given) -> Result<()> {
+pub fn check_session_name(given: &InputValue) -> Result<()> {
     let text = given.text()?.trim();
     let is_else = text.starts_with('/')
         || text.contains(['?', '#', '"', '\n'])

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::fact::Fact;
-use crate::system::{given, shown};
+use crate::system::{input, shown};
 
 /// The placeholders as a message lists them.
 const KNOWN: &str =
@@ -92,7 +92,7 @@ fn fact(by: &str, name: &str) -> Result<Fact> {
         _ => match name.strip_prefix("attribute:") {
             Some(attribute) if is_attribute(attribute) => Fact::Attribute(attribute.into()),
             _ => {
-                let meant = given::closest(NAMES.iter().copied(), name);
+                let meant = input::closest(NAMES.iter().copied(), name);
                 let meant = meant.map(|name| format!("did you mean {{{name}}}? ")).unwrap_or_default();
                 return Err(Error::usage(format!("{by} has an unknown placeholder"))
                     .advice(format!("{meant}the placeholders are {KNOWN}")));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::aws_identity::AwsChoice;
-use crate::config::delivery::GoogleDelivery;
+use crate::config::aws_identity::AwsIdentityConfig;
+use crate::config::delivery::GoogleDeliveryConfig;
 use crate::config::external_account::{self, CredentialSource, ExternalAccount};
 use crate::config::options::Options;
 use crate::config::{self, switch};
@@ -16,32 +16,32 @@ use crate::exchange::sts::caller_identity;
 use crate::format::subject_token_format::SubjectTokenFormat;
 use crate::model::provider;
 use crate::model::request::scopes_in_order;
-use crate::system::given::{Given, GivenFile};
 use crate::system::http::{Endpoint, percent_decoded};
+use crate::system::input::{InputFile, InputValue};
 use crate::system::world::World;
 
 /// What the agent needs to know, and whoever exchanges without one.
 #[derive(Debug)]
 pub struct GoogleConfig {
     /// What is asked of Google, and with which proof.
-    pub asked: Asked,
+    pub asked: TokenExchange,
     /// What the metadata server says of the project.
     pub project: Project,
     /// Where tokens are delivered.
-    pub delivery: GoogleDelivery,
+    pub delivery: GoogleDeliveryConfig,
     /// Whether to refresh.
     pub refresh: bool,
 }
 
 /// What is asked of Google, and with which proof: whoever asks the same may have the same token.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct TokenExchange {
     /// The provider, as `//iam.googleapis.com/…`.
     pub audience: String,
     /// Where the proof comes from.
     pub proof: ProofChoice,
     /// The AWS identity behind it.
-    pub aws: AwsChoice,
+    pub aws: AwsIdentityConfig,
     /// Google's STS: its endpoint and path.
     pub sts: (Endpoint, String),
     /// By which OAuth client the pool knows its caller, and the project that is charged.
@@ -62,7 +62,7 @@ pub enum ProofChoice {
     /// A token of AWS's `GetWebIdentityToken` for this audience.
     WebIdentityToken(String),
     /// Somebody else's token in a file, in this format, of this type.
-    File(GivenFile, SubjectTokenFormat, String),
+    File(InputFile, SubjectTokenFormat, String),
     /// Somebody else's token from a URL, with these headers, in this format, of this type.
     Url(String, Vec<(String, SecretString)>, SubjectTokenFormat, String),
 }
@@ -83,7 +83,7 @@ pub const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform
 const LONGEST: Duration = Duration::from_secs(43_200);
 
 /// Options that only mean something for Google → AWS.
-pub const OF_THE_OTHER_WAY: &[&str] = &[
+pub const ONLY_GOOGLE_TO_AWS: &[&str] = &[
     "role-arn",
     "then-role-arn",
     "google-token-file",
@@ -95,7 +95,7 @@ pub const OF_THE_OTHER_WAY: &[&str] = &[
 ];
 
 /// Options that only mean something for AWS → Google.
-pub const OF_THIS_WAY: &[&str] = &[
+pub const ONLY_AWS_TO_GOOGLE: &[&str] = &[
     "external-account",
     "workload-identity-provider",
     "scope",
@@ -124,7 +124,7 @@ impl GoogleConfig {
         let told = world.text_variable("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE").filter(|_| may_be_executable);
         let named = typed.or(told);
         let (audience, file) = match (named, options.value(world, "external-account")) {
-            (Some(_), _) if options.own_value(world, "external-account").is_some() => {
+            (Some(_), _) if options.value_said_to_fedboot(world, "external-account").is_some() => {
                 return Err(Error::usage("--workload-identity-provider and --external-account exclude each other"));
             }
             (Some(name), _) => (name, None),
@@ -142,8 +142,8 @@ impl GoogleConfig {
         let file_says = |field: fn(&ExternalAccount) -> Option<&String>| file.as_ref().and_then(field).cloned();
         let universe = file_says(|file| file.universe_domain.as_ref()).unwrap_or_else(|| "googleapis.com".into());
         let url = |option: &str, field: &str, said: Option<String>, usual: String| {
-            let said = said.map(|said| Given::new(format!("\"{field}\""), said));
-            let url = text(option)?.or(said).unwrap_or_else(|| Given::new(format!("--{option}"), usual));
+            let said = said.map(|said| InputValue::new(format!("\"{field}\""), said));
+            let url = text(option)?.or(said).unwrap_or_else(|| InputValue::new(format!("--{option}"), usual));
             url.endpoint_with_path(allow_http)
         };
         let (sts, path) = url(
@@ -171,7 +171,7 @@ impl GoogleConfig {
                 Some((endpoint, email))
             }
         };
-        let aws = AwsChoice::resolve(options, world, file.as_ref())?;
+        let aws = AwsIdentityConfig::resolve(options, world, file.as_ref())?;
         let quota_project = file_says(|file| file.quota_project.as_ref());
         let lifetime = match config::duration(options, world, "duration")? {
             Some(lifetime) if lifetime > LONGEST => {
@@ -197,7 +197,7 @@ impl GoogleConfig {
         let client = file.as_ref().map(|file| (file.client.clone(), file.user_project.clone())).unwrap_or_default();
         let proof = proof(options, world, file, &audience, may_be_executable)?;
         Ok(Self {
-            asked: Asked {
+            asked: TokenExchange {
                 proof,
                 aws,
                 sts: (sts, path),
@@ -208,7 +208,7 @@ impl GoogleConfig {
                 audience,
             },
             project: Project { id, number, universe },
-            delivery: GoogleDelivery::resolve(options, world)?,
+            delivery: GoogleDeliveryConfig::resolve(options, world)?,
             refresh: !switch(options, world, "no-refresh")?,
         })
     }
@@ -239,7 +239,7 @@ impl GoogleConfig {
     }
 }
 
-impl Asked {
+impl TokenExchange {
     /// A text that no other question has. It stands in files, and what was asked with may be secret, so it is a hash of
     /// all that tells one from another.
     pub fn request(&self) -> String {
@@ -282,7 +282,7 @@ impl Asked {
 }
 
 /// `projects/N/locations/global/workloadIdentityPools/P/providers/Q`, with or without the service's name before it.
-fn provider(given: &Given) -> Result<String> {
+fn provider(given: &InputValue) -> Result<String> {
     let path =
         given.text()?.trim_start_matches("https:").trim_start_matches("//iam.googleapis.com/").trim_start_matches('/');
     let parts: Vec<&str> = path.split('/').collect();
@@ -315,12 +315,12 @@ fn account_of(url: &str) -> Result<(String, String)> {
             "{field} must be https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken"
         )));
     };
-    let account = Given::new(format!("what stands behind serviceAccounts/ in {field}"), percent_decoded(account));
+    let account = InputValue::new(format!("what stands behind serviceAccounts/ in {field}"), percent_decoded(account));
     Ok((check_account(&account)?, origin.to_owned()))
 }
 
 /// A service account's email or its unique id, which IAM Credentials takes as well.
-fn check_account(name: &Given) -> Result<String> {
+fn check_account(name: &InputValue) -> Result<String> {
     let text = name.text()?;
     let is_id = (10..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_id { Ok(text.to_owned()) } else { config::check_service_account(name) }
@@ -367,7 +367,7 @@ fn proof(
                 .advice("with --proof web-identity-token it asks AWS itself"));
         }
         (None, Some((CredentialSource::File(path, format), kind))) => {
-            ProofChoice::File(Given::new("\"credential_source.file\"", path).file(world), format, kind)
+            ProofChoice::File(InputValue::new("\"credential_source.file\"", path).file(world), format, kind)
         }
         (None, Some((CredentialSource::Url(url, headers, format), kind))) => {
             ProofChoice::Url(url, headers, format, kind)
@@ -381,7 +381,7 @@ fn proof(
         _ => None,
     };
     if let Some((field, url)) = url {
-        let given = Given::new(format!("\"credential_source.{field}\""), url);
+        let given = InputValue::new(format!("\"credential_source.{field}\""), url);
         given.endpoint_with_path(switch(options, world, "allow-http")?)?;
     }
     if token_audience.is_some() && !matches!(proof, ProofChoice::WebIdentityToken(_)) {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
-use crate::model::credentials::{Credentials, Trouble};
+use crate::model::credentials::{Credentials, RefreshFailure};
 use crate::model::environment::Environment;
 use crate::model::{BoxFuture, credentials_json};
 use crate::system::log::shown;
@@ -35,7 +35,7 @@ pub struct Record {
     /// The last good credentials, and when they were issued.
     pub credentials: Option<(SystemTime, Credentials)>,
     /// Why there are no newer ones.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<RefreshFailure>,
 }
 
 impl Cache {
@@ -105,7 +105,7 @@ impl Record {
         let time = |name| time(json, name);
         let trouble = || {
             let failures = json.get("Failures")?.as_u64()?.try_into().ok()?;
-            Some(Trouble { at: time("FailedAt")?, next_try: time("NextTry")?, failures, error: text("Error")? })
+            Some(RefreshFailure { at: time("FailedAt")?, next_try: time("NextTry")?, failures, error: text("Error")? })
         };
         Self { credentials: credentials_json::decode(json), trouble: trouble() }
     }
@@ -207,7 +207,7 @@ impl Delivery for CacheFile {
         Box::pin(self.write())
     }
 
-    fn fail<'a>(&'a self, trouble: &'a Trouble) -> BoxFuture<'a, Result<()>> {
+    fn fail<'a>(&'a self, trouble: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
         self.record.borrow_mut().trouble = Some(trouble.clone());
         Box::pin(self.write())
     }

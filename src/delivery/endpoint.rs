@@ -30,10 +30,10 @@ use crate::delivery::loopback::{self, Listeners, Loopback, Reply, Respond};
 use crate::error::Result;
 use crate::model::BoxFuture;
 use crate::model::client::Client;
-use crate::model::credentials::{Credentials, Trouble};
+use crate::model::credentials::{Credentials, RefreshFailure};
 use crate::model::environment::Environment;
 use crate::system::log::timestamp;
-use crate::system::private_file::{self, Directory, Held, Writer};
+use crate::system::private_file::{self, Directory, HeldFile, Writer};
 use crate::system::world::World;
 use crate::timing::schedule;
 
@@ -51,7 +51,7 @@ pub struct CredentialsEndpoint {
     token_file: PathBuf,
     content: SecretString,
     is_in_front: bool,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<HeldFile>>,
     writer: Writer,
 }
 
@@ -60,7 +60,7 @@ struct State {
     secret: SecretString,
     answer: RefCell<Option<Answer>>,
     /// Why the last try has failed, and when the next one is.
-    trouble: RefCell<Option<Trouble>>,
+    trouble: RefCell<Option<RefreshFailure>>,
     changed: Notify,
     status: Box<dyn Fn() -> String>,
 }
@@ -135,7 +135,7 @@ impl Delivery for CredentialsEndpoint {
         Box::pin(self.writer.run(restore))
     }
 
-    fn fail<'a>(&'a self, trouble: &'a Trouble) -> BoxFuture<'a, Result<()>> {
+    fn fail<'a>(&'a self, trouble: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
         self.state.trouble.replace(Some(trouble.clone()));
         self.state.changed.notify_waiters();
         Box::pin(async { Ok(()) })

@@ -25,9 +25,9 @@ use crate::delivery::{Delivery, TokenSource};
 use crate::error::{Error, Kind, Result};
 use crate::model::BoxFuture;
 use crate::model::client::{Client, Guests};
-use crate::model::credentials::{Credentials, Trouble};
+use crate::model::credentials::{Credentials, RefreshFailure};
 use crate::model::environment::Environment;
-use crate::model::request::{Wanted, scopes_in_order};
+use crate::model::request::{TokenRequest, scopes_in_order};
 use crate::system::http::percent_decoded;
 use crate::system::world::World;
 
@@ -69,7 +69,7 @@ struct State {
     source: Rc<dyn TokenSource>,
     about: About,
     /// The usual access token.
-    usual: Rc<Wanted>,
+    usual: Rc<TokenRequest>,
     /// All that can be listed, by the names of paths.
     tree: Value,
     guests: Guests,
@@ -87,7 +87,7 @@ impl MetadataServer {
         source: Rc<dyn TokenSource>,
         world: Rc<World>,
     ) -> Result<Self> {
-        let usual = Rc::new(Wanted::AccessToken(about.scopes.clone()));
+        let usual = Rc::new(TokenRequest::AccessToken(about.scopes.clone()));
         let state = State { world: world.clone(), source: source.clone(), tree: tree(&about), usual, guests, about };
         Ok(Self { server: Loopback::open(listeners, world, Rc::new(state))?, source })
     }
@@ -104,7 +104,7 @@ impl Delivery for MetadataServer {
         Box::pin(async { Ok(()) })
     }
 
-    fn fail<'a>(&'a self, trouble: &'a Trouble) -> BoxFuture<'a, Result<()>> {
+    fn fail<'a>(&'a self, trouble: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
         self.source.fail(trouble);
         Box::pin(async { Ok(()) })
     }
@@ -232,9 +232,9 @@ impl State {
             ("token", _) => {
                 let scopes = query.text("scopes").unwrap_or_default().split([',', ' ']).map(str::to_owned);
                 let scopes = scopes_in_order(scopes);
-                if scopes.is_empty() { self.usual.clone() } else { Wanted::AccessToken(scopes).into() }
+                if scopes.is_empty() { self.usual.clone() } else { TokenRequest::AccessToken(scopes).into() }
             }
-            (_, Some(audience)) => Wanted::IdToken(audience.into()).into(),
+            (_, Some(audience)) => TokenRequest::IdToken(audience.into()).into(),
             (_, None) => {
                 return Reply::Now(text(StatusCode::BAD_REQUEST, "non-empty audience parameter required".into()));
             }
@@ -251,9 +251,9 @@ impl State {
         }))
     }
 
-    fn handed_out(&self, wanted: &Wanted, credentials: &Credentials) -> Answer {
+    fn handed_out(&self, wanted: &TokenRequest, credentials: &Credentials) -> Answer {
         let token = credentials.token().map(ExposeSecret::expose_secret).unwrap_or_default();
-        let Wanted::AccessToken(_) = wanted else { return text(StatusCode::OK, token.to_owned()) };
+        let TokenRequest::AccessToken(_) = wanted else { return text(StatusCode::OK, token.to_owned()) };
         let left = credentials.expiration.duration_since(self.world.now()).unwrap_or_default();
         let answer = TokenAnswer { access_token: token, expires_in: left.as_secs(), token_type: "Bearer" };
         with_flavor(loopback::answer(StatusCode::OK, JSON, serde_json::to_vec(&answer).unwrap_or_default().into()))

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use crate::error::Result;
 use crate::model::BoxFuture;
 use crate::model::client::Client;
-use crate::model::credentials::{Credentials, Trouble};
+use crate::model::credentials::{Credentials, RefreshFailure};
 use crate::model::environment::Environment;
-use crate::model::request::Wanted;
+use crate::model::request::TokenRequest;
 
 mod connections;
 pub mod credential_cache;
@@ -30,7 +30,7 @@ pub trait Delivery {
     fn deliver<'a>(&'a self, credentials: Option<&'a Credentials>) -> BoxFuture<'a, Result<()>>;
 
     /// Leaves word for clients why there is nothing newer.
-    fn fail<'a>(&'a self, _: &'a Trouble) -> BoxFuture<'a, Result<()>> {
+    fn fail<'a>(&'a self, _: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -47,11 +47,11 @@ pub trait Delivery {
 pub trait TokenSource {
     /// One that will be good for a while. Requests for the same at the same time are one exchange; one that nobody has
     /// asked for before is made when the client's turn comes.
-    fn token<'a>(&'a self, wanted: &'a Wanted, client: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>>;
+    fn token<'a>(&'a self, wanted: &'a TokenRequest, client: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>>;
 
     /// The same, if it need not be waited for.
-    fn ready(&self, wanted: &Wanted) -> Option<Rc<Credentials>>;
+    fn ready(&self, wanted: &TokenRequest) -> Option<Rc<Credentials>>;
 
     /// Says why there is no new one of those that are kept by the agent's loop, and when it tries again.
-    fn fail(&self, trouble: &Trouble);
+    fn fail(&self, trouble: &RefreshFailure);
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::format::ini::{self, OTHER_SOURCES, STATIC_KEYS, Settings};
-use crate::system::given::GivenFile;
+use crate::system::input::InputFile;
 use crate::system::world::{self, World};
 
 /// Which one it is, and where it may stand.
@@ -36,7 +36,7 @@ impl ReplacedProfile {
     pub fn of(world: &World) -> Self {
         let named = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].iter().find_map(|by| Some((*by, world.text_variable(by)?)));
         let (named_by, name) = named.map_or((None, "default".into()), |(by, name)| (Some(by), name));
-        let [credentials, config] = GivenFile::of_aws(world).map(|file| file.map(|file| file.path().to_owned()));
+        let [credentials, config] = InputFile::of_aws(world).map(|file| file.map(|file| file.path().to_owned()));
         Self { name, named_by, credentials, config }
     }
 

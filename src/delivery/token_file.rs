@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::model::BoxFuture;
 use crate::model::credentials::{Credentials, Principal};
 use crate::model::environment::Environment;
-use crate::system::private_file::{self, Held, Writer};
+use crate::system::private_file::{self, HeldFile, Writer};
 
 /// Writes the token file.
 pub struct TokenFile {
@@ -40,10 +40,10 @@ pub struct TokenFile {
 
 /// A file that goes when this does, once it is there.
 #[derive(Clone, Default)]
-pub struct Own(Arc<Mutex<Option<Held>>>);
+pub struct Own(Arc<Mutex<Option<HeldFile>>>);
 
 impl Own {
-    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+    fn held(&self) -> MutexGuard<'_, Option<HeldFile>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,7 +74,7 @@ impl Delivery for TokenFile {
     fn is_intact(&self) -> BoxFuture<'_, bool> {
         let (path, own) = (self.path.clone(), self.own.clone());
         Box::pin(self.writer.check(move || match own {
-            Some(own) => own.held().as_ref().is_some_and(Held::is_there),
+            Some(own) => own.held().as_ref().is_some_and(HeldFile::is_there),
             None => path.exists(),
         }))
     }

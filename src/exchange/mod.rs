@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::model::BoxFuture;
 use crate::model::credentials::Credentials;
 use crate::model::proof::Proof;
-use crate::model::request::Session;
+use crate::model::request::SessionRequest;
 use crate::system::http::Http;
 
 pub mod google_sts;
@@ -25,6 +25,6 @@ pub trait Exchange {
         http: &'a Http,
         prepared: Self::Prepared,
         proof: &'a Proof,
-        session: &'a Session,
+        session: &'a SessionRequest,
     ) -> BoxFuture<'a, Result<Credentials>>;
 }

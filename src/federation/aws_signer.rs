@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials as AwsKeys;
 
-use crate::config::StsChoice;
-use crate::config::aws_identity::AwsChoice;
+use crate::config::StsConfig;
+use crate::config::aws_identity::AwsIdentityConfig;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
-use crate::exchange::sts::assume_role::{AssumeRole, Terms};
-use crate::exchange::sts::client::{Limits, Sts};
+use crate::exchange::sts::assume_role::{AssumeRole, AssumeRoleTerms};
+use crate::exchange::sts::client::{SessionPolicies, Sts};
 use crate::exchange::sts::hosts;
 use crate::exchange::sts::web_identity::AssumeRoleWithWebIdentity;
 use crate::identity::aws::{AwsWorkload, Settings, Source};
-use crate::model::aws_identity::AwsStart;
+use crate::model::aws_identity::AwsBaseIdentity;
 use crate::model::credentials::Credentials;
 use crate::model::partition;
-use crate::model::request::Session;
+use crate::model::request::SessionRequest;
 use crate::system::http::{Endpoint, Http};
 use crate::system::log::{Log, Severity};
 use crate::system::world::World;
@@ -32,7 +32,7 @@ const ANY_REGION: &str = "us-east-1";
 pub struct AwsSigner {
     world: Rc<World>,
     log: Log,
-    choice: AwsChoice,
+    choice: AwsIdentityConfig,
     workload: AwsWorkload,
     /// The region in which AWS's STS is asked.
     region: OnceCell<String>,
@@ -46,8 +46,8 @@ pub struct AwsSigner {
 
 impl AwsSigner {
     /// The one that `choice` means.
-    pub fn new(choice: AwsChoice, world: Rc<World>, log: Log) -> Self {
-        let AwsChoice { only, profile, imdsv1, .. } = &choice;
+    pub fn new(choice: AwsIdentityConfig, world: Rc<World>, log: Log) -> Self {
+        let AwsIdentityConfig { only, profile, imdsv1, .. } = &choice;
         Self {
             workload: AwsWorkload { world: world.clone(), only: *only, profile: profile.clone(), imdsv1: *imdsv1 },
             choice,
@@ -74,35 +74,36 @@ impl AwsSigner {
             let message = "this container has no role of its own and acts as its node's, as every other one there";
             self.log.event(self.world.now(), Severity::Warning, message, &[]);
         }
-        let AwsChoice { role_arn, session_name, terms, .. } = &self.choice;
-        let session = |arn: &str, name: Option<&String>| Session {
+        let AwsIdentityConfig { role_arn, session_name, terms, .. } = &self.choice;
+        let session = |arn: &str, name: Option<&String>| SessionRequest {
             role_arn: arn.into(),
             role_session_name: name.unwrap_or(session_name).clone(),
             duration: ON_THE_WAY,
         };
         let mut caller = format!("the identity of {}", identity.source);
         let mut keys = match identity.start {
-            AwsStart::Keys(keys) => keys,
-            AwsStart::WebIdentity(proof, role) => {
-                let exchange = AssumeRoleWithWebIdentity::new(self.sts_for_roles(&region)?.0, Limits::default());
+            AwsBaseIdentity::Keys(keys) => keys,
+            AwsBaseIdentity::WebIdentity(proof, role) => {
+                let exchange =
+                    AssumeRoleWithWebIdentity::new(self.sts_for_roles(&region)?.0, SessionPolicies::default());
                 let prepared = exchange.prepare(http).await;
                 let session = session(&role.arn, role.session_name.as_ref());
                 let issued = exchange.exchange(http, prepared, &proof, &session).await?;
                 caller.clone_from(&role.arn);
-                of_session(&issued)?
+                session_keys(&issued)?
             }
         };
         let first = role_arn.iter().map(|arn| (session(arn, None), terms.clone()));
         let in_profile = identity.roles.iter().map(|role| {
-            let terms = Terms { external_id: role.external_id.clone(), ..Terms::default() };
+            let terms = AssumeRoleTerms { external_id: role.external_id.clone(), ..AssumeRoleTerms::default() };
             (session(&role.arn, role.session_name.as_ref()), terms)
         });
         for (session, terms) in in_profile.chain(first) {
             let (sts, signs) = self.sts_for_roles(&region)?;
-            let exchange = AssumeRole::new(sts, signs, Limits::default(), terms);
+            let exchange = AssumeRole::new(sts, signs, SessionPolicies::default(), terms);
             let issued = exchange.exchange(http, &caller, &keys, &session, self.world.now()).await?;
             caller = session.role_arn;
-            keys = of_session(&issued)?;
+            keys = session_keys(&issued)?;
         }
         Ok((keys, region))
     }
@@ -126,7 +127,7 @@ impl AwsSigner {
     /// The same for roles, and the region that signs there: the STS for all regions gives none of its own tokens.
     fn sts_for_roles(&self, region: &str) -> Result<(Sts, String)> {
         let profile = self.profile.borrow();
-        let is_plain = self.choice.sts(&profile)? == StsChoice::Regional { fips: false, dual_stack: false };
+        let is_plain = self.choice.sts(&profile)? == StsConfig::Regional { fips: false, dual_stack: false };
         if is_plain && hosts::has_global(region) && self.choice.prefers_global_sts(&profile)? {
             let endpoint = Endpoint::parse(hosts::GLOBAL, false)?;
             return Ok((Sts::new(self.world.clone(), endpoint), ANY_REGION.into()));
@@ -137,8 +138,8 @@ impl AwsSigner {
     /// The URL of `query` at the STS that was named; none where it is the region's.
     pub fn named_sts(&self, query: &str) -> Option<String> {
         match self.choice.sts(&self.profile.borrow()).ok()? {
-            StsChoice::Endpoint(endpoint) => Some(endpoint.url(&format!("/{query}"))),
-            StsChoice::Regional { .. } => None,
+            StsConfig::Endpoint(endpoint) => Some(endpoint.url(&format!("/{query}"))),
+            StsConfig::Regional { .. } => None,
         }
     }
 
@@ -175,7 +176,7 @@ impl AwsSigner {
     }
 }
 
-fn of_session(issued: &Credentials) -> Result<AwsKeys> {
+fn session_keys(issued: &Credentials) -> Result<AwsKeys> {
     let keys = issued.keys().map(AwsKeys::from);
     keys.ok_or_else(|| Error::new(Kind::Fatal, "assume a role", "", "no keys came of it"))
 }

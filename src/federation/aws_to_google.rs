@@ -6,19 +6,19 @@ use std::time::SystemTime;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
-use crate::config::to_google::{Asked, CLOUD_PLATFORM, ProofChoice};
+use crate::config::to_google::{CLOUD_PLATFORM, ProofChoice, TokenExchange};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::google_sts::GoogleSts;
 use crate::exchange::sts::caller_identity::{self, CallerIdentity};
 use crate::exchange::sts::web_identity_token;
-use crate::federation::Mint;
+use crate::federation::TokenIssuer;
 use crate::federation::aws_signer::AwsSigner;
 use crate::format::jwt;
 use crate::identity::subject_token;
 use crate::model::BoxFuture;
 use crate::model::credentials::{Content, Credentials, Principal};
 use crate::model::proof::SubjectToken;
-use crate::model::request::Wanted;
+use crate::model::request::TokenRequest;
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
 use crate::system::log::Log;
@@ -26,9 +26,9 @@ use crate::system::world::{self, World};
 use crate::timing::{retry, schedule};
 
 /// The way to one provider and service account.
-pub struct ToGoogle {
+pub struct AwsToGoogle {
     world: Rc<World>,
-    asked: Asked,
+    asked: TokenExchange,
     signer: AwsSigner,
     sts: GoogleSts,
     account: Option<IamCredentials>,
@@ -45,9 +45,9 @@ struct Federated {
     subject: Option<String>,
 }
 
-impl ToGoogle {
+impl AwsToGoogle {
     /// The way that `asked` describes.
-    pub fn new(asked: Asked, world: Rc<World>, log: Log) -> Self {
+    pub fn new(asked: TokenExchange, world: Rc<World>, log: Log) -> Self {
         let (endpoint, path) = asked.sts.clone();
         let (client, user_project) = asked.client.clone();
         Self {
@@ -124,12 +124,12 @@ impl ToGoogle {
     }
 
     /// A token of the service account.
-    async fn impersonate(&self, http: &Http, account: &IamCredentials, wanted: &Wanted) -> Result<Credentials> {
+    async fn impersonate(&self, http: &Http, account: &IamCredentials, wanted: &TokenRequest) -> Result<Credentials> {
         let mut first = true;
         loop {
             let connection = async { Ok(account.connect(http).await.ok()) };
             let (bearer, connection) = tokio::try_join!(biased; self.bearer(http), connection)?;
-            let issued = if let Wanted::IdToken(audience) = wanted {
+            let issued = if let TokenRequest::IdToken(audience) = wanted {
                 let token = account.id_token(http, connection, &bearer.token, audience).await;
                 token.and_then(|token| self.id_token(&token))
             } else {
@@ -150,9 +150,9 @@ impl ToGoogle {
         }
     }
 
-    fn scopes<'a>(&'a self, wanted: &'a Wanted) -> &'a [String] {
+    fn scopes<'a>(&'a self, wanted: &'a TokenRequest) -> &'a [String] {
         match wanted {
-            Wanted::AccessToken(scopes) => scopes,
+            TokenRequest::AccessToken(scopes) => scopes,
             _ => &self.asked.scopes,
         }
     }
@@ -232,11 +232,11 @@ fn aws_role(arn: &str) -> &str {
     }
 }
 
-impl Mint for ToGoogle {
-    fn mint<'a>(&'a self, http: &'a Http, wanted: &'a Wanted) -> BoxFuture<'a, Result<Credentials>> {
+impl TokenIssuer for AwsToGoogle {
+    fn mint<'a>(&'a self, http: &'a Http, wanted: &'a TokenRequest) -> BoxFuture<'a, Result<Credentials>> {
         Box::pin(async move {
             match (wanted, &self.account) {
-                (Wanted::SubjectToken, _) => {
+                (TokenRequest::SubjectToken, _) => {
                     let subject = self.prove(http).await?;
                     let Some(claims) = subject.claims else {
                         return Err(Error::usage(
@@ -248,11 +248,11 @@ impl Mint for ToGoogle {
                     Ok(self.google(subject.token, expiration))
                 }
                 (_, Some(account)) => self.impersonate(http, account, wanted).await,
-                (Wanted::AccessToken(_), None) => {
+                (TokenRequest::AccessToken(_), None) => {
                     let Federated { token, expiration, .. } = self.exchange(http, self.scopes(wanted)).await?;
                     Ok(self.google(token, expiration))
                 }
-                (Wanted::IdToken(_), None) => Err(Error::new(
+                (TokenRequest::IdToken(_), None) => Err(Error::new(
                     Kind::Fatal,
                     "mint an ID token",
                     "",

@@ -8,23 +8,23 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::options::Options;
-use crate::config::roles::RoleChoice;
+use crate::config::roles::RoleConfig;
 use crate::config::template::{Template, placeholder};
-use crate::config::{self, Config, Source, StsChoice, external_account};
+use crate::config::{self, Config, Source, StsConfig, external_account};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::exchange::sts::assume_role::{self, AssumeRole};
 use crate::exchange::sts::client::Sts;
 use crate::exchange::sts::web_identity::AssumeRoleWithWebIdentity;
-use crate::federation::Issuer;
+use crate::federation::CredentialsIssuer;
 use crate::identity::Identity;
 use crate::identity::google::impersonation::Impersonation;
-use crate::identity::google::metadata::MetadataServer;
-use crate::identity::google::token_file::TokenFile;
+use crate::identity::google::metadata::MetadataClient;
+use crate::identity::google::token_file::TokenFileIdentity;
 use crate::model::credentials::{Content, Credentials, Principal};
 use crate::model::fact::Fact;
 use crate::model::proof::{Claims, Proof};
-use crate::model::request::Session;
+use crate::model::request::SessionRequest;
 use crate::model::{BoxFuture, partition, role};
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
@@ -40,7 +40,7 @@ const ATTRIBUTE_PATIENCE: Duration = Duration::from_secs(5);
 const FIRST_OF_CHAIN: Duration = Duration::from_secs(900);
 
 /// The way to one role: who to be, what to ask for.
-pub struct ToAws {
+pub struct GoogleToAws {
     world: Rc<World>,
     identity: Box<dyn Identity>,
     exchange: AssumeRoleWithWebIdentity,
@@ -99,7 +99,7 @@ async fn configure_by_attributes(
     if let Some(attributes) = &*known.borrow() {
         return Config::resolve(options, world, attributes);
     }
-    let server = MetadataServer::new(config::metadata_endpoint(options, world)?, String::new());
+    let server = MetadataClient::new(config::metadata_endpoint(options, world)?, String::new());
     let give_up = later(world.monotonic(), ATTRIBUTE_PATIENCE);
     let give_up = deadline.map_or(give_up, |deadline| deadline.min(give_up));
     let http = Http::new(world).with_deadline(Some(give_up));
@@ -134,7 +134,7 @@ fn later(now: Instant, wait: Duration) -> Instant {
 }
 
 /// The project's attributes, and over them the instance's.
-async fn attributes(server: &MetadataServer, http: &Http) -> Result<HashMap<String, String>> {
+async fn attributes(server: &MetadataClient, http: &Http) -> Result<HashMap<String, String>> {
     let instance = server.attributes(http, "instance").await?;
     let mut all = server.attributes(http, "project").await?;
     all.extend(instance);
@@ -147,16 +147,16 @@ async fn attributes(server: &MetadataServer, http: &Http) -> Result<HashMap<Stri
         .collect())
 }
 
-impl ToAws {
+impl GoogleToAws {
     /// The way to the role `choice` of `config`.
     ///
     /// # Errors
     /// A usage error where the STS host cannot be formed.
-    pub fn new(config: &Config, choice: &RoleChoice, world: Rc<World>, log: &Log) -> Result<Self> {
-        let metadata = || MetadataServer::new(config.metadata.clone(), config.audience.clone());
+    pub fn new(config: &Config, choice: &RoleConfig, world: Rc<World>, log: &Log) -> Result<Self> {
+        let metadata = || MetadataClient::new(config.metadata.clone(), config.audience.clone());
         let identity: Box<dyn Identity> = match &config.source {
             Source::Metadata => Box::new(metadata()),
-            Source::TokenFile(file) => Box::new(TokenFile::new(file.clone())),
+            Source::TokenFile(file) => Box::new(TokenFileIdentity::new(file.clone())),
             Source::Impersonate(endpoint, email) => {
                 let account = IamCredentials::new(endpoint.clone(), email.clone());
                 Box::new(Impersonation::new(metadata(), account, config.audience.clone()))
@@ -164,7 +164,7 @@ impl ToAws {
         };
         let warn = |message: &str| log.event(world.now(), Severity::Warning, message, &[]);
         let (arn, region) = (choice.role_arn.expand(placeholder), config.region());
-        if let (StsChoice::Regional { .. }, Some(other)) = (&config.sts, partition::other_partition(&arn, &region)) {
+        if let (StsConfig::Regional { .. }, Some(other)) = (&config.sts, partition::other_partition(&arn, &region)) {
             warn(&format!("the region {region} is in the partition {other}, {arn} is not: AWS will refuse"));
         }
         let sts = Sts::new(world.clone(), config.sts_endpoint()?);
@@ -222,7 +222,7 @@ impl ToAws {
             Some(names) => names,
             None => self.fill_in(http, &proof.claims).await?,
         };
-        let mut session = Session {
+        let mut session = SessionRequest {
             role_arn: names.role_arn.clone(),
             role_session_name: names.role_session_name.clone(),
             duration: if self.then.is_some() { self.duration.min(FIRST_OF_CHAIN) } else { self.duration },
@@ -238,7 +238,7 @@ impl ToAws {
                 }
                 Ok(first) => {
                     session.duration = self.duration;
-                    self.go_on(http, first, &names, session).await
+                    self.assume_second_role(http, first, &names, session).await
                 }
                 refused => refused,
             }
@@ -250,7 +250,7 @@ impl ToAws {
         issued
     }
 
-    fn token(&self, proof: &Proof, session: Session) -> Credentials {
+    fn token(&self, proof: &Proof, session: SessionRequest) -> Credentials {
         // A token that says nothing of its end is as good as a session.
         let said = world::time_at(proof.claims.exp).filter(|_| proof.claims.exp > 0);
         let expiration = said.unwrap_or_else(|| world::after(self.world.now(), session.duration));
@@ -262,7 +262,13 @@ impl ToAws {
     }
 
     /// Assumes the second role with the `first` one's credentials, where there is one.
-    async fn go_on(&self, http: &Http, first: Credentials, names: &Names, mut session: Session) -> Result<Credentials> {
+    async fn assume_second_role(
+        &self,
+        http: &Http,
+        first: Credentials,
+        names: &Names,
+        mut session: SessionRequest,
+    ) -> Result<Credentials> {
         let (Some((exchange, _)), Some(arn), Some(keys)) = (&self.then, &names.then_role_arn, first.keys()) else {
             return Ok(first);
         };
@@ -318,7 +324,7 @@ impl ToAws {
     }
 }
 
-impl Issuer for ToAws {
+impl CredentialsIssuer for GoogleToAws {
     fn issue(&self, deadline: Option<Instant>) -> BoxFuture<'_, Result<Credentials>> {
         Box::pin(self.try_once(deadline))
     }

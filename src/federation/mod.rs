@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use crate::error::Result;
 use crate::model::BoxFuture;
 use crate::model::credentials::Credentials;
-use crate::model::request::Wanted;
+use crate::model::request::TokenRequest;
 use crate::system::http::Http;
 
 pub mod aws_signer;
@@ -16,13 +16,13 @@ pub mod token_cache;
 pub mod token_quota;
 
 /// Issues what is kept fresh.
-pub trait Issuer {
+pub trait CredentialsIssuer {
     /// One try, which asks nothing any more after `deadline`.
     fn issue(&self, deadline: Option<Instant>) -> BoxFuture<'_, Result<Credentials>>;
 }
 
 /// Who makes tokens for Google.
-pub trait Mint {
+pub trait TokenIssuer {
     /// Makes one.
-    fn mint<'a>(&'a self, http: &'a Http, wanted: &'a Wanted) -> BoxFuture<'a, Result<Credentials>>;
+    fn mint<'a>(&'a self, http: &'a Http, wanted: &'a TokenRequest) -> BoxFuture<'a, Result<Credentials>>;
 }

@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::config::roles::RoleChoice;
+use crate::config::roles::RoleConfig;
 use crate::config::{Config, Settings};
 use crate::delivery::credential_cache::{self, Cache, Record};
 use crate::error::{Error, Kind, Result};
-use crate::model::credentials::{Credentials, Trouble};
+use crate::model::credentials::{Credentials, RefreshFailure};
 use crate::system::log::Severity;
 use crate::system::private_file;
 use crate::system::world::{self, World};
@@ -39,7 +39,7 @@ pub fn file_name(request: &str) -> String {
 ///
 /// # Errors
 /// Those of `place`.
-pub fn of_role(config: &Config, role: &RoleChoice, place: impl FnOnce(&str) -> Result<PathBuf>) -> Result<Cache> {
+pub fn of_role(config: &Config, role: &RoleConfig, place: impl FnOnce(&str) -> Result<PathBuf>) -> Result<Cache> {
     let flags = config.flags(role)?;
     let request: String = flags.iter().fold(String::new(), |text, (name, value)| text + name + "=" + value + "\n");
     let path = match (&config.delivery.cache_file, &role.profile) {
@@ -103,7 +103,7 @@ pub fn answer(
             return Ok(answer);
         }
         let refused = record.trouble.as_ref().filter(|trouble| trouble.next_try > now);
-        if let Some(error) = shared(&record, started, now).or_else(|| refused.map(told)) {
+        if let Some(error) = shared(&record, started, now).or_else(|| refused.map(error_of)) {
             return Err(error);
         }
         if world.deadline(POLL) > deadline {
@@ -139,7 +139,7 @@ fn refresh(
             let failures = record.trouble.take().map_or(1, |trouble| trouble.failures.saturating_add(1));
             let expiration = record.credentials.as_ref().map(|(_, credentials)| credentials.expiration);
             let next_try = world::later(now, schedule::retry_after(failures, now, expiration, world.random()));
-            record.trouble = Some(Trouble { at: now, next_try, failures, error: error.to_string() });
+            record.trouble = Some(RefreshFailure { at: now, next_try, failures, error: error.to_string() });
             Some(error)
         }
     };
@@ -181,9 +181,9 @@ fn live(record: &Record, now: SystemTime) -> Option<Answer> {
 /// Why another process that tried after `started` has failed: a thousand callers at once are one exchange, also when
 /// it is refused.
 fn shared(record: &Record, started: SystemTime, now: SystemTime) -> Option<Error> {
-    record.trouble.as_ref().filter(|trouble| trouble.at >= started && trouble.at <= now).map(told)
+    record.trouble.as_ref().filter(|trouble| trouble.at >= started && trouble.at <= now).map(error_of)
 }
 
-fn told(trouble: &Trouble) -> Error {
+fn error_of(trouble: &RefreshFailure) -> Error {
     Error::new(Kind::Fatal, "", "", trouble.error.clone())
 }

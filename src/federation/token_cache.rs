@@ -19,10 +19,10 @@ use tokio::time::Instant;
 use crate::delivery::TokenSource;
 use crate::error::{Error, Kind, Result};
 use crate::federation::token_quota::{self, Turns};
-use crate::federation::{Issuer, Mint};
+use crate::federation::{CredentialsIssuer, TokenIssuer};
 use crate::model::client::Client;
-use crate::model::credentials::{Credentials, Trouble};
-use crate::model::request::Wanted;
+use crate::model::credentials::{Credentials, RefreshFailure};
+use crate::model::request::TokenRequest;
 use crate::model::{BoxFuture, credentials_json};
 use crate::system::handover::Handover;
 use crate::system::http::Http;
@@ -54,13 +54,13 @@ const COMPLAINTS: Duration = Duration::from_secs(60);
 
 /// The tokens of one way to Google.
 #[derive(Clone)]
-pub struct Tokens(Rc<Inner>);
+pub struct TokenCache(Rc<Inner>);
 
 struct Inner {
     world: Rc<World>,
     log: Log,
-    mint: Rc<dyn Mint>,
-    usual: Wanted,
+    mint: Rc<dyn TokenIssuer>,
+    usual: TokenRequest,
     entries: RefCell<Vec<Rc<Entry>>>,
     handover: RefCell<Option<Rc<Handover>>>,
     renewals: Semaphore,
@@ -70,7 +70,7 @@ struct Inner {
 }
 
 struct Entry {
-    wanted: Wanted,
+    wanted: TokenRequest,
     /// Who has asked for it first.
     by: (Owner, u64),
     /// Whether it was asked for again since it was made.
@@ -99,7 +99,7 @@ impl Failure {
 
 /// How a token stands.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum Freshness {
     Fresh,
     /// Good, but it is time for a new one.
     Aging,
@@ -108,9 +108,9 @@ enum Standing {
     None,
 }
 
-impl Tokens {
-    /// Tokens that `mint` makes; the `usual` access token is kept by whoever calls [`Issuer::issue`].
-    pub fn new(world: Rc<World>, log: Log, mint: Rc<dyn Mint>, usual: Wanted) -> Self {
+impl TokenCache {
+    /// Tokens that `mint` makes; the `usual` access token is kept by whoever calls [`CredentialsIssuer::issue`].
+    pub fn new(world: Rc<World>, log: Log, mint: Rc<dyn TokenIssuer>, usual: TokenRequest) -> Self {
         Self(Rc::new(Inner {
             turns: Turns::new(world.clone()),
             world,
@@ -139,7 +139,7 @@ impl Tokens {
     }
 }
 
-impl Issuer for Tokens {
+impl CredentialsIssuer for TokenCache {
     fn issue(&self, deadline: Option<Instant>) -> BoxFuture<'_, Result<Credentials>> {
         Box::pin(async move {
             let entry = self.0.entry(&self.0.usual, None);
@@ -152,22 +152,22 @@ impl Issuer for Tokens {
     }
 }
 
-impl TokenSource for Tokens {
-    fn token<'a>(&'a self, wanted: &'a Wanted, client: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>> {
+impl TokenSource for TokenCache {
+    fn token<'a>(&'a self, wanted: &'a TokenRequest, client: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>> {
         Box::pin(async move {
             let entry = self.0.entry(wanted, Some(client));
             let settled = entry.settled.notified();
             let is_usual = *wanted == self.0.usual;
             match entry.standing(self.0.world.now()) {
-                Standing::Fresh => {}
+                Freshness::Fresh => {}
                 // The agent's loop cares for the usual one; it has just started, or was just woken, or is now.
-                Standing::None if is_usual => {
+                Freshness::None if is_usual => {
                     self.0.world.look_at_clock();
                     let _ = tokio::time::timeout(PATIENCE_FOR_USUAL, self.0.usual_settles(&entry)).await;
                 }
                 _ if is_usual => {}
-                Standing::Aging => drop(self.renew(&entry, client)),
-                Standing::Last | Standing::None => {
+                Freshness::Aging => drop(self.renew(&entry, client)),
+                Freshness::Last | Freshness::None => {
                     if self.renew(&entry, client) {
                         settled.await;
                     }
@@ -177,26 +177,26 @@ impl TokenSource for Tokens {
         })
     }
 
-    fn fail(&self, trouble: &Trouble) {
+    fn fail(&self, trouble: &RefreshFailure) {
         let entry = self.0.entry(&self.0.usual, None);
         if let Some(failure) = &mut *entry.failure.borrow_mut() {
             (failure.at, failure.next_try) = (trouble.at, trouble.next_try);
         }
     }
 
-    fn ready(&self, wanted: &Wanted) -> Option<Rc<Credentials>> {
+    fn ready(&self, wanted: &TokenRequest) -> Option<Rc<Credentials>> {
         let entries = self.0.entries.borrow();
         let entry = entries.iter().find(|entry| entry.wanted == *wanted)?;
         entry.ask(self.0.world.monotonic());
         match entry.standing(self.0.world.now()) {
-            Standing::Fresh => entry.good(),
-            Standing::Aging | Standing::Last if *wanted == self.0.usual => entry.good(),
+            Freshness::Fresh => entry.good(),
+            Freshness::Aging | Freshness::Last if *wanted == self.0.usual => entry.good(),
             _ => None,
         }
     }
 }
 
-impl Tokens {
+impl TokenCache {
     /// Has a token made, unless it is being made. Says whether there is something to wait for: not when it has just
     /// failed.
     fn renew(&self, entry: &Rc<Entry>, client: &Rc<Client>) -> bool {
@@ -225,7 +225,7 @@ impl Tokens {
 }
 
 impl Inner {
-    async fn make(&self, wanted: &Wanted, deadline: Option<Instant>) -> Result<Credentials> {
+    async fn make(&self, wanted: &TokenRequest, deadline: Option<Instant>) -> Result<Credentials> {
         let http = Http::new(&self.world).with_deadline(deadline);
         self.mint.mint(&http, wanted).await
     }
@@ -236,7 +236,7 @@ impl Inner {
             let settled = entry.settled.notified();
             let now = self.world.now();
             let fails = entry.failure.borrow().as_ref().is_some_and(|failure| failure.lasts(now, PATIENCE_FOR_USUAL));
-            if fails || entry.standing(now) != Standing::None {
+            if fails || entry.standing(now) != Freshness::None {
                 return;
             }
             settled.await;
@@ -327,16 +327,16 @@ impl Inner {
             let (at, credentials) = issued.as_ref()?;
             let mut json = credentials_json::encode(*at, credentials);
             match &entry.wanted {
-                Wanted::AccessToken(scopes) => json.insert("Scopes".into(), scopes.clone().into()),
-                Wanted::IdToken(audience) => json.insert("Audience".into(), audience.as_str().into()),
-                Wanted::SubjectToken => return None,
+                TokenRequest::AccessToken(scopes) => json.insert("Scopes".into(), scopes.clone().into()),
+                TokenRequest::IdToken(audience) => json.insert("Audience".into(), audience.as_str().into()),
+                TokenRequest::SubjectToken => return None,
             };
             Some(Value::from(json))
         });
         handover.set(LEFT, left.collect());
     }
 
-    fn entry(&self, wanted: &Wanted, client: Option<&Rc<Client>>) -> Rc<Entry> {
+    fn entry(&self, wanted: &TokenRequest, client: Option<&Rc<Client>>) -> Rc<Entry> {
         let now = self.world.monotonic();
         if let Some(entry) = self.entries.borrow().iter().find(|entry| entry.wanted == *wanted) {
             entry.ask(now);
@@ -388,10 +388,10 @@ impl Inner {
 }
 
 /// For which question an agent has left a token.
-fn wanted_in(json: &Value) -> Option<Wanted> {
+fn wanted_in(json: &Value) -> Option<TokenRequest> {
     match json["Audience"].as_str() {
-        Some(audience) => Some(Wanted::IdToken(audience.into())),
-        None => Some(Wanted::AccessToken(serde_json::from_value(json["Scopes"].clone()).ok()?)),
+        Some(audience) => Some(TokenRequest::IdToken(audience.into())),
+        None => Some(TokenRequest::AccessToken(serde_json::from_value(json["Scopes"].clone()).ok()?)),
     }
 }
 
@@ -406,20 +406,22 @@ impl Entry {
         self.issued.borrow().as_ref().map(|(_, credentials)| credentials.clone())
     }
 
-    fn standing(&self, now: SystemTime) -> Standing {
+    fn standing(&self, now: SystemTime) -> Freshness {
         let Some((issued, expiration)) = self.issued.borrow().as_ref().map(|(at, good)| (*at, good.expiration)) else {
-            return Standing::None;
+            return Freshness::None;
         };
-        let Ok(left) = expiration.duration_since(now) else { return Standing::None };
+        let Ok(left) = expiration.duration_since(now) else { return Freshness::None };
         let lifetime = expiration.duration_since(issued).unwrap_or_default();
         // Before it was issued: the clock was set back, and nobody knows how old it is.
         let age = now.duration_since(issued).unwrap_or(lifetime);
         match self.wanted {
-            _ if left.is_zero() => Standing::None,
-            Wanted::AccessToken(_) if age < schedule::refresh_after(issued, expiration, 0.5) => Standing::Fresh,
-            Wanted::AccessToken(_) if left > MARGIN.min(lifetime.mul_f64(0.25)) => Standing::Aging,
-            Wanted::IdToken(_) | Wanted::SubjectToken if age < lifetime.mul_f64(FRESH_PART) => Standing::Fresh,
-            _ => Standing::Last,
+            _ if left.is_zero() => Freshness::None,
+            TokenRequest::AccessToken(_) if age < schedule::refresh_after(issued, expiration, 0.5) => Freshness::Fresh,
+            TokenRequest::AccessToken(_) if left > MARGIN.min(lifetime.mul_f64(0.25)) => Freshness::Aging,
+            TokenRequest::IdToken(_) | TokenRequest::SubjectToken if age < lifetime.mul_f64(FRESH_PART) => {
+                Freshness::Fresh
+            }
+            _ => Freshness::Last,
         }
     }
 
@@ -461,8 +463,8 @@ mod tests {
         fails: Cell<bool>,
     }
 
-    impl Mint for Maker {
-        fn mint<'a>(&'a self, _: &'a Http, _: &'a Wanted) -> BoxFuture<'a, Result<Credentials>> {
+    impl TokenIssuer for Maker {
+        fn mint<'a>(&'a self, _: &'a Http, _: &'a TokenRequest) -> BoxFuture<'a, Result<Credentials>> {
             Box::pin(async {
                 self.made.set(self.made.get() + 1);
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -478,22 +480,22 @@ mod tests {
         }
     }
 
-    fn start() -> (Tokens, Rc<Maker>) {
+    fn start() -> (TokenCache, Rc<Maker>) {
         let start = Instant::now();
         let clock: Rc<dyn Fn() -> SystemTime> =
             Rc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000) + start.elapsed());
         let maker = Rc::new(Maker { clock: clock.clone(), made: Cell::default(), fails: Cell::default() });
         let world = Rc::new(World::imagined(&[], move || clock()));
         let log = Log::new(Format::Json, Severity::Critical);
-        (Tokens::new(world, log, maker.clone(), Wanted::AccessToken(vec!["usual".into()])), maker)
+        (TokenCache::new(world, log, maker.clone(), TokenRequest::AccessToken(vec!["usual".into()])), maker)
     }
 
     async fn minutes(minutes: u64) {
         tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
     }
 
-    fn id(audience: &str) -> Wanted {
-        Wanted::IdToken(audience.into())
+    fn id(audience: &str) -> TokenRequest {
+        TokenRequest::IdToken(audience.into())
     }
 
     /// A connection that nobody has had before.
@@ -509,7 +511,7 @@ mod tests {
     }
 
     /// Asks for ever new audiences.
-    fn greedy(tokens: &Tokens, client: &Rc<Client>) {
+    fn greedy(tokens: &TokenCache, client: &Rc<Client>) {
         let (tokens, client) = (tokens.clone(), client.clone());
         tokio::task::spawn_local(async move {
             for number in 0.. {
@@ -519,8 +521,8 @@ mod tests {
         });
     }
 
-    fn other() -> Wanted {
-        Wanted::AccessToken(vec!["other".into()])
+    fn other() -> TokenRequest {
+        TokenRequest::AccessToken(vec!["other".into()])
     }
 
     #[tokio::test(start_paused = true)]
@@ -555,7 +557,7 @@ mod tests {
         tokio::task::LocalSet::new()
             .run_until(async {
                 let (tokens, maker) = start();
-                let made = |wanted: Wanted| {
+                let made = |wanted: TokenRequest| {
                     let (tokens, maker) = (tokens.clone(), maker.clone());
                     async move {
                         let before = maker.made.get();

@@ -14,8 +14,8 @@ use crate::error::{Error, Kind, Result};
 use crate::format::jwt;
 use crate::format::subject_token_format::SubjectTokenFormat;
 use crate::model::proof::SubjectToken;
-use crate::system::given::{Given, GivenFile};
 use crate::system::http::Http;
+use crate::system::input::{InputFile, InputValue};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Why there is none.
-pub async fn in_file(file: &GivenFile, format: &SubjectTokenFormat, token_type: &str) -> Result<SubjectToken> {
+pub async fn in_file(file: &InputFile, format: &SubjectTokenFormat, token_type: &str) -> Result<SubjectToken> {
     let failed = |problem: String| {
         Error::new(Kind::Fatal, "read the subject token", file.shown(), problem)
             .advice("\"credential_source\" must name a file that holds one, in its \"format\"")
@@ -45,7 +45,7 @@ pub async fn from_url(
 ) -> Result<SubjectToken> {
     let step = "get the subject token";
     // Whether it may be asked was seen to when the file was read.
-    let (endpoint, path) = Given::new("\"credential_source.url\"", url).endpoint_with_path(true)?;
+    let (endpoint, path) = InputValue::new("\"credential_source.url\"", url).endpoint_with_path(true)?;
     let endpoint = endpoint.confidential();
     let address = endpoint.shown(&path);
     let mut sent = Vec::new();

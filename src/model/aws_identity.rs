@@ -9,13 +9,13 @@ pub struct AwsIdentity {
     /// Where that was found, in the words of `--identity`.
     pub source: &'static str,
     /// The beginning.
-    pub start: AwsStart,
+    pub start: AwsBaseIdentity,
     /// Roles to assume, one with the credentials of the one before.
     pub roles: Vec<AwsRole>,
 }
 
 /// See [`AwsIdentity`].
-pub enum AwsStart {
+pub enum AwsBaseIdentity {
     /// Keys that sign.
     Keys(AwsKeys),
     /// A token that is exchanged for a role's keys.

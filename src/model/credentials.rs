@@ -101,7 +101,7 @@ impl From<&Keys> for AwsKeys {
 
 /// Why the last try failed.
 #[derive(Clone, Debug)]
-pub struct Trouble {
+pub struct RefreshFailure {
     /// When.
     pub at: SystemTime,
     /// When it will be tried again.

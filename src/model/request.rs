@@ -6,7 +6,7 @@ use crate::system::shown;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct SessionRequest {
     /// The role.
     pub role_arn: String,
     /// The name under which CloudTrail shows what is done with it.
@@ -17,7 +17,7 @@ pub struct Session {
 
 /// What a Google client may ask for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wanted {
+pub enum TokenRequest {
     /// An access token of these scopes.
     AccessToken(Vec<String>),
     /// An ID token for this audience.
@@ -26,7 +26,7 @@ pub enum Wanted {
     SubjectToken,
 }
 
-impl Wanted {
+impl TokenRequest {
     /// In words, for a log: anybody on this machine may ask for anything.
     pub fn describe(&self) -> String {
         match self {

@@ -39,7 +39,7 @@ fn options() -> Vec<(String, bool, Vec<String>)> {
 }
 
 /// An option that is given what has this shape.
-struct Given {
+struct InputValue {
     number: usize,
     turn: usize,
     option: String,
@@ -52,7 +52,7 @@ struct Given {
     flag: String,
 }
 
-fn every_option() -> Vec<Given> {
+fn every_option() -> Vec<InputValue> {
     let mut all = Vec::new();
     for (number, (option, has_value, variables)) in options().into_iter().enumerate() {
         for (turn, (shape, value)) in SHAPES.iter().enumerate() {
@@ -60,7 +60,7 @@ fn every_option() -> Vec<Given> {
                 continue;
             }
             let flag = if has_value { format!("--{option}={value}") } else { format!("--{option}=x{value}") };
-            all.push(Given {
+            all.push(InputValue {
                 number,
                 turn,
                 own: format!("FEDBOOT_{}", option.to_uppercase().replace('-', "_")),
@@ -81,7 +81,7 @@ fn every_option() -> Vec<Given> {
 fn options_on_the_way_to_aws() {
     let stage = to_aws();
     let mut cases = Vec::new();
-    for Given { number, turn, option, variables, own, shape, value, what, flag } in &every_option() {
+    for InputValue { number, turn, option, variables, own, shape, value, what, flag } in &every_option() {
         let format = ["text", "json"][(number + turn) % 2];
         let log = ["--log-level=debug".to_owned(), format!("--log-format={format}")];
         let log = log.iter().map(String::as_str).filter(|word| !word.starts_with(&format!("--{option}=")));
@@ -112,7 +112,7 @@ fn options_on_the_way_to_aws() {
 fn options_on_the_way_to_google() {
     let stage = to_google(AwsPlace::Environment);
     let mut cases = Vec::new();
-    for Given { number, turn, variables, own, shape, value, what, flag, .. } in &every_option() {
+    for InputValue { number, turn, variables, own, shape, value, what, flag, .. } in &every_option() {
         let words: &[&str] = match (number + turn) % 3 {
             0 => &["token", "access"],
             1 => &["token", "id"],

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials as AwsKeys;
 
 use crate::error::{Error, Kind, Result};
-use crate::exchange::sts::client::{FORM, Limits, Sts, form};
+use crate::exchange::sts::client::{FORM, SessionPolicies, Sts, form};
 use crate::exchange::sts::errors::Caller;
 use crate::exchange::sts::signature;
 use crate::model::credentials::Credentials;
-use crate::model::request::Session;
+use crate::model::request::SessionRequest;
 use crate::system::http::Http;
 
 /// The longest session of a chained role:
@@ -21,7 +21,7 @@ pub const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What only `AssumeRole` can say; with web identity it would stand in the token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct AssumeRoleTerms {
     /// What the role's trust policy asks for.
     pub external_id: Option<String>,
     /// Who is behind all of it.
@@ -34,13 +34,13 @@ pub struct Terms {
 pub struct AssumeRole {
     sts: Sts,
     region: String,
-    limits: Limits,
-    terms: Terms,
+    limits: SessionPolicies,
+    terms: AssumeRoleTerms,
 }
 
 impl AssumeRole {
     /// Sessions of `sts`, which is in `region`.
-    pub fn new(sts: Sts, region: String, limits: Limits, terms: Terms) -> Self {
+    pub fn new(sts: Sts, region: String, limits: SessionPolicies, terms: AssumeRoleTerms) -> Self {
         Self { sts, region, limits, terms }
     }
 
@@ -53,7 +53,7 @@ impl AssumeRole {
         http: &Http,
         caller: &str,
         keys: &AwsKeys,
-        session: &Session,
+        session: &SessionRequest,
         now: SystemTime,
     ) -> Result<Credentials> {
         let mut form = form("AssumeRole", session, &self.limits);

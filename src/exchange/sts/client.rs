@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exchange::sts::errors::{self, Caller};
 use crate::format::xml::Reply;
 use crate::model::credentials::{Content, Credentials, Keys, Principal};
-use crate::model::request::Session;
+use crate::model::request::SessionRequest;
 use crate::system::http::{Connection, Endpoint, Failure, Http, Response};
 use crate::system::world::{self, World};
 
@@ -26,7 +26,7 @@ pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 /// What limits a session to less than its role may do:
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies.html#policies_session>.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct SessionPolicies {
     /// A policy in JSON.
     pub policy: Option<String>,
     /// Managed policies.
@@ -34,7 +34,7 @@ pub struct Limits {
 }
 
 /// What every action asks with.
-pub(super) fn form(action: &str, session: &Session, limits: &Limits) -> Serializer<'static, String> {
+pub(super) fn form(action: &str, session: &SessionRequest, limits: &SessionPolicies) -> Serializer<'static, String> {
     let mut form = Serializer::new(String::new());
     form.append_pair("Action", action)
         .append_pair("Version", "2011-06-15")
@@ -122,7 +122,7 @@ impl Sts {
         http: &Http,
         prepared: std::result::Result<Connection, Failure>,
         signed: (&[(HeaderName, &str)], String),
-        session: &Session,
+        session: &SessionRequest,
         caller: &Caller<'_>,
     ) -> Result<Credentials> {
         let step = format!("assume role {} as {}", session.role_arn, session.role_session_name);

@@ -7,23 +7,23 @@ use secrecy::ExposeSecret;
 
 use crate::error::Result;
 use crate::exchange::Exchange;
-use crate::exchange::sts::client::{Limits, Sts, form};
+use crate::exchange::sts::client::{SessionPolicies, Sts, form};
 use crate::exchange::sts::errors::Caller;
 use crate::model::BoxFuture;
 use crate::model::credentials::Credentials;
 use crate::model::proof::Proof;
-use crate::model::request::Session;
+use crate::model::request::SessionRequest;
 use crate::system::http::{Connection, Failure, Http};
 
 /// One STS endpoint, and what limits the sessions.
 pub struct AssumeRoleWithWebIdentity {
     sts: Sts,
-    limits: Limits,
+    limits: SessionPolicies,
 }
 
 impl AssumeRoleWithWebIdentity {
     /// Sessions of `sts` within `limits`.
-    pub fn new(sts: Sts, limits: Limits) -> Self {
+    pub fn new(sts: Sts, limits: SessionPolicies) -> Self {
         Self { sts, limits }
     }
 }
@@ -40,7 +40,7 @@ impl Exchange for AssumeRoleWithWebIdentity {
         http: &'a Http,
         prepared: Self::Prepared,
         proof: &'a Proof,
-        session: &'a Session,
+        session: &'a SessionRequest,
     ) -> BoxFuture<'a, Result<Credentials>> {
         Box::pin(async move {
             let mut form = form("AssumeRoleWithWebIdentity", session, &self.limits);

@@ -16,8 +16,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::identity::aws::source::{Answer, Source, keys_in, of_keys};
-use crate::system::given::{Given, GivenFile};
 use crate::system::http::Http;
+use crate::system::input::{InputFile, InputValue};
 use crate::system::world::World;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,13 +27,13 @@ const OWN: &[&str] = &["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
 pub(super) async fn ask(world: &World, http: &Http) -> Result<Answer> {
     let (relative, full) = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI");
-    let (given, is_pod) = match (Given::variable(world, relative), Given::variable(world, full)) {
+    let (given, is_pod) = match (InputValue::variable(world, relative), InputValue::variable(world, full)) {
         (Some(given), _) => {
             let path = given.text()?;
             if !path.starts_with('/') {
                 return Err(given.bad("does not begin with a slash"));
             }
-            (Given::new(relative, format!("{ECS}{path}")), false)
+            (InputValue::new(relative, format!("{ECS}{path}")), false)
         }
         (None, Some(given)) => (given, true),
         (None, None) => return Ok(Answer::NotHere(format!("{relative} and _FULL_URI are not set"))),
@@ -74,7 +74,7 @@ pub(super) async fn ask(world: &World, http: &Http) -> Result<Answer> {
 }
 
 async fn authorization(world: &World) -> Result<Option<SecretString>> {
-    let Some(file) = GivenFile::of_variable(world, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
+    let Some(file) = InputFile::of_variable(world, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
         return Ok(world.text_variable("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(SecretString::from));
     };
     let failed = |problem: String| {

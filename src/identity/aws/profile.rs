@@ -25,8 +25,8 @@ use crate::identity::aws::source::{Source, keys_in, of_keys};
 use crate::identity::aws::web_identity;
 use crate::model::aws_identity::{AwsIdentity, AwsRole};
 use crate::model::role;
-use crate::system::given::{Given, GivenFile};
 use crate::system::http::Http;
+use crate::system::input::{InputFile, InputValue};
 use crate::system::world::{self, World};
 use crate::system::{process, shown};
 
@@ -60,7 +60,7 @@ pub(super) enum Answer {
     NotHere(String),
 }
 
-pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Result<Answer> {
+pub(super) async fn ask(world: &World, http: &Http, named: Option<&InputValue>) -> Result<Answer> {
     let files = Files::load(world).await?;
     let named = chosen(world, named);
     let mut name = named.as_ref().map_or("default".into(), |named| named.raw().to_string_lossy().into_owned());
@@ -102,7 +102,8 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&Given>) -> Re
             let role = AwsRole { arn: arn.clone(), session_name, external_id: text("external_id").cloned() };
             seen.push(name.clone());
             if let Some(file) = text("web_identity_token_file") {
-                let file = Given::new(format!("web_identity_token_file of {}", shown::name(&name)), file).file(world);
+                let file =
+                    InputValue::new(format!("web_identity_token_file of {}", shown::name(&name)), file).file(world);
                 let start = web_identity::start(&file, role).await?;
                 roles.reverse();
                 return Ok(Answer::Here(AwsIdentity { source: Source::Profile.name(), start, roles }));
@@ -170,8 +171,8 @@ fn without_keys(name: &str, values: &Values, is_first: bool) -> Result<Answer> {
 }
 
 /// The profile that somebody chose.
-pub(super) fn chosen(world: &World, named: Option<&Given>) -> Option<Given> {
-    let variable = || ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].iter().find_map(|name| Given::variable(world, name));
+pub(super) fn chosen(world: &World, named: Option<&InputValue>) -> Option<InputValue> {
+    let variable = || ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].iter().find_map(|name| InputValue::variable(world, name));
     named.cloned().or_else(variable)
 }
 
@@ -191,7 +192,7 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) async fn load(world: &World) -> Result<Self> {
-        let file = async |file: Option<GivenFile>| {
+        let file = async |file: Option<InputFile>| {
             let Some(file) = file else { return Ok(("~/.aws".into(), Vec::new())) };
             match world::load_file(file.path()).await {
                 Ok(content) => Ok((file.shown(), content)),
@@ -201,7 +202,7 @@ impl Files {
                 Err(_) => Ok((file.shown(), Vec::new())),
             }
         };
-        let [credentials, config] = GivenFile::of_aws(world);
+        let [credentials, config] = InputFile::of_aws(world);
         Ok(Self { credentials: file(credentials).await?, config: file(config).await? })
     }
 
@@ -263,7 +264,7 @@ async fn run(http: &Http, profile: &str, line: &str) -> Result<AwsKeys> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::aws_identity::AwsStart;
+    use crate::model::aws_identity::AwsBaseIdentity;
 
     /// The identity of a profile in a configuration file, in words.
     async fn found(config: &str, profile: Option<&str>) -> String {
@@ -278,11 +279,11 @@ mod tests {
         let world = World::imagined(&variables, || unreachable!());
         let name = |role: &AwsRole| role.arn.rsplit('/').next().unwrap_or_default().to_owned();
         let roles = |roles: Vec<AwsRole>| roles.iter().fold(String::new(), |all, role| all + " > " + &name(role));
-        let named = profile.map(|name| Given::new("--aws-profile", name));
+        let named = profile.map(|name| InputValue::new("--aws-profile", name));
         match ask(&world, &Http::new(&world), named.as_ref()).await {
             Ok(Answer::Here(identity)) => match identity.start {
-                AwsStart::Keys(keys) => format!("{}{}", keys.access_key_id(), roles(identity.roles)),
-                AwsStart::WebIdentity(..) => "token".into(),
+                AwsBaseIdentity::Keys(keys) => format!("{}{}", keys.access_key_id(), roles(identity.roles)),
+                AwsBaseIdentity::WebIdentity(..) => "token".into(),
             },
             Ok(Answer::Elsewhere { source, roles: more }) => format!("{}{}", source.name(), roles(more)),
             Ok(Answer::NotHere(why)) => format!("not here: {}", why.split(" in /").next().unwrap_or_default()),

@@ -13,7 +13,7 @@
 
 use crate::error::Result;
 use crate::identity::aws::profile::{Files, Values, chosen};
-use crate::system::given::Given;
+use crate::system::input::InputValue;
 use crate::system::shown;
 use crate::system::world::World;
 
@@ -29,7 +29,7 @@ pub struct Settings {
 impl Settings {
     /// Those of the profile that was named, else that of `AWS_PROFILE`. What cannot be read says nothing; whoever takes
     /// keys from there says so.
-    pub(super) async fn load(world: &World, named: Option<&Given>) -> Self {
+    pub(super) async fn load(world: &World, named: Option<&InputValue>) -> Self {
         let profile = chosen(world, named).map(|named| named.raw().to_string_lossy().into_owned());
         let profile = profile.unwrap_or_else(|| "default".into());
         let Ok(files) = Files::load(world).await else { return Self::default() };
@@ -44,9 +44,9 @@ impl Settings {
     }
 
     /// A setting.
-    pub fn given(&self, name: &str) -> Option<Given> {
+    pub fn given(&self, name: &str) -> Option<InputValue> {
         let value = self.values.get(name).filter(|value| !value.is_empty())?;
-        Some(Given::new(format!("{name} of the profile {}", shown::name(&self.profile)), value))
+        Some(InputValue::new(format!("{name} of the profile {}", shown::name(&self.profile)), value))
     }
 
     /// Whether a setting says true.
@@ -58,7 +58,7 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error where it names services that are nowhere.
-    pub fn sts(&self) -> Result<Option<Given>> {
+    pub fn sts(&self) -> Result<Option<InputValue>> {
         if let Some(services) = self.given("services") {
             let Some(sts) = &self.sts else {
                 return Err(services
@@ -66,7 +66,7 @@ impl Settings {
                     .advice("write [services NAME] into the config file"));
             };
             if let Some(url) = sts.get("endpoint_url").filter(|url| !url.is_empty()) {
-                return Ok(Some(Given::new(format!("endpoint_url of sts in {}", services.by()), url)));
+                return Ok(Some(InputValue::new(format!("endpoint_url of sts in {}", services.by()), url)));
             }
         }
         Ok(self.given("endpoint_url"))

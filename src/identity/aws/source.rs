@@ -4,7 +4,7 @@ use aws_credential_types::Credentials as AwsKeys;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::model::aws_identity::{AwsIdentity, AwsStart};
+use crate::model::aws_identity::{AwsBaseIdentity, AwsIdentity};
 
 /// A source of AWS identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub enum Answer {
 
 /// The identity of keys that a source has.
 pub fn of_keys(source: Source, keys: AwsKeys) -> AwsIdentity {
-    AwsIdentity { source: source.name(), start: AwsStart::Keys(keys), roles: Vec::new() }
+    AwsIdentity { source: source.name(), start: AwsBaseIdentity::Keys(keys), roles: Vec::new() }
 }
 
 /// Keys in JSON as the metadata services and `credential_process` write them. `token` is how they call the session

@@ -7,14 +7,14 @@
 use crate::error::{Error, Kind, Result};
 use crate::format::jwt;
 use crate::identity::aws::source::{Answer, Source};
-use crate::model::aws_identity::{AwsIdentity, AwsRole, AwsStart};
+use crate::model::aws_identity::{AwsBaseIdentity, AwsIdentity, AwsRole};
 use crate::model::proof::{Claims, Proof};
 use crate::model::role;
-use crate::system::given::GivenFile;
+use crate::system::input::InputFile;
 use crate::system::world::World;
 
 pub(super) async fn ask(world: &World) -> Result<Answer> {
-    let Some(file) = GivenFile::of_variable(world, "AWS_WEB_IDENTITY_TOKEN_FILE") else {
+    let Some(file) = InputFile::of_variable(world, "AWS_WEB_IDENTITY_TOKEN_FILE") else {
         return Ok(Answer::NotHere("AWS_WEB_IDENTITY_TOKEN_FILE is not set".into()));
     };
     let Some(arn) = world.text_variable("AWS_ROLE_ARN") else {
@@ -32,7 +32,7 @@ pub(super) async fn ask(world: &World) -> Result<Answer> {
 }
 
 /// The token in `file`, which is for `role`.
-pub(super) async fn start(file: &GivenFile, role: AwsRole) -> Result<AwsStart> {
+pub(super) async fn start(file: &InputFile, role: AwsRole) -> Result<AwsBaseIdentity> {
     let failed = |problem: String| {
         Error::new(Kind::Fatal, "read the web identity token", file.shown(), problem)
             .advice("AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file must name a file that holds one token")
@@ -45,5 +45,5 @@ pub(super) async fn start(file: &GivenFile, role: AwsRole) -> Result<AwsStart> {
     let opaque = || Proof { token: text.trim().into(), claims: Claims::default() };
     let proof =
         jwt::decode(&text).or_else(|why| is_opaque(text.trim()).then(opaque).ok_or_else(|| failed(why.to_owned())))?;
-    Ok(AwsStart::WebIdentity(Box::new(proof), role))
+    Ok(AwsBaseIdentity::WebIdentity(Box::new(proof), role))
 }

@@ -7,8 +7,8 @@ use crate::identity::aws::settings::Settings;
 use crate::identity::aws::source::{Answer, Source};
 use crate::identity::aws::{container, environment, imds, profile, web_identity};
 use crate::model::aws_identity::AwsIdentity;
-use crate::system::given::Given;
 use crate::system::http::{Endpoint, Http};
+use crate::system::input::InputValue;
 use crate::system::world::World;
 
 /// Finds out who the workload is.
@@ -18,7 +18,7 @@ pub struct AwsWorkload {
     /// The one source that may be asked, if one was named.
     pub only: Option<Source>,
     /// The profile that was named, else that of `AWS_PROFILE`.
-    pub profile: Option<Given>,
+    pub profile: Option<InputValue>,
     /// Whether its first version may be asked too.
     pub imdsv1: bool,
 }

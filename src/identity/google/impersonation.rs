@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use crate::error::{Error, Kind, Result};
 use crate::format::jwt;
 use crate::identity::Identity;
-use crate::identity::google::metadata::MetadataServer;
+use crate::identity::google::metadata::MetadataClient;
 use crate::model::BoxFuture;
 use crate::model::fact::Fact;
 use crate::model::proof::Proof;
@@ -17,14 +17,14 @@ use crate::system::iam_credentials::IamCredentials;
 
 /// IAM Credentials, called with the metadata server's access token.
 pub struct Impersonation {
-    metadata: MetadataServer,
+    metadata: MetadataClient,
     account: IamCredentials,
     audience: String,
 }
 
 impl Impersonation {
     /// Tokens of `account` for `audience`.
-    pub fn new(metadata: MetadataServer, account: IamCredentials, audience: String) -> Self {
+    pub fn new(metadata: MetadataClient, account: IamCredentials, audience: String) -> Self {
         Self { metadata, account, audience }
     }
 }

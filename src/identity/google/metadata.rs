@@ -43,7 +43,7 @@ const NO_BINDING: &str = "on GKE, annotate the Kubernetes service account with i
                           roles/iam.workloadIdentityUser --member 'serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME]'";
 
 /// The metadata server as a source of identity tokens and facts.
-pub struct MetadataServer {
+pub struct MetadataClient {
     endpoint: Endpoint,
     audience: String,
     /// Since when it has done nothing but refuse.
@@ -55,7 +55,7 @@ struct AccessToken {
     access_token: SecretString,
 }
 
-impl MetadataServer {
+impl MetadataClient {
     /// The server at `endpoint`; its tokens are for `audience`.
     pub fn new(endpoint: Endpoint, audience: String) -> Self {
         Self { endpoint, audience, refuses_since: Cell::new(None) }
@@ -155,7 +155,7 @@ impl MetadataServer {
     }
 }
 
-impl Identity for MetadataServer {
+impl Identity for MetadataClient {
     fn prove<'a>(&'a self, http: &'a Http) -> BoxFuture<'a, Result<Proof>> {
         Box::pin(async move {
             let step = "mint a Google ID token";

@@ -10,22 +10,22 @@ use crate::identity::Identity;
 use crate::model::BoxFuture;
 use crate::model::fact::Fact;
 use crate::model::proof::Proof;
-use crate::system::given::GivenFile;
 use crate::system::http::Http;
+use crate::system::input::InputFile;
 
 /// A token file.
-pub struct TokenFile {
-    file: GivenFile,
+pub struct TokenFileIdentity {
+    file: InputFile,
 }
 
-impl TokenFile {
+impl TokenFileIdentity {
     /// The token in `file`.
-    pub fn new(file: GivenFile) -> Self {
+    pub fn new(file: InputFile) -> Self {
         Self { file }
     }
 }
 
-impl Identity for TokenFile {
+impl Identity for TokenFileIdentity {
     fn prove<'a>(&'a self, _: &'a Http) -> BoxFuture<'a, Result<Proof>> {
         Box::pin(async move {
             let step = "read the Google ID token";

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::error::{Error, Kind};
-use crate::system::given::GivenFile;
+use crate::system::input::InputFile;
 use crate::system::shown;
 use crate::system::world::{self, World};
 
@@ -50,7 +50,7 @@ const LARGEST_BODY: usize = 1 << 20;
 /// An HTTP client with this workload's proxies and trusted certificates.
 pub struct Http {
     proxies: Matcher,
-    ca_files: Vec<GivenFile>,
+    ca_files: Vec<InputFile>,
     tls: RefCell<Option<TlsConnector>>,
     /// Whether the last certificate was not to be trusted.
     met_a_stranger: Cell<bool>,
@@ -101,7 +101,7 @@ impl Http {
                 .build(),
             ca_files: ["AWS_CA_BUNDLE", "SSL_CERT_FILE"]
                 .iter()
-                .filter_map(|name| GivenFile::of_variable(world, name))
+                .filter_map(|name| InputFile::of_variable(world, name))
                 .collect(),
             tls: RefCell::default(),
             met_a_stranger: Cell::default(),

@@ -12,13 +12,13 @@ use crate::system::private_file::replace::{make, replace};
 use crate::system::private_file::walk::{Directory, Place, leads_to, walk};
 
 /// A file that goes when this does.
-pub struct Held {
+pub struct HeldFile {
     place: Place,
     file: LockedFile,
     mode: u32,
 }
 
-impl Drop for Held {
+impl Drop for HeldFile {
     fn drop(&mut self) {
         // Another may have the name by now: the one that has replaced it.
         if !ARE_LEFT.load(Ordering::Relaxed) && self.place.is(&self.file) {
@@ -27,7 +27,7 @@ impl Drop for Held {
     }
 }
 
-impl Held {
+impl HeldFile {
     /// Where it is.
     pub fn path(&self) -> PathBuf {
         self.place.path()
@@ -54,13 +54,13 @@ impl Held {
 ///
 /// # Errors
 /// What went wrong with it.
-pub fn hold(path: &Path, mode: u32, content: &[u8]) -> Result<Held> {
+pub fn hold(path: &Path, mode: u32, content: &[u8]) -> Result<HeldFile> {
     let held = || {
         let place = walk(path, Some(mode))?;
         let old = place.stat()?;
         // After a loss of power nobody needs it any more.
         let file = replace(&place, content, mode, old.as_ref(), false)?;
-        Ok(Held { place, file, mode })
+        Ok(HeldFile { place, file, mode })
     };
     held().map_err(|error: io::Error| write_error(path, &error))
 }
@@ -69,10 +69,10 @@ pub fn hold(path: &Path, mode: u32, content: &[u8]) -> Result<Held> {
 ///
 /// # Errors
 /// What went wrong with it.
-pub fn hold_new(directory: &Arc<Directory>, name: &str, mode: u32, content: &[u8]) -> Result<Held> {
+pub fn hold_new(directory: &Arc<Directory>, name: &str, mode: u32, content: &[u8]) -> Result<HeldFile> {
     let place = directory.place(name);
     match make(&place, content, mode) {
-        Ok(file) => Ok(Held { place, file, mode }),
+        Ok(file) => Ok(HeldFile { place, file, mode }),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => hold(&place.path(), mode, content),
         Err(error) => Err(write_error(&place.path(), &error)),
     }

@@ -20,10 +20,10 @@ mod unfinished;
 mod walk;
 mod writer;
 
-pub use held::{Held, hold, hold_new, leave_held};
+pub use held::{HeldFile, hold, hold_new, leave_held};
 pub use lock::{LockedFile, lock_file};
 pub use names::{ACCESS_TOKEN_SUFFIX, PREFIX, TOKEN_SUFFIX, WEB_IDENTITY_SUFFIX};
-pub use place::{Chosen, beside, cache_directory, choose, directories_of};
+pub use place::{CredentialsPath, beside, cache_directory, choose, directories_of};
 pub use replace::update;
 pub use sweep::{sweep, sweep_in};
 pub use unfinished::abandon;

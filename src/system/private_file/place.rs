@@ -10,7 +10,7 @@ use crate::system::shown;
 use crate::system::world::World;
 
 /// Where the credentials file is, and what is to be said about it.
-pub struct Chosen {
+pub struct CredentialsPath {
     /// Absolute path.
     pub file: PathBuf,
     /// Why it is not where one would look.
@@ -23,9 +23,9 @@ pub struct Chosen {
 ///
 /// # Errors
 /// What was tried where, if no place can be written.
-pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Chosen> {
+pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<CredentialsPath> {
     if let Some(file) = named {
-        return Ok(Chosen { file: file.into(), warning: None });
+        return Ok(CredentialsPath { file: file.into(), warning: None });
     }
     let mut tried = Vec::new();
     match &world.home {
@@ -39,7 +39,7 @@ pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Chosen> 
                 Err(error) if is_forbidden(&error) => {
                     tried.push(format!("{} ({})", shown::path(&file), reason(&error)));
                 }
-                _ => return Ok(Chosen { file, warning: None }),
+                _ => return Ok(CredentialsPath { file, warning: None }),
             }
         }
         None => tried.push("~/.aws/credentials (HOME is not set and /etc/passwd knows no home)".into()),
@@ -49,7 +49,7 @@ pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Chosen> 
             let file = directory.path.join("credentials");
             let warning =
                 format!("cannot write {}; credentials go to {} instead", tried.join(", "), shown::path(&file));
-            Ok(Chosen { file, warning: Some(warning) })
+            Ok(CredentialsPath { file, warning: Some(warning) })
         }
         Err(elsewhere) => {
             tried.extend(elsewhere);

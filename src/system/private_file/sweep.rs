@@ -24,7 +24,7 @@ const RANDOM: usize = 12;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     /// It is written once and then held.
-    Held,
+    HeldFile,
     /// It is also written anew, or not for long.
     Rewritten,
 }
@@ -35,7 +35,7 @@ fn in_use(name: &str) -> Option<Use> {
     if let Some(rest) = name.strip_prefix(PREFIX) {
         let ends = |suffix| rest.strip_suffix(suffix).is_some_and(is_random);
         return if ends(TOKEN_SUFFIX) {
-            Some(Use::Held)
+            Some(Use::HeldFile)
         } else if ends(WEB_IDENTITY_SUFFIX) || ends(ACCESS_TOKEN_SUFFIX) {
             Some(Use::Rewritten)
         } else {

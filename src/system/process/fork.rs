@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::system::process::descriptors::{above_standard, open_null};
 use crate::system::process::orphan::fork_orphan;
 use crate::system::process::own::keep_files_private;
-use crate::system::process::post::Post;
+use crate::system::process::post::GuardPost;
 use crate::system::process::readiness_pipe::{self, ReadinessReader};
 use crate::system::process::standard_streams::stop_waiting_on_stderr;
 use crate::system::process::watch::Watch;
@@ -22,7 +22,7 @@ pub enum Started {
     /// The one that was started, which reads the agent's word.
     Boot(ReadinessReader),
     /// The guard.
-    Guard(Post),
+    Guard(GuardPost),
 }
 
 /// Starts the guard: a session of its own, with none of the command's descriptors but stderr. With
@@ -57,7 +57,7 @@ pub fn fork_guard(has_command: bool) -> Result<Started> {
     leave_standard_descriptors();
     stop_waiting_on_stderr();
     keep_files_private();
-    Ok(Started::Guard(Post::beside(command, writer)))
+    Ok(Started::Guard(GuardPost::beside(command, writer)))
 }
 
 /// Whether orphans come back to this process.

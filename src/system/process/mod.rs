@@ -31,7 +31,7 @@ pub use own::{
     abort, end_yourself, exit_now, keep_files_private, leave_directory, leave_no_core, own_executable, parent_pid,
     root_mount,
 };
-pub use post::{Agent, Born, Event, Line, News, Post};
+pub use post::{AgentNews, Event, Forked, GuardLine, GuardPost, GuardedAgent};
 pub use readiness_pipe::{ReadinessReader, ReadinessWriter};
 pub use standard_streams::{
     ignore_broken_pipes, log_to, release_stderr, stderr_is_terminal, write_stderr, write_stdout,

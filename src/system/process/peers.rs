@@ -38,7 +38,7 @@ pub struct Heard {
 }
 
 /// An agent that is being asked.
-struct Asked {
+struct TokenExchange {
     stream: UnixStream,
     pid: i32,
     said: Vec<u8>,
@@ -74,7 +74,7 @@ pub fn ask(user: u32, key: u64, others: bool) -> Heard {
     names.dedup();
     let own = prefix(user, key);
     let (own, foreign): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| name.starts_with(&own));
-    let mut asked: Vec<Asked> = own.into_iter().filter_map(reach).map(|(_, agent)| agent).collect();
+    let mut asked: Vec<TokenExchange> = own.into_iter().filter_map(reach).map(|(_, agent)| agent).collect();
     let is_own = !asked.is_empty();
     let mut heard = Heard::default();
     if !is_own && others {
@@ -99,7 +99,7 @@ pub fn ask(user: u32, key: u64, others: bool) -> Heard {
     heard
 }
 
-impl Asked {
+impl TokenExchange {
     /// Takes what is there; gives itself back while there is more to come.
     fn listen(mut self, heard: &mut Heard) -> Option<Self> {
         let mut buffer = [0; 4096];
@@ -127,12 +127,12 @@ fn listening(line: &str) -> Option<&str> {
 }
 
 /// Reaches the agent with this name, and says whose it is.
-fn reach(name: &str) -> Option<(u32, Asked)> {
+fn reach(name: &str) -> Option<(u32, TokenExchange)> {
     let of: u32 = name.strip_prefix("fedboot/")?.split('/').next()?.parse().ok()?;
     // Without blocking: a socket whose queue is full would have this one wait for ever.
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;
     connect(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes()).ok()?).ok()?;
     let peer = getsockopt(&fd, PeerCredentials).ok()?;
-    (peer.uid() == of).then(|| (of, Asked { stream: fd.into(), pid: peer.pid(), said: Vec::new() }))
+    (peer.uid() == of).then(|| (of, TokenExchange { stream: fd.into(), pid: peer.pid(), said: Vec::new() }))
 }

@@ -19,24 +19,24 @@ use crate::system::process::watch::{TERMINATION, WATCH_INTERVAL, Watch, readable
 const NOBODY: i32 = 0;
 
 /// What a guard stands by: whose end it awaits, and who waits for its agent's word.
-pub struct Post {
+pub struct GuardPost {
     /// Watches the process that becomes the command; none for an agent alone.
     pub command: Option<Watch>,
     /// The other end of a [`WordReader`], until the word is said.
-    pub word: Option<ReadinessWriter>,
+    pub readiness: Option<ReadinessWriter>,
     signals: Option<SignalFd>,
     keeps_name: bool,
 }
 
-impl Post {
+impl GuardPost {
     /// A guard that stands by `command`, if there is one, whose agent says its `word`.
-    pub(super) fn beside(command: Option<Watch>, word: ReadinessWriter) -> Self {
-        Self { command, word: Some(word), signals: None, keeps_name: false }
+    pub(super) fn beside(command: Option<Watch>, readiness: ReadinessWriter) -> Self {
+        Self { command, readiness: Some(readiness), signals: None, keeps_name: false }
     }
 
     /// This process is the guard itself, under the name that it was started by: an agent without a command, in front.
     pub fn in_front() -> Self {
-        Self { command: None, word: None, signals: None, keeps_name: true }
+        Self { command: None, readiness: None, signals: None, keeps_name: true }
     }
 
     /// Makes this process fit to be the guard: told of its agent's end, and by nobody else's signals but those that
@@ -63,20 +63,20 @@ impl Post {
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn fork_agent(&mut self) -> nix::Result<Born> {
+    pub fn fork_agent(&mut self) -> nix::Result<Forked> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (guards, agents) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
         let guard = nix::unistd::getpid();
         // SAFETY: this process has one thread, so the child may go on as an ordinary process.
         match unsafe { nix::unistd::fork() }? {
-            ForkResult::Parent { child } => Ok(Born::Guard(Agent { pid: child, line: guards, listens: true })),
+            ForkResult::Parent { child } => Ok(Forked::Guard(GuardedAgent { pid: child, line: guards, listens: true })),
             ForkResult::Child => {
                 drop(guards);
                 self.signals = None;
                 self.keeps_name = false;
                 be_called(c"fedboot-agent", "--fedboot-agent", self.pid());
                 heed_no_signals(self.command.is_some());
-                Ok(Born::Agent(Line { socket: agents, guard }))
+                Ok(Forked::Agent(GuardLine { socket: agents, guard }))
             }
         }
     }
@@ -87,7 +87,7 @@ impl Post {
     }
 
     /// Waits for the next thing that happens to `agent` or to whoever is watched.
-    pub fn wait(&self, mut agent: Option<&mut Agent>, longest: Option<Duration>) -> Event {
+    pub fn wait(&self, mut agent: Option<&mut GuardedAgent>, longest: Option<Duration>) -> Event {
         let command = self.command.as_ref();
         let watched = command.and_then(Watch::descriptor);
         let unwatched = command.filter(|_| watched.is_none());
@@ -148,7 +148,7 @@ impl Post {
 }
 
 /// Reaps whoever has ended: as pid 1, also those that others left.
-fn reap(agent: Option<&Agent>) -> Event {
+fn reap(agent: Option<&GuardedAgent>) -> Event {
     while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
         if status == WaitStatus::StillAlive {
             break;
@@ -164,12 +164,12 @@ fn reap(agent: Option<&Agent>) -> Event {
     Event::Nothing
 }
 
-/// In which process [`Post::fork_agent`] came back.
-pub enum Born {
+/// In which process [`GuardPost::fork_agent`] came back.
+pub enum Forked {
     /// The guard.
-    Guard(Agent),
+    Guard(GuardedAgent),
     /// The agent.
-    Agent(Line),
+    Agent(GuardLine),
 }
 
 /// What a guard waits for.
@@ -184,7 +184,7 @@ pub enum Event {
     /// Somebody wants this to end.
     Told(Signal),
     /// The agent has said so.
-    Said(News),
+    Said(AgentNews),
     /// The agent has nothing more to do: its exit code.
     AgentLeft(u8),
     /// Something has ended the agent.
@@ -192,7 +192,7 @@ pub enum Event {
 }
 
 /// A guard's view of its agent.
-pub struct Agent {
+pub struct GuardedAgent {
     pid: Pid,
     line: OwnedFd,
     /// Whether its news are waited for; at its end they are heard in any case.
@@ -201,7 +201,7 @@ pub struct Agent {
 
 /// What an agent tells its guard, each a byte.
 #[derive(Clone, Copy, Debug)]
-pub enum News {
+pub enum AgentNews {
     /// The command may start.
     WordIsSaid,
     /// There will never be any credentials.
@@ -210,13 +210,13 @@ pub enum News {
     HasDelivered,
 }
 
-impl Agent {
-    fn news(&mut self) -> Option<News> {
+impl GuardedAgent {
+    fn news(&mut self) -> Option<AgentNews> {
         let mut byte = [0];
         match (nix::unistd::read(&self.line, &mut byte), byte) {
-            (Ok(1), [b'W']) => Some(News::WordIsSaid),
-            (Ok(1), [b'N']) => Some(News::WillBeNothing),
-            (Ok(1), _) => Some(News::HasDelivered),
+            (Ok(1), [b'W']) => Some(AgentNews::WordIsSaid),
+            (Ok(1), [b'N']) => Some(AgentNews::WillBeNothing),
+            (Ok(1), _) => Some(AgentNews::HasDelivered),
             (Ok(_), _) => {
                 // It is ending, and its end is told by a signal; a line that is closed would be ready all the time.
                 self.listens = false;
@@ -233,18 +233,18 @@ impl Agent {
 }
 
 /// An agent's line to its guard.
-pub struct Line {
+pub struct GuardLine {
     socket: OwnedFd,
     guard: Pid,
 }
 
-impl Line {
+impl GuardLine {
     /// Tells the guard.
-    pub fn tell(&self, news: News) {
+    pub fn tell(&self, news: AgentNews) {
         let byte = match news {
-            News::WordIsSaid => b'W',
-            News::WillBeNothing => b'N',
-            News::HasDelivered => b'D',
+            AgentNews::WordIsSaid => b'W',
+            AgentNews::WillBeNothing => b'N',
+            AgentNews::HasDelivered => b'D',
         };
         let _ = nix::unistd::write(&self.socket, &[byte]);
     }

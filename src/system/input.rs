@@ -14,18 +14,18 @@ use crate::system::{process, shown};
 
 /// A value and who said it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Given {
+pub struct InputValue {
     by: String,
     value: OsString,
 }
 
-impl fmt::Debug for Given {
+impl fmt::Debug for InputValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Given({})", self.by)
+        write!(f, "InputValue({})", self.by)
     }
 }
 
-impl Given {
+impl InputValue {
     /// `value`, said by `by`: `--role-arn`, `AWS_ROLE_ARN`.
     pub fn new(by: impl Into<String>, value: impl Into<OsString>) -> Self {
         Self { by: by.into(), value: value.into() }
@@ -103,8 +103,8 @@ impl Given {
     }
 
     /// The file at this path.
-    pub fn file(self, world: &World) -> GivenFile {
-        GivenFile { path: world.absolute(self.expanded(world)), by: self.by, given: self.value.into() }
+    pub fn file(self, world: &World) -> InputFile {
+        InputFile { path: world.absolute(self.expanded(world)), by: self.by, given: self.value.into() }
     }
 
     /// As a shell would have it that has not seen it (a container's ENV, `--option=~/file`): `~` is the home, `~NAME` that
@@ -145,7 +145,7 @@ fn with_variables(text: &str, world: &World) -> String {
     all
 }
 
-impl AsRef<Path> for Given {
+impl AsRef<Path> for InputValue {
     fn as_ref(&self) -> &Path {
         Path::new(&self.value)
     }
@@ -160,29 +160,29 @@ pub fn closest<'a>(words: impl Iterator<Item = &'a str>, text: &str) -> Option<&
 
 /// A file that was named from outside.
 #[derive(Clone, PartialEq, Eq)]
-pub struct GivenFile {
+pub struct InputFile {
     by: String,
     given: PathBuf,
     path: PathBuf,
 }
 
-impl fmt::Debug for GivenFile {
+impl fmt::Debug for InputFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GivenFile({})", self.by)
+        write!(f, "InputFile({})", self.by)
     }
 }
 
-impl GivenFile {
+impl InputFile {
     /// The file that the variable names.
     pub fn of_variable(world: &World, name: &str) -> Option<Self> {
-        Given::variable(world, name).map(|given| given.file(world))
+        InputValue::variable(world, name).map(|given| given.file(world))
     }
 
     /// AWS's credentials and config file; `None` without a variable and a home.
     pub fn of_aws(world: &World) -> [Option<Self>; 2] {
         AWS_FILES.map(|(variable, usual)| {
-            let usual = || Some(Given::new(variable, world.home.as_ref()?.join(usual)));
-            Given::variable(world, variable).or_else(usual).map(|given| given.file(world))
+            let usual = || Some(InputValue::new(variable, world.home.as_ref()?.join(usual)));
+            InputValue::variable(world, variable).or_else(usual).map(|given| given.file(world))
         })
     }
 
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn one_of_the_known() {
         let choose =
-            |text: &str| Given::new("--x", text).one_of(&[("text", 1), ("json", 2)]).map_err(|e| e.to_string());
+            |text: &str| InputValue::new("--x", text).one_of(&[("text", 1), ("json", 2)]).map_err(|e| e.to_string());
         assert_eq!(choose("json"), Ok(2));
         assert_eq!(choose("jsn"), Err("--x is none of text, json; did you mean json?".into()));
         assert_eq!(choose("hunter2"), Err("--x is none of text, json".into()));
@@ -262,13 +262,13 @@ mod tests {
             ("a/~/x", "/a/~/x"),
             ("~", "/home/me/"),
         ] {
-            assert_eq!(Given::new("--x", given).file(&world).path(), Path::new(path), "{given}");
+            assert_eq!(InputValue::new("--x", given).file(&world).path(), Path::new(path), "{given}");
         }
     }
 
     #[test]
     fn cannot_be_printed() {
-        let given = Given::new("--x", "hunter2");
+        let given = InputValue::new("--x", "hunter2");
         let file = given.clone().file(&World::imagined(&[], || unreachable!()));
         let error = given.bad("is wrong").to_string();
         for text in [format!("{given:?}"), format!("{file:?}"), file.shown(), file.said(), error] {
