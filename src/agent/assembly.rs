@@ -211,13 +211,13 @@ impl Agent {
                 readiness: (role.required && !takes_over).then(|| self.readiness.clone()),
                 deliveries: own,
                 current: self.left(number),
-                refresh: config.refresh && !config.delivery.is_only("env"),
+                refresh: config.refresh && !config.delivery.is_only_environment(),
                 ..self.refresher(deliveries)
             };
             let way = GoogleToAws::new(config, role, self.world.clone(), &self.settings.log)?;
             refreshers.spawn_local(refresher.keep(Rc::new(way), deadline));
         }
-        self.stay(refreshers, config.delivery.has("endpoint")).await;
+        self.stay(refreshers, config.delivery.has_server()).await;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::agent::holdings::Holdings;
 use crate::agent::status::StatusBoard;
-use crate::config::delivery::{DeliveryConfig, GoogleDeliveryConfig};
+use crate::config::delivery::{AwsDelivery, DeliveryConfig, GoogleDeliveryConfig};
 use crate::config::options::FLAGS_ONLY;
 use crate::config::roles::RoleConfig;
 use crate::config::to_google::GoogleConfig;
@@ -87,20 +87,21 @@ impl Deliveries {
         let choose = || private_file::choose(choice.credentials_file.as_deref(), choice.mode, world);
         let chosen = match left.map_or_else(choose, |file| Ok(CredentialsPath { file, warning: None })) {
             // Variables need no file.
-            Err(_) if choice.is_only("env") => CredentialsPath { file: PathBuf::from("/"), warning: None },
+            Err(_) if choice.is_only_environment() => CredentialsPath { file: PathBuf::from("/"), warning: None },
             chosen => chosen?,
         };
         let replaced = ReplacedProfile::of(world);
         let found = if region.is_said && choice.has_profile() { Found::default() } else { replaced.look() };
         let shadows = shadows_of(choice, &replaced, &found, &warn);
-        if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only("env")) {
+        if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only_environment()) {
             warn(warning);
         }
-        for warning in shadowed_files::of_aws(world, choice.has("endpoint")) {
+        for warning in shadowed_files::of_aws(world, choice.has(AwsDelivery::Endpoint)) {
             warn(&warning);
         }
         let own_name = |suffix: &str| format!("{}{}{suffix}", private_file::PREFIX, holdings.name);
-        let has_own = choice.has("endpoint") || choice.has("token-file") && choice.token_file.is_none();
+        let has_own =
+            choice.has(AwsDelivery::Endpoint) || choice.has(AwsDelivery::TokenFile) && choice.token_file.is_none();
         let own_directory = has_own.then(|| private_file::beside(&chosen.file, choice.mode, world)).transpose()?;
         match &own_directory {
             Some(directory) => private_file::sweep_in(directory, &holdings.name, world.now()),
@@ -108,7 +109,7 @@ impl Deliveries {
         }
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         // The endpoint first: its answer is memory, a file may have to wait for a disk.
-        if let Some(directory) = own_directory.clone().filter(|_| choice.has("endpoint")) {
+        if let Some(directory) = own_directory.clone().filter(|_| choice.has(AwsDelivery::Endpoint)) {
             let (board, clock) = (board.clone(), world.clone());
             let status = Box::new(move || board.json(clock.now()));
             let plan = EndpointPlan {
@@ -122,10 +123,10 @@ impl Deliveries {
             };
             places.push(Box::new(CredentialsEndpoint::open(world.clone(), plan)?));
         }
-        if choice.has("env") {
+        if choice.has(AwsDelivery::Env) {
             places.push(Box::new(Variables::default()));
         }
-        if choice.has("token-file") {
+        if choice.has(AwsDelivery::TokenFile) {
             let own = || own_directory.map(|own| own.path.join(own_name(private_file::WEB_IDENTITY_SUFFIX)));
             places.push(Box::new(TokenFile {
                 path: choice.token_file.clone().or_else(own).unwrap_or_default(),
@@ -138,8 +139,10 @@ impl Deliveries {
             }));
         }
         // A profile without keys, from which clients go on to the endpoint.
-        let bare =
-            choice.profile.iter().filter(|name| choice.has("endpoint") && choice.keys_section.as_ref() != Some(name));
+        let bare = choice
+            .profile
+            .iter()
+            .filter(|name| choice.has(AwsDelivery::Endpoint) && choice.keys_section.as_ref() != Some(name));
         let replaceds = found.region.filter(|name| !region.is_said && partition::check_region(name).is_ok());
         let clients_region = replaceds.unwrap_or(region.name);
         let plan = Plan {
@@ -167,7 +170,7 @@ impl Deliveries {
         };
         let missing = names.iter().filter(|name| world.variable(name).is_none());
         let mut variables: Vec<_> = missing.map(|name| (*name, OsString::from(&clients_region))).collect();
-        if choice.has("endpoint") {
+        if choice.has(AwsDelivery::Endpoint) {
             variables.extend(no_proxy(world));
         }
         board.stand_beside(&chosen.file);
@@ -257,7 +260,7 @@ impl Deliveries {
         };
         let Some((first, others)) = config.roles.split_first() else { return Ok(further) };
         let mut own = None;
-        if let (true, Some(name)) = (config.delivery.has("process"), &config.delivery.profile) {
+        if let (true, Some(name)) = (config.delivery.has(AwsDelivery::Process), &config.delivery.profile) {
             own = Some(add(first, name)?);
         }
         for role in others {
@@ -362,7 +365,7 @@ fn shadows_of(
     let mut source = found.source.clone();
     if let Some(variable) = replaced.named_by {
         // Node's SDK looks at no variable with keys where one names a profile.
-        if found.is_there && source.is_none() && !choice.has("env") {
+        if found.is_there && source.is_none() && !choice.has(AwsDelivery::Env) {
             shadows.retain(|name| !["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].contains(name));
         } else {
             source = ReplacedProfile { name: "default".into(), ..replaced.clone() }.look().source;
@@ -374,7 +377,7 @@ fn shadows_of(
             }
         }
     }
-    if let Some((path, key)) = source.filter(|_| choice.has("endpoint")) {
+    if let Some((path, key)) = source.filter(|_| choice.has(AwsDelivery::Endpoint)) {
         warn(&format!(
             "{} has {key} in the profile that clients use, and they take that before they ask the endpoint: remove it, or \
              choose --delivery file,endpoint",

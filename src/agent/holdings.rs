@@ -45,7 +45,7 @@ impl Server {
     pub fn open(options: &Options, world: &World) -> Self {
         let port = match direction::of(options, world) {
             Ok(Direction::GoogleToAws) => delivery::delivery(options, world)
-                .is_ok_and(|delivery| delivery.has("endpoint"))
+                .is_ok_and(|delivery| delivery.has_server())
                 .then_some(("credentials endpoint", 0)),
             Ok(Direction::AwsToGoogle) => {
                 let port =

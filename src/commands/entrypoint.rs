@@ -100,7 +100,7 @@ pub fn warning(command: &[OsString], options: &Options, world: &World) -> Option
 fn reads_files(options: &Options, world: &World) -> bool {
     let (is_written, mode) = match direction::of(options, world) {
         Ok(Direction::GoogleToAws) => match delivery::delivery(options, world) {
-            Ok(delivery) => (!delivery.is_only("env"), delivery.mode),
+            Ok(delivery) => (!delivery.is_only_environment(), delivery.mode),
             Err(_) => return false,
         },
         Ok(Direction::AwsToGoogle) => match GoogleDeliveryConfig::resolve(options, world) {

@@ -116,7 +116,7 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
             let settings = Settings::resolve(options, world)?;
             if config::switch(options, world, "foreground")? {
                 let to_aws = direction::of(options, world)? == Direction::GoogleToAws;
-                if to_aws && delivery::delivery(options, world)?.has("env") {
+                if to_aws && delivery::delivery(options, world)?.prints_keys() {
                     return Err(Error::usage("--delivery env would print keys where a container's log is")
                         .advice("choose another --delivery, or leave out --foreground"));
                 }

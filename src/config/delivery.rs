@@ -9,11 +9,56 @@ use crate::system::input::InputValue;
 use crate::system::shown;
 use crate::system::world::World;
 
+use AwsDelivery::{Endpoint, Env, File, Process, TokenFile};
+
+/// A place where clients of AWS look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AwsDelivery {
+    /// A loopback server that answers from memory.
+    Endpoint,
+    /// The three variables of static keys.
+    Env,
+    /// The shared credentials file.
+    File,
+    /// A profile that asks `fedboot credential-process`.
+    Process,
+    /// A web identity token file, and the role's ARN beside it.
+    TokenFile,
+}
+
+impl AwsDelivery {
+    /// All, with their names in `--delivery`.
+    const ALL: [(&str, Self); 5] = [
+        ("endpoint", Self::Endpoint),
+        ("env", Self::Env),
+        ("file", Self::File),
+        ("process", Self::Process),
+        ("token-file", Self::TokenFile),
+    ];
+
+    /// Whether clients ask the agent itself, which then stays even where nothing is refreshed.
+    fn is_server(self) -> bool {
+        match self {
+            Self::Endpoint => true,
+            Self::Env | Self::File | Self::Process | Self::TokenFile => false,
+        }
+    }
+
+    /// Whether keys stand in the command's environment, which an agent without a command prints, and which nothing can
+    /// change later.
+    fn is_environment(self) -> bool {
+        match self {
+            Self::Env => true,
+            Self::Endpoint | Self::File | Self::Process | Self::TokenFile => false,
+        }
+    }
+}
+
 /// Where credentials are delivered.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DeliveryConfig {
-    /// Which places, as they are named.
-    places: Vec<String>,
+    /// Which places, in the order of their names.
+    places: Vec<AwsDelivery>,
     /// The profile that clients use, for `[…]` and `AWS_PROFILE`.
     pub profile: Option<String>,
     /// The section of the static keys.
@@ -30,32 +75,34 @@ pub struct DeliveryConfig {
 
 impl DeliveryConfig {
     /// Whether credentials go there.
-    pub fn has(&self, place: &str) -> bool {
-        self.places.iter().any(|chosen| chosen == place)
+    pub fn has(&self, place: AwsDelivery) -> bool {
+        self.places.contains(&place)
+    }
+
+    /// Whether clients ask the agent itself.
+    pub fn has_server(&self) -> bool {
+        self.places.iter().any(|place| place.is_server())
+    }
+
+    /// Whether keys stand in the command's environment.
+    pub fn prints_keys(&self) -> bool {
+        self.places.iter().any(|place| place.is_environment())
+    }
+
+    /// Whether they stand nowhere else: nothing is written, and nothing can be refreshed.
+    pub fn is_only_environment(&self) -> bool {
+        self.places.iter().all(|place| place.is_environment())
     }
 
     /// Whether clients find them by a profile, of its own or the usual one.
     pub fn has_profile(&self) -> bool {
         self.profile.is_some() || self.keys_section.is_some()
     }
-
-    /// Whether they go nowhere else.
-    pub fn is_only(&self, place: &str) -> bool {
-        self.places == [place]
-    }
 }
 
 /// What may be said together. Static keys in the profile that clients use would keep them from what refreshes.
-const COMBINATIONS: &[&[&str]] = &[
-    &["file"],
-    &["endpoint"],
-    &["endpoint", "file"],
-    &["process"],
-    &["file", "process"],
-    &["token-file"],
-    &["env"],
-    &["env", "file"],
-];
+const COMBINATIONS: &[&[AwsDelivery]] =
+    &[&[File], &[Endpoint], &[Endpoint, File], &[Process], &[File, Process], &[TokenFile], &[Env], &[Env, File]];
 
 /// Where credentials go, which no metadata attribute changes.
 ///
@@ -63,14 +110,14 @@ const COMBINATIONS: &[&[&str]] = &[
 /// A usage error that names what is unknown or does not go together.
 pub fn delivery(options: &Options, world: &World) -> Result<DeliveryConfig> {
     let list = options.text(world, "delivery")?.unwrap_or_else(|| InputValue::new("--delivery", "file,endpoint"));
-    let mut places: Vec<_> = list.text()?.split(',').map(|place| place.trim().to_owned()).collect();
+    let place_of =
+        |name: &str| AwsDelivery::ALL.iter().find(|(known, _)| *known == name.trim()).map(|(_, place)| *place);
+    let places: Option<Vec<_>> = list.text()?.split(',').map(place_of).collect();
+    let mut places = places.ok_or_else(|| invalid("delivery", &list))?;
     places.sort();
     places.dedup();
-    if places.iter().any(|place| !COMBINATIONS.iter().any(|known| known.contains(&place.as_str()))) {
-        return Err(invalid("delivery", &list));
-    }
     if !COMBINATIONS.iter().any(|known| *known == places) {
-        return Err(list.bad(format!("is {}: one would keep clients from the other", places.join(","))).advice(
+        return Err(list.bad(format!("is {}: one would keep clients from the other", listed(&places))).advice(
             "choose file,endpoint, or file, endpoint, process, token-file or env alone, or file with process or env",
         ));
     }
@@ -84,12 +131,12 @@ pub fn delivery(options: &Options, world: &World) -> Result<DeliveryConfig> {
         cache_file: path("cache-file")?,
         mode: file_mode(options, world)?,
     };
-    choice.keys_section = choice.has("file").then(|| "default".into());
-    let needs_profile = choice.has("process") || (choice.has("file") && choice.has("endpoint"));
+    choice.keys_section = choice.has(File).then(|| "default".into());
+    let needs_profile = choice.has(Process) || (choice.has(File) && choice.has(Endpoint));
     choice.profile = needs_profile.then(|| "fedboot".into());
     let Some(named) = options.text(world, "aws-profile")? else { return Ok(choice) };
     match named.text()? {
-        "none" if choice.has("process") => {
+        "none" if choice.has(Process) => {
             return Err(Error::usage("--delivery process needs a profile, so --aws-profile cannot be none"));
         }
         "none" => choice.profile = None,
@@ -104,13 +151,13 @@ impl DeliveryConfig {
     /// # Errors
     /// A usage error where that cannot be.
     pub fn name_profile(&mut self, name: &str) -> Result<()> {
-        if self.has("token-file") || self.has("env") {
+        if self.has(TokenFile) || self.has(Env) {
             return Err(Error::usage(format!(
                 "the profile {name} would keep clients from what --delivery {} gives them",
-                self.places.join(",")
+                listed(&self.places)
             )));
         }
-        if self.has("file") && self.places.len() == 1 {
+        if self.has(File) && self.places.len() == 1 {
             self.keys_section = Some(name.into());
         } else if self.keys_section.as_deref() == Some(name) {
             return Err(Error::usage(format!("the profile {name} holds the static keys: name another one")));
@@ -118,6 +165,12 @@ impl DeliveryConfig {
         self.profile = Some(name.into());
         Ok(())
     }
+}
+
+/// As they are named in `--delivery`.
+fn listed(places: &[AwsDelivery]) -> String {
+    let names = AwsDelivery::ALL.iter().filter(|(_, place)| places.contains(place)).map(|(name, _)| *name);
+    names.collect::<Vec<_>>().join(",")
 }
 
 /// Octal, as in chmod. What everybody may write is nobody's secret, and fedboot must be able to read it.

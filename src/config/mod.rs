@@ -12,7 +12,7 @@ pub mod to_google;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::config::delivery::{DeliveryConfig, delivery};
+use crate::config::delivery::{AwsDelivery, DeliveryConfig, delivery};
 use crate::config::options::{OF_A_SECOND_ROLE, OPTIONS, Options, hint};
 use crate::config::roles::{RoleConfig, check_session_name, roles, session_policy, terms};
 use crate::config::template::{Template, placeholder};
@@ -274,7 +274,8 @@ impl Config {
             return Err(Error::usage("--external-id, --source-identity and --session-tag are for a second role")
                 .advice("name it with --then-role-arn; in a web identity's session they come from the token"));
         }
-        if delivery.has("token-file") && (chained || roles.len() > 1 || limits != SessionPolicies::default()) {
+        if delivery.has(AwsDelivery::TokenFile) && (chained || roles.len() > 1 || limits != SessionPolicies::default())
+        {
             return Err(Error::usage("--delivery token-file leaves the exchange to the client").advice(
                 "so there is no second role, no further one and no session policy: choose another --delivery",
             ));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::config::delivery::AwsDelivery;
 use crate::config::options::Options;
 use crate::config::roles::RoleConfig;
 use crate::config::template::{Template, placeholder};
@@ -182,7 +183,7 @@ impl GoogleToAws {
             identity,
             exchange: AssumeRoleWithWebIdentity::new(sts, limits),
             then,
-            token_only: config.delivery.has("token-file"),
+            token_only: config.delivery.has(AwsDelivery::TokenFile),
             role_arn: choice.role_arn.clone(),
             role_session_name: config.role_session_name.clone(),
             duration,

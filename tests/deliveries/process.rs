@@ -106,7 +106,8 @@ fn called_wrongly() {
         refused(&stage, 2, &format!("{PROCESS} {options}"), &[part]);
     }
     // Options of the way to Google, and of an agent that stays.
-    for option in fedboot::config::to_google::ONLY_AWS_TO_GOOGLE.iter().chain(&["foreground", "follow-pid", "log-file"]) {
+    for option in fedboot::config::to_google::ONLY_AWS_TO_GOOGLE.iter().chain(&["foreground", "follow-pid", "log-file"])
+    {
         let is_switch = ["imdsv1", "foreground"].contains(option);
         let value = if is_switch { "" } else { " 7" };
         let part = format!("--{option} has no meaning here");
