@@ -2,6 +2,7 @@
 //! command. Its [`guard`](crate::agent::guard) puts another one in its place when something ends it; that one goes on with what
 //! this one has left.
 
+use crate::config::to_aws;
 use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,11 +17,13 @@ use crate::agent::holdings::Holdings;
 use crate::agent::readiness::{Readiness, ReadinessListener};
 use crate::agent::refresher::{Issued, Refresher};
 use crate::agent::status::{self, RoleStatus, StatusBoard};
+use crate::config::delivery;
 use crate::config::direction::{self, Direction};
 use crate::config::options::Options;
+use crate::config::settings::{OnFailure, Settings};
 use crate::config::template::placeholder;
-use crate::config::to_google::GoogleConfig;
-use crate::config::{self, Config, OnFailure, Settings, delivery};
+use crate::config::to_aws::ToAwsConfig;
+use crate::config::to_google::ToGoogleConfig;
 use crate::error::{Error, Kind, Result};
 use crate::federation::aws_to_google::AwsToGoogle;
 use crate::federation::google_to_aws::{self, Attributes, GoogleToAws};
@@ -192,7 +195,7 @@ impl Agent {
     }
 
     /// Keeps each role's credentials in a task of its own, until there is nothing more to do.
-    async fn keep_all(&self, config: &Config, deliveries: &mut Rc<Deliveries>, deadline: Instant) -> Result<()> {
+    async fn keep_all(&self, config: &ToAwsConfig, deliveries: &mut Rc<Deliveries>, deadline: Instant) -> Result<()> {
         let further = match Rc::get_mut(deliveries) {
             Some(deliveries) => deliveries.add_roles(config, &self.world)?,
             None => Vec::new(),
@@ -223,7 +226,7 @@ impl Agent {
 
     /// Keeps the usual access token, and what is made for clients that ask.
     async fn to_google(&self, options: &Options, deadline: Instant) -> Result<()> {
-        let config = GoogleConfig::resolve(options, &self.world, false)?;
+        let config = ToGoogleConfig::resolve(options, &self.world, false)?;
         let wanted = TokenRequest::AccessToken(config.asked.scopes.clone());
         self.board.name(0, None, Principal::Google(config.asked.principal()));
         let serves = config.delivery.metadata_port.is_some();
@@ -295,7 +298,7 @@ impl Agent {
     }
 
     /// Everything that is fixed for the agent's life.
-    async fn prepare(&self, options: &Options, deadline: Instant) -> Result<(Config, Rc<Deliveries>)> {
+    async fn prepare(&self, options: &Options, deadline: Instant) -> Result<(ToAwsConfig, Rc<Deliveries>)> {
         let config = self.configure(options, Some(deadline)).await?;
         let arn = config.roles.first().and_then(|role| role.role_arn.literal());
         let (world, settings) = (&self.world, &self.settings);
@@ -306,7 +309,7 @@ impl Agent {
     }
 
     /// Metadata attributes are read once: an agent that takes over means the same as the one before.
-    async fn configure(&self, options: &Options, deadline: Option<Instant>) -> Result<Config> {
+    async fn configure(&self, options: &Options, deadline: Option<Instant>) -> Result<ToAwsConfig> {
         let handover = self.holdings.handover();
         let left = handover.get("attributes").and_then(|json| serde_json::from_value(json).ok());
         let attributes = Attributes::from(left);
@@ -325,13 +328,13 @@ impl Agent {
     ///
     /// # Errors
     /// Where there is nothing to wait for.
-    async fn prepare_later(&self, options: &Options, error: Error) -> Result<(Config, Rc<Deliveries>)> {
+    async fn prepare_later(&self, options: &Options, error: Error) -> Result<(ToAwsConfig, Rc<Deliveries>)> {
         if self.readiness.is_said() || self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
             return Err(error);
         }
         let choice = delivery::delivery(options, &self.world)?;
         let is_said = options.value(&self.world, "region").is_some();
-        let region = Region { name: config::region(options, &self.world), is_said };
+        let region = Region { name: to_aws::region(options, &self.world), is_said };
         let (world, settings) = (&self.world, &self.settings);
         let deliveries = Deliveries::open(&choice, region, None, world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);

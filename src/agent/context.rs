@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::agent::holdings::Holdings;
-use crate::config::Settings;
 use crate::config::options::Options;
+use crate::config::settings::Settings;
 use crate::system::world::World;
 
 /// What guard and agents have in common.

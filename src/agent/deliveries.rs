@@ -1,4 +1,4 @@
-//! Config → the places that credentials go to, for each role.
+//! Configuration → the places that credentials go to, for each role.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -11,8 +11,9 @@ use crate::agent::status::StatusBoard;
 use crate::config::delivery::{AwsDelivery, DeliveryConfig, GoogleDeliveryConfig};
 use crate::config::options::FLAGS_ONLY;
 use crate::config::roles::RoleConfig;
-use crate::config::to_google::GoogleConfig;
-use crate::config::{Config, Settings};
+use crate::config::settings::Settings;
+use crate::config::to_aws::ToAwsConfig;
+use crate::config::to_google::ToGoogleConfig;
 use crate::delivery::credential_cache::{self, CacheFile};
 use crate::delivery::credentials_file::{CredentialsFile, Plan, Profile};
 use crate::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
@@ -185,7 +186,7 @@ impl Deliveries {
     /// # Errors
     /// Why one of them cannot stand.
     pub fn for_google(
-        config: &GoogleConfig,
+        config: &ToGoogleConfig,
         tokens: Rc<dyn TokenSource>,
         world: &Rc<World>,
         settings: &Settings,
@@ -240,7 +241,7 @@ impl Deliveries {
     ///
     /// # Errors
     /// What cannot be written into a profile.
-    pub fn add_roles(&mut self, config: &Config, world: &Rc<World>) -> Result<Vec<Self>> {
+    pub fn add_roles(&mut self, config: &ToAwsConfig, world: &Rc<World>) -> Result<Vec<Self>> {
         let mut further = Vec::new();
         let mut profiles = Vec::new();
         let mut caches = Vec::new();

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::agent::deliveries::Deliveries;
 use crate::agent::readiness_message::ReadinessMessage;
-use crate::config::{OnFailure, Settings};
+use crate::config::settings::{OnFailure, Settings};
 use crate::error::Error;
 use crate::model::environment::Environment;
 use crate::system::log::Severity;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::agent::deliveries::Deliveries;
 use crate::agent::readiness::Readiness;
 use crate::agent::status::{RoleStatus, StatusBoard};
-use crate::config::{OnFailure, Settings};
+use crate::config::settings::{OnFailure, Settings};
 use crate::error::{Error, Result};
 use crate::federation::CredentialsIssuer;
 use crate::model::credentials::{Content, Credentials, Keys, RefreshFailure};

@@ -52,11 +52,11 @@ pub struct StatusBoard {
     metadata: RefCell<Option<(String, String)>>,
     /// The directory of the credentials file, by which agents are told apart.
     place: RefCell<DirectoryIdentity>,
-    given: RefCell<Option<InputValue>>,
+    given: RefCell<Option<GivenEnvironment>>,
 }
 
 /// What the command is given, once it is.
-type InputValue = Box<dyn Fn() -> Option<Environment>>;
+type GivenEnvironment = Box<dyn Fn() -> Option<Environment>>;
 
 /// A directory, as the processes of another container see it too.
 #[derive(Clone, Default, Debug)]

@@ -5,13 +5,15 @@
 //!
 //! The answer comes from a cache that an agent keeps fresh, or that callers share: see [`crate::federation::shared_cache`].
 
+use crate::config::to_aws;
 use std::rc::Rc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::options::Options;
-use crate::config::{self, Config, Settings};
+use crate::config::settings::Settings;
+use crate::config::to_aws::ToAwsConfig;
 use crate::error::{Error, Kind, Result};
 use crate::federation::google_to_aws::{self, Attributes, GoogleToAws};
 use crate::federation::{CredentialsIssuer, shared_cache};
@@ -30,8 +32,8 @@ const EARLY: Duration = Duration::from_secs(60);
 pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
     let settings = Settings::resolve(options, world)?;
     let deadline = world.deadline(settings.timeout);
-    let config = if config::names_a_role(options, world) {
-        Config::resolve(options, world, &std::collections::HashMap::new())?
+    let config = if to_aws::names_a_role(options, world) {
+        ToAwsConfig::resolve(options, world, &std::collections::HashMap::new())?
     } else {
         shared_cache::run(google_to_aws::configure(options, world, Some(deadline), &Attributes::default()))?
     };

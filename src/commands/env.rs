@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::agent::inquiry::{self, Agent, Found};
 use crate::agent::status;
-use crate::config::Settings;
 use crate::config::options::Options;
+use crate::config::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::system::shown;
 use crate::system::world::World;

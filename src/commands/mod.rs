@@ -8,6 +8,7 @@ pub mod owner;
 pub mod status;
 pub mod token;
 
+use crate::config::values;
 use std::ffi::OsString;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use crate::agent::holdings::{Holdings, Server};
 use crate::agent::readiness_message::{self, ReadinessMessage};
 use crate::config::direction::{self, Direction};
 use crate::config::options::{self, Options, Typed};
-use crate::config::{self, Settings, delivery, to_google};
+use crate::config::settings::Settings;
+use crate::config::{delivery, to_google};
 use crate::error::{Error, Kind, Result};
 use crate::model::environment::Environment;
 use crate::system::log::{Format, Log, Severity};
@@ -114,7 +116,7 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
         }
         Typed::Agent => {
             let settings = Settings::resolve(options, world)?;
-            if config::switch(options, world, "foreground")? {
+            if values::switch(options, world, "foreground")? {
                 let to_aws = direction::of(options, world)? == Direction::GoogleToAws;
                 if to_aws && delivery::delivery(options, world)?.prints_keys() {
                     return Err(Error::usage("--delivery env would print keys where a container's log is")

@@ -1,5 +1,6 @@
 //! `fedboot status`: how things stand with the credentials that agents keep fresh, for probes and people.
 
+use crate::config::values;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use crate::agent::inquiry::{self, Found};
 use crate::agent::status::{self, Freshness};
 use crate::config::options::Options;
-use crate::config::{self, Settings};
+use crate::config::settings::Settings;
 use crate::error::Result;
 use crate::system::shown;
 use crate::system::world::World;
@@ -22,7 +23,7 @@ const OPTIONS: &[&str] = &["credentials-file", "owner", "format", "flags-only", 
 pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     options.refuse_but(OPTIONS)?;
     Settings::resolve(options, world)?;
-    let as_json = config::chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
+    let as_json = values::chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
     let file = status::credentials_file(options, world);
     let now = world.now();
     let mut worst = Freshness::Fresh;

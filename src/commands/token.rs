@@ -6,6 +6,7 @@
 //!   and standard error as one, so nothing but JSON is printed, for a failure too, and tells the audience by a variable:
 //!   <https://google.aip.dev/auth/4117#determining-the-subject-token-in-executable-sourced-credentials>.
 
+use crate::config::values;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -16,8 +17,8 @@ use serde_json::{Value, json};
 
 use crate::agent::{inquiry, status};
 use crate::config::options::{Kind as TokenKind, Options};
-use crate::config::to_google::{GoogleConfig, ONLY_GOOGLE_TO_AWS};
-use crate::config::{self, Settings};
+use crate::config::settings::Settings;
+use crate::config::to_google::{ONLY_GOOGLE_TO_AWS, ToGoogleConfig};
 use crate::delivery::credential_cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::federation::aws_to_google::AwsToGoogle;
@@ -47,7 +48,7 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
         return Ok(subject(options, world));
     }
     let known = [("token", false), ("json", true)];
-    let as_json = config::chosen(options, world, "format", &known)?.unwrap_or(false);
+    let as_json = values::chosen(options, world, "format", &known)?.unwrap_or(false);
     let wanted = if kind == TokenKind::Id {
         let audience = options.free_text(world, "audience")?;
         TokenRequest::IdToken(audience.ok_or_else(|| {
@@ -82,7 +83,7 @@ fn token(wanted: &TokenRequest, options: &Options, world: &Rc<World>) -> Result<
     if let Some(address) = InputValue::variable(world, "FEDBOOT_METADATA_HOST").filter(|_| !is_named) {
         return shared_cache::run(ask(&address, wanted, world));
     }
-    let config = GoogleConfig::resolve(options, world, false)?;
+    let config = ToGoogleConfig::resolve(options, world, false)?;
     let request = shared_cache::file_name(&config.asked.request());
     for agent in inquiry::agents(&status::credentials_file(options, world), world, false).beside {
         let text = |name: &str| agent.state.get(name).and_then(Value::as_str);
@@ -104,7 +105,7 @@ fn token(wanted: &TokenRequest, options: &Options, world: &Rc<World>) -> Result<
 
 /// A token that processes share; the first one that needs it makes it.
 fn from_cache(
-    config: GoogleConfig,
+    config: ToGoogleConfig,
     wanted: &TokenRequest,
     settings: &Settings,
     world: &Rc<World>,
@@ -189,6 +190,6 @@ fn subject_token(options: &Options, world: &Rc<World>) -> Result<Credentials> {
     let mut settings = Settings::resolve(options, world)?;
     // A line beside the answer would be read as part of it.
     settings.log.least = Severity::Critical;
-    let config = GoogleConfig::resolve(options, world, true)?;
+    let config = ToGoogleConfig::resolve(options, world, true)?;
     from_cache(config, &TokenRequest::SubjectToken, &settings, world).map(|(_, credentials)| credentials)
 }

@@ -1,5 +1,6 @@
 //! What was typed + environment + external-account file → what is meant for AWS → Google.
 
+use crate::config::{to_aws, values};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::config::aws_identity::AwsIdentityConfig;
 use crate::config::delivery::GoogleDeliveryConfig;
 use crate::config::external_account::{self, CredentialSource, ExternalAccount};
 use crate::config::options::Options;
-use crate::config::{self, switch};
+use crate::config::values::switch;
 use crate::delivery::metadata_server::About;
 use crate::error::{Error, Result};
 use crate::exchange::sts::caller_identity;
@@ -22,7 +23,7 @@ use crate::system::world::World;
 
 /// What the agent needs to know, and whoever exchanges without one.
 #[derive(Debug)]
-pub struct GoogleConfig {
+pub struct ToGoogleConfig {
     /// What is asked of Google, and with which proof.
     pub asked: TokenExchange,
     /// What the metadata server says of the project.
@@ -111,7 +112,7 @@ pub const ONLY_AWS_TO_GOOGLE: &[&str] = &[
     "access-token-file",
 ];
 
-impl GoogleConfig {
+impl ToGoogleConfig {
     /// Reads everything. `may_be_executable`: this fedboot may be the program that the file's `executable` names.
     ///
     /// # Errors
@@ -173,7 +174,7 @@ impl GoogleConfig {
         };
         let aws = AwsIdentityConfig::resolve(options, world, file.as_ref())?;
         let quota_project = file_says(|file| file.quota_project.as_ref());
-        let lifetime = match config::duration(options, world, "duration")? {
+        let lifetime = match values::duration(options, world, "duration")? {
             Some(lifetime) if lifetime > LONGEST => {
                 return Err(Error::usage("--duration is more than the 12 h that Google may give an access token"));
             }
@@ -323,7 +324,7 @@ fn account_of(url: &str) -> Result<(String, String)> {
 fn check_account(name: &InputValue) -> Result<String> {
     let text = name.text()?;
     let is_id = (10..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_id { Ok(text.to_owned()) } else { config::check_service_account(name) }
+    if is_id { Ok(text.to_owned()) } else { to_aws::check_service_account(name) }
 }
 
 /// The project in which a service account was made.
@@ -350,7 +351,7 @@ fn proof(
     // What a provider expects where it names no audience of its own.
     let own = || token_audience.clone().unwrap_or_else(|| format!("https:{audience}"));
     let in_file = file.map(|file| (file.source, file.subject_token_type));
-    let proof = match (config::chosen(options, world, "proof", &kinds)?, in_file) {
+    let proof = match (values::chosen(options, world, "proof", &kinds)?, in_file) {
         (Some(Kind::WebIdentityToken), _) => ProofChoice::WebIdentityToken(own()),
         // A client that exchanges by itself takes no other.
         (None, None | Some((CredentialSource::Executable, _))) if may_be_executable => {
@@ -394,11 +395,11 @@ fn proof(
 mod tests {
     use super::*;
 
-    fn resolve(flags: &str, variables: &[(&str, &str)]) -> Result<GoogleConfig> {
+    fn resolve(flags: &str, variables: &[(&str, &str)]) -> Result<ToGoogleConfig> {
         let flags: Vec<_> = flags.split_whitespace().map(std::ffi::OsString::from).collect();
         let mut options = Options::default();
         crate::config::options::parse_options(&flags, true, &mut options)?;
-        GoogleConfig::resolve(&options, &World::imagined(variables, || unreachable!()), false)
+        ToGoogleConfig::resolve(&options, &World::imagined(variables, || unreachable!()), false)
     }
 
     const PROVIDER: &str = "projects/7/locations/global/workloadIdentityPools/p/providers/q";

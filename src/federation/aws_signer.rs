@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials as AwsKeys;
 
-use crate::config::StsConfig;
 use crate::config::aws_identity::AwsIdentityConfig;
+use crate::config::sts::StsConfig;
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::exchange::sts::assume_role::{AssumeRole, AssumeRoleTerms};

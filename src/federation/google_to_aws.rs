@@ -1,5 +1,6 @@
 //! Google → AWS: identity and exchange put together, for one role.
 
+use crate::config::to_aws;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,10 +9,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::delivery::AwsDelivery;
+use crate::config::external_account;
 use crate::config::options::Options;
 use crate::config::roles::RoleConfig;
+use crate::config::sts::StsConfig;
 use crate::config::template::{Template, placeholder};
-use crate::config::{self, Config, Source, StsConfig, external_account};
+use crate::config::to_aws::{Source, ToAwsConfig};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::exchange::sts::assume_role::{self, AssumeRole};
@@ -70,7 +73,7 @@ struct Names {
 /// Metadata attributes, once they are read.
 pub type Attributes = RefCell<Option<HashMap<String, String>>>;
 
-/// Config from flags, variables and, only where they name no role, metadata attributes: those that are `known`, which
+/// The configuration from flags, variables and, only where they name no role, metadata attributes: those that are `known`, which
 /// holds them afterwards.
 ///
 /// # Errors
@@ -80,10 +83,10 @@ pub async fn configure(
     world: &World,
     deadline: Option<Instant>,
     known: &Attributes,
-) -> Result<Config> {
+) -> Result<ToAwsConfig> {
     configure_by_attributes(options, world, deadline, known).await.map_err(|error| {
         // Without a role, the way to Google may have been meant.
-        let file = options.value(world, "external-account").filter(|_| !config::names_a_role(options, world));
+        let file = options.value(world, "external-account").filter(|_| !to_aws::names_a_role(options, world));
         file.and_then(|file| external_account::read(&file.file(world)).err()).unwrap_or(error)
     })
 }
@@ -93,14 +96,14 @@ async fn configure_by_attributes(
     world: &World,
     deadline: Option<Instant>,
     known: &Attributes,
-) -> Result<Config> {
-    if config::names_a_role(options, world) {
-        return Config::resolve(options, world, &HashMap::new());
+) -> Result<ToAwsConfig> {
+    if to_aws::names_a_role(options, world) {
+        return ToAwsConfig::resolve(options, world, &HashMap::new());
     }
     if let Some(attributes) = &*known.borrow() {
-        return Config::resolve(options, world, attributes);
+        return ToAwsConfig::resolve(options, world, attributes);
     }
-    let server = MetadataClient::new(config::metadata_endpoint(options, world)?, String::new());
+    let server = MetadataClient::new(to_aws::metadata_endpoint(options, world)?, String::new());
     let give_up = later(world.monotonic(), ATTRIBUTE_PATIENCE);
     let give_up = deadline.map_or(give_up, |deadline| deadline.min(give_up));
     let http = Http::new(world).with_deadline(Some(give_up));
@@ -108,7 +111,7 @@ async fn configure_by_attributes(
     loop {
         match attributes(&server, &http).await {
             Ok(attributes) => {
-                let config = Config::resolve(options, world, &attributes);
+                let config = ToAwsConfig::resolve(options, world, &attributes);
                 known.replace(Some(attributes));
                 return config;
             }
@@ -120,7 +123,7 @@ async fn configure_by_attributes(
             // Without attributes the role is still missing: say that, and that they were asked.
             Err(asked) => {
                 let kind = asked.kind;
-                return Config::resolve(options, world, &HashMap::new()).map_err(|error| Error {
+                return ToAwsConfig::resolve(options, world, &HashMap::new()).map_err(|error| Error {
                     kind,
                     problem: format!("{} ({asked})", error.problem),
                     ..error
@@ -153,7 +156,7 @@ impl GoogleToAws {
     ///
     /// # Errors
     /// A usage error where the STS host cannot be formed.
-    pub fn new(config: &Config, choice: &RoleConfig, world: Rc<World>, log: &Log) -> Result<Self> {
+    pub fn new(config: &ToAwsConfig, choice: &RoleConfig, world: Rc<World>, log: &Log) -> Result<Self> {
         let metadata = || MetadataClient::new(config.metadata.clone(), config.audience.clone());
         let identity: Box<dyn Identity> = match &config.source {
             Source::Metadata => Box::new(metadata()),

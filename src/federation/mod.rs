@@ -10,6 +10,7 @@ use crate::system::http::Http;
 
 pub mod aws_signer;
 pub mod aws_to_google;
+mod cached_token;
 pub mod google_to_aws;
 pub mod shared_cache;
 pub mod token_cache;

@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::config::roles::RoleConfig;
-use crate::config::{Config, Settings};
+use crate::config::settings::Settings;
+use crate::config::to_aws::ToAwsConfig;
 use crate::delivery::credential_cache::{self, Cache, Record};
 use crate::error::{Error, Kind, Result};
 use crate::model::credentials::{Credentials, RefreshFailure};
@@ -39,7 +40,7 @@ pub fn file_name(request: &str) -> String {
 ///
 /// # Errors
 /// Those of `place`.
-pub fn of_role(config: &Config, role: &RoleConfig, place: impl FnOnce(&str) -> Result<PathBuf>) -> Result<Cache> {
+pub fn of_role(config: &ToAwsConfig, role: &RoleConfig, place: impl FnOnce(&str) -> Result<PathBuf>) -> Result<Cache> {
     let flags = config.flags(role)?;
     let request: String = flags.iter().fold(String::new(), |text, (name, value)| text + name + "=" + value + "\n");
     let path = match (&config.delivery.cache_file, &role.profile) {

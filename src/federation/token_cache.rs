@@ -10,7 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::delivery::TokenSource;
 use crate::error::{Error, Kind, Result};
+use crate::federation::cached_token::{CachedToken, Failure, Freshness, wanted_in};
 use crate::federation::token_quota::{self, Turns};
 use crate::federation::{CredentialsIssuer, TokenIssuer};
 use crate::model::client::Client;
@@ -33,10 +34,7 @@ use crate::timing::{retry, schedule};
 
 /// How long a client waits for a token that has to be made.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Google's clients ask again for what ends sooner than about this.
-const MARGIN: Duration = Duration::from_secs(240);
-/// An ID token is fresh for this part of its life.
-const FRESH_PART: f64 = 1.0 / 12.0;
+
 /// Tokens that are kept, of those for one user, and of those for one connection; then one gives way.
 const MOST: usize = 256;
 const MOST_OF_USER: usize = 192;
@@ -61,51 +59,12 @@ struct Inner {
     log: Log,
     mint: Rc<dyn TokenIssuer>,
     usual: TokenRequest,
-    entries: RefCell<Vec<Rc<Entry>>>,
+    entries: RefCell<Vec<Rc<CachedToken>>>,
     handover: RefCell<Option<Rc<Handover>>>,
     renewals: Semaphore,
     turns: Turns,
     /// When was last said that somebody was sent away, and how many were since.
     sent_away: Cell<(Option<Instant>, u64)>,
-}
-
-struct Entry {
-    wanted: TokenRequest,
-    /// Who has asked for it first.
-    by: (Owner, u64),
-    /// Whether it was asked for again since it was made.
-    is_in_use: Cell<bool>,
-    issued: RefCell<Option<(SystemTime, Rc<Credentials>)>>,
-    failure: RefCell<Option<Failure>>,
-    is_being_made: Cell<bool>,
-    /// Whoever waits for it is woken when it is made, or could not be.
-    settled: Notify,
-    asked: Cell<Instant>,
-}
-
-struct Failure {
-    error: Error,
-    in_a_row: u32,
-    at: SystemTime,
-    next_try: SystemTime,
-}
-
-impl Failure {
-    /// Whether there is nothing to wait for.
-    fn lasts(&self, now: SystemTime, patience: Duration) -> bool {
-        schedule::has_failed(self.at, self.next_try, now, patience)
-    }
-}
-
-/// How a token stands.
-#[derive(Debug, PartialEq, Eq)]
-enum Freshness {
-    Fresh,
-    /// Good, but it is time for a new one.
-    Aging,
-    /// Better than none.
-    Last,
-    None,
 }
 
 impl TokenCache {
@@ -199,7 +158,7 @@ impl TokenSource for TokenCache {
 impl TokenCache {
     /// Has a token made, unless it is being made. Says whether there is something to wait for: not when it has just
     /// failed.
-    fn renew(&self, entry: &Rc<Entry>, client: &Rc<Client>) -> bool {
+    fn renew(&self, entry: &Rc<CachedToken>, client: &Rc<Client>) -> bool {
         let now = self.0.world.now();
         if entry.failure.borrow().as_ref().is_some_and(|failure| failure.lasts(now, Duration::ZERO)) {
             return false;
@@ -231,7 +190,7 @@ impl Inner {
     }
 
     /// Comes back when the usual token is there, or nothing is tried soon.
-    async fn usual_settles(&self, entry: &Entry) {
+    async fn usual_settles(&self, entry: &CachedToken) {
         loop {
             let settled = entry.settled.notified();
             let now = self.world.now();
@@ -244,7 +203,7 @@ impl Inner {
     }
 
     /// Another one for what is known: nobody is to wait for it but behind others of its kind.
-    async fn renewed(&self, entry: &Entry) -> Option<Result<Credentials>> {
+    async fn renewed(&self, entry: &CachedToken) -> Option<Result<Credentials>> {
         let deadline = self.world.monotonic().checked_add(PATIENCE)?;
         let Ok(Ok(_turn)) = tokio::time::timeout_at(deadline, self.renewals.acquire()).await else {
             let problem = format!("others are in line before it, for {} s already", PATIENCE.as_secs());
@@ -256,7 +215,7 @@ impl Inner {
     }
 
     /// The first one of its kind, when the client's turn has come. None: it has not, and the kind is forgotten.
-    async fn first(&self, entry: &Rc<Entry>, client: &Rc<Client>) -> Option<Result<Credentials>> {
+    async fn first(&self, entry: &Rc<CachedToken>, client: &Rc<Client>) -> Option<Result<Credentials>> {
         let deadline = self.world.monotonic().checked_add(PATIENCE)?;
         let _turn = match self.turns.turn(client).await {
             Ok(turn) => turn,
@@ -295,7 +254,7 @@ impl Inner {
         self.log.error(self.world.now(), Severity::Warning, error, &[("refused", count.to_string())]);
     }
 
-    fn settle(&self, entry: &Entry, made: Result<Rc<Credentials>>) {
+    fn settle(&self, entry: &CachedToken, made: Result<Rc<Credentials>>) {
         let now = self.world.now();
         match made {
             Ok(credentials) => {
@@ -336,14 +295,14 @@ impl Inner {
         handover.set(LEFT, left.collect());
     }
 
-    fn entry(&self, wanted: &TokenRequest, client: Option<&Rc<Client>>) -> Rc<Entry> {
+    fn entry(&self, wanted: &TokenRequest, client: Option<&Rc<Client>>) -> Rc<CachedToken> {
         let now = self.world.monotonic();
         if let Some(entry) = self.entries.borrow().iter().find(|entry| entry.wanted == *wanted) {
             entry.ask(now);
             return entry.clone();
         }
         let by = client.map_or((Owner::Nobody, 0), |client| (client.owner(), client.number));
-        let entry = Rc::new(Entry {
+        let entry = Rc::new(CachedToken {
             wanted: wanted.clone(),
             by,
             is_in_use: Cell::default(),
@@ -363,7 +322,7 @@ impl Inner {
         let mut entries = self.entries.borrow_mut();
         // Those that wait for their turn are not there yet.
         let kept = || entries.iter().filter(|entry| !entry.is_being_made.get());
-        let count = |of: &dyn Fn(&Entry) -> bool| kept().filter(|entry| of(entry)).count();
+        let count = |of: &dyn Fn(&CachedToken) -> bool| kept().filter(|entry| of(entry)).count();
         let of_user = |user: Owner| count(&|entry| entry.by.0 == user);
         let is_full = kept().count() >= MOST;
         let (of_connection_only, user) = if count(&|entry| entry.by == by) >= MOST_OF_CONNECTION {
@@ -387,324 +346,5 @@ impl Inner {
     }
 }
 
-/// For which question an agent has left a token.
-fn wanted_in(json: &Value) -> Option<TokenRequest> {
-    match json["Audience"].as_str() {
-        Some(audience) => Some(TokenRequest::IdToken(audience.into())),
-        None => Some(TokenRequest::AccessToken(serde_json::from_value(json["Scopes"].clone()).ok()?)),
-    }
-}
-
-impl Entry {
-    /// Somebody has asked for it.
-    fn ask(&self, now: Instant) {
-        self.asked.set(now);
-        self.is_in_use.set(self.is_in_use.get() || self.issued.borrow().is_some());
-    }
-
-    fn good(&self) -> Option<Rc<Credentials>> {
-        self.issued.borrow().as_ref().map(|(_, credentials)| credentials.clone())
-    }
-
-    fn standing(&self, now: SystemTime) -> Freshness {
-        let Some((issued, expiration)) = self.issued.borrow().as_ref().map(|(at, good)| (*at, good.expiration)) else {
-            return Freshness::None;
-        };
-        let Ok(left) = expiration.duration_since(now) else { return Freshness::None };
-        let lifetime = expiration.duration_since(issued).unwrap_or_default();
-        // Before it was issued: the clock was set back, and nobody knows how old it is.
-        let age = now.duration_since(issued).unwrap_or(lifetime);
-        match self.wanted {
-            _ if left.is_zero() => Freshness::None,
-            TokenRequest::AccessToken(_) if age < schedule::refresh_after(issued, expiration, 0.5) => Freshness::Fresh,
-            TokenRequest::AccessToken(_) if left > MARGIN.min(lifetime.mul_f64(0.25)) => Freshness::Aging,
-            TokenRequest::IdToken(_) | TokenRequest::SubjectToken if age < lifetime.mul_f64(FRESH_PART) => {
-                Freshness::Fresh
-            }
-            _ => Freshness::Last,
-        }
-    }
-
-    /// What is good, else why there is nothing.
-    fn answer(&self, now: SystemTime, is_usual: bool) -> Result<Rc<Credentials>> {
-        if let Some(good) = self.good().filter(|good| good.expiration > now) {
-            return Ok(good);
-        }
-        let said = |problem: String, advice: &str| {
-            Err(Error::new(Kind::Transient, "hand out a token", "", problem).advice(advice))
-        };
-        match (&*self.failure.borrow(), &*self.issued.borrow()) {
-            (Some(failure), _) if !is_usual || failure.lasts(now, Duration::ZERO) => Err(failure.error.clone()),
-            // The agent's loop is at it.
-            (Some(failure), _) => said(format!("{}; the last one failed: {}", schedule::NOT_YET, failure.error), ""),
-            (None, Some((at, good))) if good.expiration <= *at => {
-                said("it had expired when it came".into(), "check this machine's clock")
-            }
-            (None, Some(_)) => {
-                let problem = format!("it has ended, and {}", schedule::NOT_YET);
-                said(problem, "see fedboot's log; is it told not to refresh?")
-            }
-            (None, None) => said("none could be had yet".into(), "see fedboot's log"),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::credentials::Content;
-    use crate::model::credentials::Principal;
-    use crate::system::log::Format;
-
-    /// Makes tokens that live for an hour, in a second, or fails.
-    struct Maker {
-        clock: Rc<dyn Fn() -> SystemTime>,
-        made: Cell<u32>,
-        fails: Cell<bool>,
-    }
-
-    impl TokenIssuer for Maker {
-        fn mint<'a>(&'a self, _: &'a Http, _: &'a TokenRequest) -> BoxFuture<'a, Result<Credentials>> {
-            Box::pin(async {
-                self.made.set(self.made.get() + 1);
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                if self.fails.get() {
-                    return Err(Error::new(Kind::Fatal, "make", "", "broken"));
-                }
-                Ok(Credentials {
-                    content: Content::GoogleToken(self.made.get().to_string().into()),
-                    expiration: (self.clock)() + Duration::from_secs(3600),
-                    principal: Principal::Google("a@b".into()),
-                })
-            })
-        }
-    }
-
-    fn start() -> (TokenCache, Rc<Maker>) {
-        let start = Instant::now();
-        let clock: Rc<dyn Fn() -> SystemTime> =
-            Rc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000) + start.elapsed());
-        let maker = Rc::new(Maker { clock: clock.clone(), made: Cell::default(), fails: Cell::default() });
-        let world = Rc::new(World::imagined(&[], move || clock()));
-        let log = Log::new(Format::Json, Severity::Critical);
-        (TokenCache::new(world, log, maker.clone(), TokenRequest::AccessToken(vec!["usual".into()])), maker)
-    }
-
-    async fn minutes(minutes: u64) {
-        tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
-    }
-
-    fn id(audience: &str) -> TokenRequest {
-        TokenRequest::IdToken(audience.into())
-    }
-
-    /// A connection that nobody has had before.
-    fn anyone() -> Rc<Client> {
-        thread_local!(static NUMBER: Cell<u64> = const { Cell::new(1) });
-        let number = NUMBER.get();
-        NUMBER.set(number + 1);
-        Rc::new(Client::new(Rc::default(), None, number))
-    }
-
-    fn of(user: u32) -> Rc<Client> {
-        Rc::new(Client::of(Owner::User(user), anyone().number))
-    }
-
-    /// Asks for ever new audiences.
-    fn greedy(tokens: &TokenCache, client: &Rc<Client>) {
-        let (tokens, client) = (tokens.clone(), client.clone());
-        tokio::task::spawn_local(async move {
-            for number in 0.. {
-                let _ = tokens.token(&id(&format!("{}-{number}", client.number)), &client).await;
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        });
-    }
-
-    fn other() -> TokenRequest {
-        TokenRequest::AccessToken(vec!["other".into()])
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_thousand_at_once_are_one_exchange_and_those_who_go_away_do_not_end_it() {
-        tokio::task::LocalSet::new()
-            .run_until(async {
-                let (tokens, maker) = start();
-                for fails in [false, true] {
-                    maker.fails.set(fails);
-                    let wanted = id(if fails { "b" } else { "a" });
-                    let before = maker.made.get();
-                    let impatient =
-                        tokio::time::timeout(Duration::from_millis(10), tokens.token(&wanted, &anyone())).await;
-                    assert!(impatient.is_err());
-                    let all: Vec<_> = (0..1000)
-                        .map(|_| {
-                            let (tokens, wanted) = (tokens.clone(), wanted.clone());
-                            tokio::task::spawn_local(async move { tokens.token(&wanted, &anyone()).await.is_ok() })
-                        })
-                        .collect();
-                    for one in all {
-                        assert_eq!(one.await.expect("a task"), !fails);
-                    }
-                    assert_eq!(maker.made.get() - before, 1);
-                }
-            })
-            .await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn made_anew_when_old_and_the_last_good_one_is_kept() {
-        tokio::task::LocalSet::new()
-            .run_until(async {
-                let (tokens, maker) = start();
-                let made = |wanted: TokenRequest| {
-                    let (tokens, maker) = (tokens.clone(), maker.clone());
-                    async move {
-                        let before = maker.made.get();
-                        let good = tokens.token(&wanted, &anyone()).await.is_ok();
-                        // What is renewed in the background comes a second later.
-                        tokio::time::sleep(Duration::from_secs(2)).await;
-                        (good, maker.made.get() - before)
-                    }
-                };
-                assert_eq!(made(other()).await, (true, 1));
-                assert_eq!(made(id("a")).await, (true, 1));
-                minutes(4).await;
-                assert_eq!((made(other()).await, made(id("a")).await), ((true, 0), (true, 0)));
-                minutes(2).await;
-                assert_eq!((made(other()).await, made(id("a")).await), ((true, 0), (true, 1)));
-                minutes(30).await;
-                assert_eq!(made(other()).await, (true, 1));
-                minutes(10).await;
-                maker.fails.set(true);
-                assert_eq!((made(other()).await, made(id("a")).await), ((true, 0), (true, 1)));
-                minutes(45).await;
-                assert!(!made(id("a")).await.0 && made(other()).await.0);
-                assert!(tokens.ready(&other()).is_none());
-                maker.fails.set(false);
-                minutes(2).await;
-                assert_eq!(made(id("a")).await, (true, 1));
-            })
-            .await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_usual_one_is_the_loops_affair() {
-        tokio::task::LocalSet::new()
-            .run_until(async {
-                let (tokens, maker) = start();
-                let usual = tokens.0.usual.clone();
-                assert!(tokens.token(&usual, &anyone()).await.is_err());
-                assert_eq!(maker.made.get(), 0);
-                tokens.issue(None).await.expect("a token");
-                minutes(58).await;
-                assert!(tokens.ready(&usual).is_some() && tokens.token(&usual, &anyone()).await.is_ok());
-                assert_eq!(maker.made.get(), 1);
-            })
-            .await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_usual_one_is_waited_for_while_it_has_not_failed() {
-        tokio::task::LocalSet::new()
-            .run_until(async {
-                let (tokens, maker) = start();
-                let usual = tokens.0.usual.clone();
-                let (issuing, asking) = (tokens.clone(), anyone());
-                tokio::task::spawn_local(async move { drop(issuing.issue(None).await) });
-                tokio::time::sleep(Duration::from_millis(500)).await;
-                assert!(tokens.token(&usual, &asking).await.is_ok());
-                minutes(61).await;
-                maker.fails.set(true);
-                let _ = tokens.issue(None).await;
-                let start = Instant::now();
-                assert!(tokens.token(&usual, &asking).await.is_err());
-                assert_eq!(start.elapsed(), Duration::ZERO);
-            })
-            .await;
-    }
-
-    /// Three hundred connections ask for ever new ones; then a client that has asked for nothing yet asks for one.
-    #[tokio::test(start_paused = true)]
-    async fn nobody_starves() {
-        for (whose, user, honest) in [("the same user's", 1, 1), ("another user's", 1, 2)] {
-            tokio::task::LocalSet::new()
-                .run_until(async {
-                    let (tokens, maker) = start();
-                    tokens.issue(None).await.expect("a token");
-                    assert!(tokens.token(&id("known"), &of(honest)).await.is_ok());
-                    assert!(tokens.token(&id("known"), &of(honest)).await.is_ok());
-                    let start = Instant::now();
-                    let before = maker.made.get();
-                    (0..300).for_each(|_| greedy(&tokens, &of(user)));
-                    for round in 0..10 {
-                        tokio::time::sleep(Duration::from_secs(6)).await;
-                        let asked = Instant::now();
-                        let token = tokens.token(&id(&format!("honest-{round}")), &of(honest)).await;
-                        // The token takes a second to be made.
-                        let took = asked.elapsed();
-                        assert!(token.is_ok() && took < Duration::from_secs(3), "{whose} {round}: {took:?}");
-                        assert!(tokens.ready(&id("known")).is_some() || start.elapsed().as_secs() > 200, "{whose}");
-                        assert!(tokens.ready(&tokens.0.usual).is_some());
-                    }
-                    let (made, time) = (maker.made.get() - before, start.elapsed().as_secs_f64());
-                    assert!(f64::from(made) <= 60.0 + 2.0 * time, "{whose}: {made} in {time} s");
-                    assert!(f64::from(made) >= 1.4 * time, "{whose}: {made} in {time} s");
-                    assert!(tokens.0.entries.borrow().len() <= MOST + 72);
-                })
-                .await;
-        }
-    }
-
-    /// New connections for each question, by another user.
-    #[tokio::test(start_paused = true)]
-    async fn nobody_starves_beside_another_user() {
-        tokio::task::LocalSet::new()
-            .run_until(async {
-                let (tokens, _) = start();
-                for _ in 0..300 {
-                    let tokens = tokens.clone();
-                    tokio::task::spawn_local(async move {
-                        loop {
-                            let client = of(1);
-                            let _ = tokens.token(&id(&client.number.to_string()), &client).await;
-                            tokio::time::sleep(Duration::from_millis(500)).await;
-                        }
-                    });
-                }
-                tokio::time::sleep(Duration::from_secs(60)).await;
-                let asked = Instant::now();
-                assert!(tokens.token(&id("honest"), &of(2)).await.is_ok());
-                assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
-            })
-            .await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn ever_new_audiences_do_not_fill_the_memory() {
-        tokio::task::LocalSet::new()
-            .run_until(async {
-                let (tokens, _) = start();
-                tokens.issue(None).await.expect("a token");
-                let (mut got, mut refused) = (0, 0);
-                let known = of(7);
-                for number in 0..1200_u32 {
-                    match tokens.token(&id(&number.to_string()), &of(number % 3)).await {
-                        Ok(_) => got += 1,
-                        Err(_) => refused += 1,
-                    }
-                    if number % 100 == 0 {
-                        assert!(tokens.token(&id("known"), &known).await.is_ok(), "{number}");
-                    }
-                }
-                assert!(got > 600, "{got} got, {refused} refused");
-                assert_eq!(tokens.0.entries.borrow().len(), MOST);
-                assert!(tokens.ready(&tokens.0.usual).is_some());
-                // What is asked for again stays before what was asked for once.
-                assert!(
-                    tokens.0.entries.borrow().iter().any(|entry| entry.wanted == id("known") && entry.is_in_use.get())
-                );
-            })
-            .await;
-    }
-}
+mod tests;

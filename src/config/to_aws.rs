@@ -1,0 +1,326 @@
+//! What was typed + environment + metadata attributes → what is meant on the way from Google to AWS.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::config::delivery::{AwsDelivery, DeliveryConfig, delivery};
+use crate::config::options::{OF_A_SECOND_ROLE, OPTIONS, Options};
+use crate::config::roles::{RoleConfig, check_session_name, roles, session_policy, terms};
+use crate::config::sts::StsConfig;
+use crate::config::template::{Template, placeholder};
+use crate::config::values::{parse_duration, switch};
+use crate::error::{Error, Result};
+use crate::exchange::sts::assume_role::AssumeRoleTerms;
+use crate::exchange::sts::client::SessionPolicies;
+use crate::model::partition;
+use crate::system::http::Endpoint;
+use crate::system::input::{InputFile, InputValue};
+use crate::system::shown;
+use crate::system::world::World;
+
+/// What the agent needs to know.
+pub struct ToAwsConfig {
+    /// Where Google's metadata server is.
+    pub metadata: Endpoint,
+    /// Who to be.
+    pub source: Source,
+    /// Audience of the ID token.
+    pub audience: String,
+    /// The roles to assume, at least one; clients get the first one's credentials unless they ask for a profile.
+    pub roles: Vec<RoleConfig>,
+    /// The session name, before cleaning.
+    pub role_session_name: Template,
+    /// How long credentials shall live.
+    pub duration: Duration,
+    /// What limits the sessions.
+    pub limits: SessionPolicies,
+    /// What is said when a second role is assumed.
+    pub terms: AssumeRoleTerms,
+    /// Whose region, if it was said.
+    pub region: Option<String>,
+    /// Which STS.
+    pub sts: StsConfig,
+    /// Where credentials are delivered.
+    pub delivery: DeliveryConfig,
+    /// Whether to refresh.
+    pub refresh: bool,
+    /// Further options, as another fedboot needs them to ask for the same.
+    passed: Vec<(&'static str, String)>,
+}
+
+/// Where the ID token comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The metadata server.
+    Metadata,
+    /// A file.
+    TokenFile(InputFile),
+    /// IAM Credentials at this endpoint, for this service account.
+    Impersonate(Endpoint, String),
+}
+
+/// Where Google's metadata server is: `GCE_METADATA_HOST`, else its address, without DNS, never through a proxy.
+///
+/// # Errors
+/// A usage error where the variable names no host or one that is neither on loopback nor link-local.
+pub fn metadata_endpoint(options: &Options, world: &World) -> Result<Endpoint> {
+    let name = "GCE_METADATA_HOST";
+    let given = InputValue::variable(world, name).unwrap_or_else(|| InputValue::new(name, "169.254.169.254"));
+    // The name always means this address; a look-up could only say something else.
+    let host = given.text()?.replace("metadata.google.internal", "169.254.169.254");
+    let url = format!("http://{}", host.trim_start_matches("http://"));
+    Ok(InputValue::new(name, url).endpoint(switch(options, world, "allow-http")?)?.direct())
+}
+
+/// Whether a role is named by a flag or a variable, so that no attribute need be asked.
+pub fn names_a_role(options: &Options, world: &World) -> bool {
+    options.value(world, "role-arn").is_some() || options.value(world, "google-token-file").is_some()
+}
+
+impl ToAwsConfig {
+    /// Reads everything; `attributes` stand behind flags and variables.
+    ///
+    /// # Errors
+    /// A usage error that names the option and what is wrong with it.
+    pub fn resolve(options: &Options, world: &World, attributes: &HashMap<String, String>) -> Result<Self> {
+        let text = |name: &str| -> Result<Option<InputValue>> {
+            let attribute = || {
+                OPTIONS.iter().find(|option| option.name == name && option.attribute)?;
+                let attribute = format!("fedboot-{name}");
+                let value = attributes.get(&attribute).map(|value| value.trim()).filter(|value| !value.is_empty())?;
+                Some(InputValue::new(format!("the metadata attribute {attribute}"), value))
+            };
+            Ok(options.text(world, name)?.or_else(attribute))
+        };
+        let file = |name: &str| options.value(world, name).map(|given| given.file(world));
+        let allow_http = switch(options, world, "allow-http")?;
+        let mut arns = options.texts(world, "role-arn")?;
+        if let (true, Some(given)) = (arns.is_empty(), text("role-arn")?) {
+            arns = given.split(char::is_whitespace)?;
+            arns.retain(|arn| !arn.raw().is_empty());
+        }
+        let mut delivery = delivery(options, world)?;
+        let roles = roles(&arns, options, world, &mut delivery)?;
+        let session =
+            text("role-session-name")?.unwrap_or_else(|| InputValue::new("--role-session-name", "{hostname}"));
+        check_session_name(&session)?;
+        let source = match (file("google-token-file"), options.text(world, "impersonate-service-account")?) {
+            (Some(_), Some(_)) => {
+                return Err(Error::usage("--google-token-file and --impersonate-service-account exclude each other"));
+            }
+            (Some(file), None) => Source::TokenFile(file),
+            (None, Some(email)) => {
+                let email = check_service_account(&email)?;
+                let name = "iam-credentials-endpoint";
+                let usual = || InputValue::new(format!("--{name}"), "https://iamcredentials.googleapis.com");
+                Source::Impersonate(options.text(world, name)?.unwrap_or_else(usual).endpoint(allow_http)?, email)
+            }
+            (None, None) => Source::Metadata,
+        };
+        let mut sts = StsConfig::resolve(options, world, false)?;
+        let region = text("region")?.map(|given| sts.region(&given)).transpose()?;
+        let duration = match text("duration")? {
+            Some(given) => parse_duration(&given)?,
+            None => Duration::from_secs(3600),
+        };
+        let limits = SessionPolicies {
+            policy: file("session-policy").map(|file| session_policy(&file)).transpose()?,
+            policy_arns: policy_arns(options, world)?,
+        };
+        let terms = terms(options, world)?;
+        let chained = roles.iter().any(|role| role.then_role_arn.is_some());
+        if !chained && terms != AssumeRoleTerms::default() {
+            return Err(Error::usage("--external-id, --source-identity and --session-tag are for a second role")
+                .advice("name it with --then-role-arn; in a web identity's session they come from the token"));
+        }
+        if delivery.has(AwsDelivery::TokenFile) && (chained || roles.len() > 1 || limits != SessionPolicies::default())
+        {
+            return Err(Error::usage("--delivery token-file leaves the exchange to the client").advice(
+                "so there is no second role, no further one and no session policy: choose another --delivery",
+            ));
+        }
+        Ok(Self {
+            metadata: metadata_endpoint(options, world)?,
+            source,
+            audience: match text("audience")? {
+                Some(given) => given.text()?.to_owned(),
+                None => "sts.amazonaws.com".into(),
+            },
+            roles,
+            role_session_name: Template::parse(session.by(), session.text()?)?,
+            duration,
+            limits,
+            terms,
+            region,
+            sts,
+            delivery,
+            refresh: !switch(options, world, "no-refresh")?,
+            passed: passed(options, world)?,
+        })
+    }
+
+    /// The region of the STS that is asked, and of the clients' profile.
+    pub fn region(&self) -> String {
+        let arn = || self.roles.first().map(|role| role.role_arn.expand(placeholder)).unwrap_or_default();
+        self.region.clone().unwrap_or_else(|| partition::default_region(&arn()).into())
+    }
+
+    /// The STS that is asked.
+    ///
+    /// # Errors
+    /// A usage error where its host cannot be formed.
+    pub fn sts_endpoint(&self) -> Result<Endpoint> {
+        self.sts.in_region(&self.region())
+    }
+
+    /// The flags with which another fedboot asks for exactly the same as this one for `role`, whatever its
+    /// environment says.
+    ///
+    /// # Errors
+    /// A usage error where the STS host cannot be formed.
+    pub fn flags(&self, role: &RoleConfig) -> Result<Vec<(&'static str, String)>> {
+        let mut flags = vec![
+            ("role-arn", role.role_arn.expand(placeholder)),
+            ("role-session-name", self.role_session_name.expand(placeholder)),
+            ("audience", self.audience.clone()),
+            ("duration", self.duration.as_secs().to_string()),
+            ("region", self.region()),
+            ("sts-endpoint", self.sts_endpoint()?.url("/")),
+        ];
+        flags.extend(role.then_role_arn.iter().map(|arn| ("then-role-arn", arn.expand(placeholder))));
+        let wanted = |name| role.then_role_arn.is_some() || !OF_A_SECOND_ROLE.contains(name);
+        flags.extend(self.passed.iter().filter(|(name, _)| wanted(name)).cloned());
+        Ok(flags)
+    }
+}
+
+/// Options that mean the same to any fedboot, files by their absolute paths.
+fn passed(options: &Options, world: &World) -> Result<Vec<(&'static str, String)>> {
+    let mut passed = Vec::new();
+    for name in ["google-token-file", "session-policy"] {
+        let file = options.text(world, name)?.map(|given| given.file(world));
+        passed.extend(file.map(|file| (name, file.path().display().to_string())));
+    }
+    for name in ["impersonate-service-account", "iam-credentials-endpoint", "external-id", "source-identity"] {
+        passed.extend(options.free_text(world, name)?.map(|value| (name, value)));
+    }
+    for name in ["session-tag", "policy-arn"] {
+        passed.extend(texts(options, world, name)?.into_iter().map(|value| (name, value)));
+    }
+    if switch(options, world, "allow-http")? {
+        passed.push(("allow-http", String::new()));
+    }
+    Ok(passed)
+}
+
+fn texts(options: &Options, world: &World, name: &str) -> Result<Vec<String>> {
+    options.texts(world, name)?.iter().map(|given| given.text().map(str::to_owned)).collect()
+}
+
+fn policy_arns(options: &Options, world: &World) -> Result<Vec<String>> {
+    let arns = options.texts(world, "policy-arn")?;
+    if let Some(wrong) = arns.iter().find(|given| !given.text().is_ok_and(shown::is_arn)) {
+        return Err(wrong.bad("is no ARN of a policy; it looks like arn:aws:iam::aws:policy/ReadOnlyAccess"));
+    }
+    texts(options, world, "policy-arn")
+}
+
+/// The address of a service account.
+///
+/// # Errors
+/// A usage error where it can be none.
+pub fn check_service_account(email: &InputValue) -> Result<String> {
+    let text = email.text()?;
+    if shown::is_email(text) { Ok(text.to_owned()) } else { Err(email.bad("is no service account's email")) }
+}
+
+/// The region that is named, else the one that most clients would take: for when the role is not known yet.
+pub fn region(options: &Options, world: &World) -> String {
+    let named = options.free_text(world, "region").ok().flatten();
+    let named = named.filter(|region| partition::check_region(region).is_ok());
+    let named = named.map(|name| partition::region_of(&name).0.to_owned());
+    named.unwrap_or_else(|| partition::default_region("").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]) -> Result<ToAwsConfig> {
+        let flags: Vec<_> = flags.split_whitespace().map(std::ffi::OsString::from).collect();
+        let mut options = Options::default();
+        crate::config::options::parse_options(&flags, true, &mut options)?;
+        let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        ToAwsConfig::resolve(&options, &World::imagined(variables, || unreachable!()), &attributes)
+    }
+
+    const ROLE: &str = "arn:aws:iam::123456789012:role/a";
+
+    #[test]
+    fn flag_then_own_variable_then_the_ecosystems_then_attribute() {
+        let role = |flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]| {
+            resolve(flags, variables, attributes).expect("a config").roles[0].role_arn.literal().expect("a literal")
+        };
+        let arn = |name: &str| format!("arn:aws:iam::1:role/{name}");
+        let [flag, own, aws, attribute] = ["flag", "own", "aws", "attribute"].map(arn);
+        let attributes = [("fedboot-role-arn", attribute.as_str())];
+        let both = [("AWS_ROLE_ARN", aws.as_str()), ("FEDBOOT_ROLE_ARN", own.as_str())];
+        assert_eq!(role(&format!("--role-arn {flag}"), &both, &attributes), flag);
+        assert_eq!(role("", &both, &attributes), own);
+        assert_eq!(role("", &both[..1], &attributes), aws);
+        assert_eq!(role("", &[("FEDBOOT_ROLE_ARN", "")], &attributes), attribute);
+    }
+
+    #[test]
+    fn nothing_that_could_send_a_token_elsewhere_comes_from_an_attribute() {
+        let config = resolve(
+            "",
+            &[],
+            &[("fedboot-role-arn", ROLE), ("fedboot-sts-endpoint", "https://evil.example"), ("fedboot-delivery", "x")],
+        );
+        assert_eq!(config.expect("a config").sts, StsConfig::Regional { fips: false, dual_stack: false });
+    }
+
+    #[test]
+    fn refuses() {
+        for (flags, variables, part) in [
+            ("", &[][..], "no role to assume"),
+            ("--role-arn x", &[], "no role ARN"),
+            ("--role-arn {nope}", &[], "unknown placeholder"),
+            ("--role-session-name {nope}", &[("AWS_ROLE_ARN", ROLE)], "unknown placeholder"),
+            ("--duration soon", &[("AWS_ROLE_ARN", ROLE)], "no length of time"),
+            ("--duration 0", &[("AWS_ROLE_ARN", ROLE)], "between"),
+            ("--delivery carrier-pigeon", &[("AWS_ROLE_ARN", ROLE)], "--delivery has"),
+            ("--region Dublin", &[("AWS_ROLE_ARN", ROLE)], "no AWS region"),
+            ("--sts-endpoint http://sts.example", &[("AWS_ROLE_ARN", ROLE)], "in the clear"),
+            ("--sts-endpoint ftp://x", &[("AWS_ROLE_ARN", ROLE)], "https://"),
+            ("--sts-endpoint https://u:p@x", &[("AWS_ROLE_ARN", ROLE)], "must not hold a user name"),
+            ("--sts-endpoint sts", &[("AWS_ROLE_ARN", ROLE)], "no endpoint"),
+            ("--impersonate-service-account me", &[("AWS_ROLE_ARN", ROLE)], "no service account"),
+            ("--google-token-file a --impersonate-service-account a@b", &[("AWS_ROLE_ARN", ROLE)], "exclude"),
+            ("", &[("AWS_ROLE_ARN", ROLE), ("FEDBOOT_NO_REFRESH", "maybe")], "true or false"),
+            ("", &[("AWS_ROLE_ARN", ROLE), ("GCE_METADATA_HOST", "metadata.example")], "GCE_METADATA_HOST"),
+        ] {
+            let error = resolve(flags, variables, &[]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(part), "{flags}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints() {
+        let sts = |flags: &str, variables: &[(&str, &str)]| {
+            let variables: Vec<_> = [("AWS_ROLE_ARN", ROLE)].iter().chain(variables).copied().collect();
+            resolve(flags, &variables, &[]).expect("a config").sts
+        };
+        let at = |url: &str| StsConfig::Endpoint(Endpoint::parse(url, true).expect(url));
+        let sdk = ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000");
+        assert_eq!(sts("", &[sdk]), at("http://127.0.0.1:9000"));
+        assert_eq!(sts("", &[sdk, ("AWS_ENDPOINT_URL_STS", "https://sts.example/x/")]), at("https://sts.example/x"));
+        let ignored = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
+        assert_eq!(sts("", &[sdk, ignored]), StsConfig::Regional { fips: false, dual_stack: false });
+        assert_eq!(sts("--sts-endpoint https://b", &[sdk, ignored]), at("https://b"));
+        assert_eq!(sts("--allow-http --sts-endpoint http://b", &[]), at("http://b"));
+        let modern = [("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")];
+        assert_eq!(sts("", &modern), StsConfig::Regional { fips: true, dual_stack: true });
+    }
+}
