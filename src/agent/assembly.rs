@@ -2,7 +2,6 @@
 //! command. Its [`guard`](crate::agent::guard) puts another one in its place when something ends it; that one goes on with what
 //! this one has left.
 
-use crate::config::to_aws;
 use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
@@ -22,7 +21,7 @@ use crate::config::direction::{self, Direction};
 use crate::config::options::Options;
 use crate::config::settings::{OnFailure, Settings};
 use crate::config::template::placeholder;
-use crate::config::to_aws::ToAwsConfig;
+use crate::config::to_aws::{self, ToAwsConfig};
 use crate::config::to_google::ToGoogleConfig;
 use crate::error::{Error, Kind, Result};
 use crate::federation::aws_to_google::AwsToGoogle;

@@ -5,7 +5,6 @@
 //!
 //! The answer comes from a cache that an agent keeps fresh, or that callers share: see [`crate::federation::shared_cache`].
 
-use crate::config::to_aws;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::options::Options;
 use crate::config::settings::Settings;
-use crate::config::to_aws::ToAwsConfig;
+use crate::config::to_aws::{self, ToAwsConfig};
 use crate::error::{Error, Kind, Result};
 use crate::federation::google_to_aws::{self, Attributes, GoogleToAws};
 use crate::federation::{CredentialsIssuer, shared_cache};

@@ -8,7 +8,6 @@ pub mod owner;
 pub mod status;
 pub mod token;
 
-use crate::config::values;
 use std::ffi::OsString;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use crate::agent::readiness_message::{self, ReadinessMessage};
 use crate::config::direction::{self, Direction};
 use crate::config::options::{self, Options, Typed};
 use crate::config::settings::Settings;
-use crate::config::{delivery, to_google};
+use crate::config::{delivery, to_google, values};
 use crate::error::{Error, Kind, Result};
 use crate::model::environment::Environment;
 use crate::system::log::{Format, Log, Severity};

@@ -1,6 +1,5 @@
 //! `fedboot status`: how things stand with the credentials that agents keep fresh, for probes and people.
 
-use crate::config::values;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -9,6 +8,7 @@ use crate::agent::inquiry::{self, Found};
 use crate::agent::status::{self, Freshness};
 use crate::config::options::Options;
 use crate::config::settings::Settings;
+use crate::config::values;
 use crate::error::Result;
 use crate::system::shown;
 use crate::system::world::World;

@@ -6,7 +6,6 @@
 //!   and standard error as one, so nothing but JSON is printed, for a failure too, and tells the audience by a variable:
 //!   <https://google.aip.dev/auth/4117#determining-the-subject-token-in-executable-sourced-credentials>.
 
-use crate::config::values;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +18,7 @@ use crate::agent::{inquiry, status};
 use crate::config::options::{Kind as TokenKind, Options};
 use crate::config::settings::Settings;
 use crate::config::to_google::{ONLY_GOOGLE_TO_AWS, ToGoogleConfig};
+use crate::config::values;
 use crate::delivery::credential_cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::federation::aws_to_google::AwsToGoogle;

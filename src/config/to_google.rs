@@ -1,6 +1,5 @@
 //! What was typed + environment + external-account file → what is meant for AWS → Google.
 
-use crate::config::{to_aws, values};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use crate::config::aws_identity::AwsIdentityConfig;
 use crate::config::delivery::GoogleDeliveryConfig;
 use crate::config::external_account::{self, CredentialSource, ExternalAccount};
 use crate::config::options::Options;
-use crate::config::values::switch;
+use crate::config::to_aws;
+use crate::config::values::{self, switch};
 use crate::delivery::metadata_server::About;
 use crate::error::{Error, Result};
 use crate::exchange::sts::caller_identity;

@@ -1,6 +1,5 @@
 //! Google → AWS: identity and exchange put together, for one role.
 
-use crate::config::to_aws;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,7 +13,7 @@ use crate::config::options::Options;
 use crate::config::roles::RoleConfig;
 use crate::config::sts::StsConfig;
 use crate::config::template::{Template, placeholder};
-use crate::config::to_aws::{Source, ToAwsConfig};
+use crate::config::to_aws::{self, Source, ToAwsConfig};
 use crate::error::{Error, Kind, Result};
 use crate::exchange::Exchange;
 use crate::exchange::sts::assume_role::{self, AssumeRole};

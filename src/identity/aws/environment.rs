@@ -5,10 +5,11 @@
 //! They are read once, at the start: nobody can change the variables of a running process, so temporary keys end
 //! with their session.
 
+use aws_credential_types::Credentials as AwsKeys;
+
 use crate::error::{Error, Result};
 use crate::identity::aws::source::{Answer, Source, of_keys};
 use crate::system::world::World;
-use aws_credential_types::Credentials as AwsKeys;
 
 pub(super) fn ask(world: &World) -> Result<Answer> {
     // Blanks are no key.
