@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::agent::holdings::Holdings;
 use crate::agent::status::StatusBoard;
 use crate::config::delivery::{AwsDelivery, DeliveryConfig, GoogleDeliveryConfig};
-use crate::config::options::FLAGS_ONLY;
+use crate::config::option_table::FLAGS_ONLY;
 use crate::config::roles::RoleConfig;
 use crate::config::settings::Settings;
 use crate::config::to_aws::ToAwsConfig;

@@ -14,8 +14,6 @@ use crate::error::{Error, Kind, Result};
 use crate::system::shown;
 use crate::system::world::World;
 
-/// All that it can be told.
-const OPTIONS: &[&str] = &["credentials-file", "owner", "timeout", "flags-only", "log-format", "log-level"];
 /// How often an agent that has just started is asked.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -25,7 +23,6 @@ const POLL: Duration = Duration::from_millis(100);
 /// # Errors
 /// That there is no such agent, or more than one, or that it has nothing to say within the timeout.
 pub fn exports(options: &Options, world: &World) -> Result<String> {
-    options.refuse_but(OPTIONS)?;
     let settings = Settings::resolve(options, world)?;
     let file = status::credentials_file(options, world);
     let deadline = world.deadline(settings.timeout);

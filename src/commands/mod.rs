@@ -19,9 +19,10 @@ use crate::agent::guard;
 use crate::agent::holdings::{Holdings, Server};
 use crate::agent::readiness_message::{self, ReadinessMessage};
 use crate::config::direction::{self, Direction};
+use crate::config::option_table::Opt;
 use crate::config::options::{self, Options, Typed};
 use crate::config::settings::Settings;
-use crate::config::{delivery, to_google, values};
+use crate::config::{delivery, help, values};
 use crate::error::{Error, Kind, Result};
 use crate::model::environment::Environment;
 use crate::system::log::{Format, Log, Severity};
@@ -30,18 +31,6 @@ use crate::system::world::{self, World};
 
 /// The agent keeps the deadline; this much later it is taken for stuck.
 const AGENT_GRACE: Duration = Duration::from_secs(10);
-
-/// Options that say nothing about what is asked for, and so are no business of `credential-process`: in a container
-/// their variables are there for the agent.
-const OF_THE_AGENT: &[&str] =
-    &["delivery", "require", "aws-profile", "file-mode", "credentials-file", "web-identity-token-file"];
-
-/// Options of an agent that is started by itself.
-const OF_WHAT_STAYS: &[&str] = &["foreground", "follow-pid", "log-file"];
-
-/// Options of what delivers and goes on.
-const OF_WHAT_REFRESHES: &[&str] =
-    &["delivery", "metadata-port", "access-token-file", "allow-uid", "cache-file", "on-failure", "no-refresh"];
 
 /// Runs fedboot with argv and returns its exit code, unless it becomes the command.
 pub fn run(arguments: &[OsString]) -> u8 {
@@ -57,9 +46,11 @@ pub fn run(arguments: &[OsString]) -> u8 {
                 options.set_default(&world, "log-format", "text");
             }
             if matches!(typed, Typed::CredentialProcess) {
-                options.leave_variables(OF_THE_AGENT);
+                // In a container those of what delivers are there for the agent.
+                options.leave_variables(typed.verb());
             }
-            let outcome = parsed.and_then(|()| start(&typed, &options, &world));
+            let refused = |option: &Opt| option.verbs & typed.verb() == 0;
+            let outcome = parsed.and_then(|()| options.refuse(&refused)).and_then(|()| start(&typed, &options, &world));
             (Some(typed), outcome)
         }
         Err(error) => (None, Err(error)),
@@ -92,11 +83,9 @@ pub fn run(arguments: &[OsString]) -> u8 {
 /// Returns what is to be printed, and the exit code; nothing where this process becomes the command.
 fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String, u8)> {
     match typed {
-        Typed::Help => Ok((options::help(), 0)),
+        Typed::Help(verb) => Ok((help::help(*verb), 0)),
         Typed::Version => Ok((concat!("fedboot ", env!("CARGO_PKG_VERSION"), "\n").into(), 0)),
         Typed::Boot(command) => {
-            options.refuse(OF_WHAT_STAYS)?;
-            options.refuse(&["format"])?;
             let mut settings = Settings::resolve(options, world)?;
             // The command's own output begins there: nobody waits for a word that all is well.
             if process::stderr_is_terminal() && options.value(world, "log-level").is_none() {
@@ -131,9 +120,6 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
             Ok((first_word(options, world, settings, false)?.exports(), 0))
         }
         Typed::CredentialProcess => {
-            options.refuse(OF_THE_AGENT)?;
-            options.refuse(OF_WHAT_STAYS)?;
-            options.refuse(to_google::ONLY_AWS_TO_GOOGLE)?;
             process::ignore_broken_pipes();
             process::keep_files_private();
             let answer = credential_process::answer(options, &as_owner(options, world)?)?;
@@ -141,8 +127,6 @@ fn start(typed: &Typed, options: &Options, world: &Rc<World>) -> Result<(String,
             Ok((String::new(), 0))
         }
         Typed::Token(kind) => {
-            options.refuse(OF_WHAT_STAYS)?;
-            options.refuse(OF_WHAT_REFRESHES)?;
             process::ignore_broken_pipes();
             process::keep_files_private();
             let kind = kind.ok_or_else(|| {

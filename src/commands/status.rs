@@ -13,15 +13,11 @@ use crate::error::Result;
 use crate::system::shown;
 use crate::system::world::World;
 
-/// All that `fedboot status` can be told.
-const OPTIONS: &[&str] = &["credentials-file", "owner", "format", "flags-only", "log-format", "log-level"];
-
 /// What the agents say whose files stand beside the credentials file, and the exit code of the worst.
 ///
 /// # Errors
 /// A usage error in the options, or that there is no agent.
 pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
-    options.refuse_but(OPTIONS)?;
     Settings::resolve(options, world)?;
     let as_json = values::chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
     let file = status::credentials_file(options, world);

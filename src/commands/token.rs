@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::agent::{inquiry, status};
 use crate::config::options::{Kind as TokenKind, Options};
 use crate::config::settings::Settings;
-use crate::config::to_google::{ONLY_GOOGLE_TO_AWS, ToGoogleConfig};
+use crate::config::to_google::ToGoogleConfig;
 use crate::config::values;
 use crate::delivery::credential_cache::Cache;
 use crate::error::{Error, Kind, Result};
@@ -43,7 +43,6 @@ const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 /// # Errors
 /// Why there is no token.
 pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<SecretString> {
-    options.refuse(ONLY_GOOGLE_TO_AWS)?;
     if kind == TokenKind::Subject {
         return Ok(subject(options, world));
     }
@@ -55,7 +54,7 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
             Error::usage("an ID token is for an audience").advice("write fedboot token id --audience AUDIENCE")
         })?)
     } else {
-        options.refuse(&["audience"])?;
+        options.refuse(&|option| option.name == "audience")?;
         let scopes = options.texts(world, "scope")?;
         let scopes = scopes.iter().map(|given| given.text().map(str::to_owned)).collect::<Result<Vec<_>>>()?;
         TokenRequest::AccessToken(scopes_in_order(scopes))

@@ -1,7 +1,8 @@
 //! Which way: Google → AWS or AWS → Google. The one file that names both clouds.
 
+use crate::config::external_account;
+use crate::config::option_table::Cloud;
 use crate::config::options::Options;
-use crate::config::{external_account, to_google};
 use crate::error::{Error, Result};
 use crate::system::world::World;
 
@@ -33,8 +34,8 @@ pub fn of(options: &Options, world: &World) -> Result<Direction> {
         _ => Direction::GoogleToAws,
     };
     match way {
-        Direction::GoogleToAws => options.refuse(to_google::ONLY_AWS_TO_GOOGLE)?,
-        Direction::AwsToGoogle => options.refuse(to_google::ONLY_GOOGLE_TO_AWS)?,
+        Direction::GoogleToAws => options.refuse(&|option| option.cloud == Cloud::Google)?,
+        Direction::AwsToGoogle => options.refuse(&|option| option.cloud == Cloud::Aws)?,
     }
     Ok(way)
 }

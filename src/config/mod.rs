@@ -4,6 +4,8 @@ pub mod aws_identity;
 pub mod delivery;
 pub mod direction;
 pub mod external_account;
+pub mod help;
+pub mod option_table;
 pub mod options;
 pub mod roles;
 pub mod settings;

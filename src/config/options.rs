@@ -1,143 +1,17 @@
 //! argv → what was typed. What it means is [`crate::config`]'s business.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
 
+use crate::config::option_table::{self, FLAGS_ONLY, OF_A_SECOND_ROLE, OPTIONS, Opt, VERBS, Verb};
 use crate::error::{Error, Result};
 use crate::system::input::{self, InputValue};
 use crate::system::shown;
 use crate::system::world::World;
 
-/// One option: a flag, else `FEDBOOT_<NAME>`, else the ecosystem's variables, else its default.
-pub struct Opt {
-    /// The name after `--`.
-    pub name: &'static str,
-    /// What its value is called; empty for a switch.
-    pub value: &'static str,
-    /// The ecosystem's own variables, first to last.
-    pub variables: &'static [&'static str],
-    /// Whether a metadata attribute may set it.
-    pub attribute: bool,
-    /// Whether it may be given more than once; in a variable white space separates the values.
-    pub repeatable: bool,
-    /// One line of help.
-    pub help: &'static str,
-}
-
-const fn opt(name: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { name, value, variables: &[], attribute: false, repeatable: false, help }
-}
-
-/// Every option, in the order of `--help`.
-pub const OPTIONS: &[Opt] = &[
-    Opt {
-        variables: &["AWS_ROLE_ARN"],
-        attribute: true,
-        repeatable: true,
-        ..opt("role-arn", "[PROFILE=]ARN", "the AWS role to assume (template); further ones each for a profile")
-    },
-    Opt { attribute: true, ..opt("audience", "AUDIENCE", "audience of the Google ID token [sts.amazonaws.com]") },
-    Opt {
-        variables: &["AWS_ROLE_SESSION_NAME"],
-        attribute: true,
-        ..opt("role-session-name", "NAME", "session name in CloudTrail (template) [{hostname}]")
-    },
-    Opt { attribute: true, ..opt("duration", "TIME", "lifetime of the credentials: 3600, 90m, 12h [1h]") },
-    Opt {
-        repeatable: true,
-        ..opt("then-role-arn", "[PROFILE=]ARN", "a second role, assumed with the first one's credentials (template)")
-    },
-    opt("external-id", "ID", "what the second role's trust policy asks for"),
-    opt("source-identity", "NAME", "source identity of the second role's session"),
-    Opt { repeatable: true, ..opt("session-tag", "KEY=VALUE", "a tag of the second role's session") },
-    opt("session-policy", "FILE", "JSON policy that limits the session"),
-    Opt { repeatable: true, ..opt("policy-arn", "ARN", "managed policy that limits the session") },
-    Opt {
-        variables: &["AWS_REGION", "AWS_DEFAULT_REGION"],
-        attribute: true,
-        ..opt("region", "REGION", "AWS region whose STS is asked [by the role's partition]")
-    },
-    Opt {
-        variables: &["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"],
-        ..opt("sts-endpoint", "URL", "another STS [the region's]")
-    },
-    opt("google-token-file", "FILE", "read the ID token from FILE [metadata server]"),
-    opt("impersonate-service-account", "EMAIL", "be this service account [the default one, or the file's]"),
-    Opt {
-        variables: &["CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"],
-        ..opt("iam-credentials-endpoint", "URL", "another IAM Credentials [https://iamcredentials.googleapis.com]")
-    },
-    Opt {
-        variables: &["GOOGLE_APPLICATION_CREDENTIALS"],
-        ..opt("external-account", "FILE", "AWS → Google: the file that gcloud wrote for a workload identity pool")
-    },
-    opt("workload-identity-provider", "NAME", "instead of a file: projects/N/locations/global/workloadIdentityPools/…"),
-    Opt { repeatable: true, ..opt("scope", "SCOPE", "scope of the Google access token [cloud-platform]") },
-    opt("identity", "SOURCE", "environment, profile, web-identity, container or imds [the first that is configured]"),
-    opt("imdsv1", "", "accept version 1 of the instance metadata service too"),
-    opt("assume-role-arn", "ARN", "an AWS role, assumed before Google is asked"),
-    opt("proof", "KIND", "signed-request or web-identity-token (of AWS STS) [by the file]"),
-    opt("subject-token-audience", "AUDIENCE", "audience of that token [https:, then the provider]"),
-    opt("google-sts-endpoint", "URL", "another Google STS [by the file, https://sts.googleapis.com]"),
-    Opt {
-        variables: &["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"],
-        ..opt("project", "ID", "the project that clients are told [the service account's]")
-    },
-    opt("metadata-port", "PORT", "port of the metadata server [any free one]"),
-    opt(
-        "allow-uid",
-        "UID,…|any",
-        "who may ask the metadata server, beside root and the agent's user [beside COMMAND, unless as root: nobody else; \
-         any]",
-    ),
-    opt("access-token-file", "FILE", "where delivery access-token-file writes [in ~/.cache/fedboot]"),
-    opt(
-        "delivery",
-        "LIST",
-        "file,endpoint; or file, endpoint, process, token-file, env alone; or file with process or env; for Google \
-         metadata, access-token-file, or both",
-    ),
-    Opt {
-        variables: &["AWS_SHARED_CREDENTIALS_FILE"],
-        ..opt("credentials-file", "FILE", "where credentials are written [~/.aws/credentials]")
-    },
-    opt("web-identity-token-file", "FILE", "where delivery token-file writes [beside the credentials file]"),
-    opt("cache-file", "FILE", "what credential-process answers from [by the other options, in ~/.cache/fedboot]"),
-    opt("file-mode", "MODE", "who may read what is written, as in chmod [0600]"),
-    opt(
-        "owner",
-        "USER[:GID]",
-        "as root: whose what is written is, at that user's home; COMMAND is still root's [root]",
-    ),
-    opt(
-        "aws-profile",
-        "NAME|none",
-        "the profile that clients use [fedboot, where the delivery needs one]; for Google: that is read",
-    ),
-    opt("require", "PROFILE,…", "further roles that COMMAND waits for as well"),
-    opt("on-failure", "exit|run", "what to do when there are no credentials in time [exit]"),
-    opt("timeout", "TIME", "how long COMMAND may wait for credentials [60s]"),
-    opt("no-refresh", "", "credentials once, never again"),
-    opt("allow-http", "", "accept http: endpoints that are not on loopback or link-local"),
-    opt(FLAGS_ONLY, "", "read no variable for any option"),
-    opt("foreground", "", "agent: stay in front"),
-    opt("follow-pid", "PID|FILE", "agent: end with this process, or with the one whose pid comes to stand in FILE"),
-    opt("log-file", "FILE", "agent: append the log to FILE [stderr, unless that is a pipe]"),
-    opt("format", "text|token|json", "status: text or json [text]; token: token or json [token]"),
-    opt("log-format", "auto|text|json", "auto: text on a terminal, else JSON [auto]"),
-    opt("log-level", "LEVEL", "debug, info, warning, error or critical [info; before COMMAND on a terminal warning]"),
-];
-
-/// What is said only when a second role is assumed.
-pub const OF_A_SECOND_ROLE: &[&str] = &["then-role-arn", "external-id", "source-identity", "session-tag"];
-
-/// The switch that leaves all variables unread.
-pub const FLAGS_ONLY: &str = "flags-only";
-
 /// What was typed.
 pub enum Typed {
-    /// `fedboot --help`.
-    Help,
+    /// `fedboot --help`, or that of a verb.
+    Help(Option<&'static Verb>),
     /// `fedboot --version`.
     Version,
     /// `fedboot [OPTIONS] -- COMMAND [ARG…]`: the command and its arguments, never empty.
@@ -152,6 +26,21 @@ pub enum Typed {
     Status,
     /// `fedboot env [OPTIONS]`.
     Env,
+}
+
+impl Typed {
+    /// By which the table names the verb; none where no option counts.
+    pub fn verb(&self) -> u8 {
+        match self {
+            Self::Help(_) | Self::Version => 0,
+            Self::Boot(_) => option_table::RUN,
+            Self::Agent => option_table::AGENT,
+            Self::CredentialProcess => option_table::CREDENTIAL_PROCESS,
+            Self::Token(_) => option_table::TOKEN,
+            Self::Status => option_table::STATUS,
+            Self::Env => option_table::ENV,
+        }
+    }
 }
 
 /// Which token `fedboot token` prints.
@@ -169,8 +58,8 @@ pub enum Kind {
 #[derive(Default)]
 pub struct Options {
     flags: Vec<(&'static str, OsString)>,
-    /// Whose variables are meant for somebody else.
-    of_others: &'static [&'static str],
+    /// The verb, where the variables of options without a meaning for it are there for somebody else.
+    only_of: u8,
     /// Whether those of a second role are as well.
     role_is_typed: bool,
 }
@@ -185,21 +74,26 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
         Some((before, behind)) => (before, behind.get(1..)),
         None => (arguments, None),
     };
-    match before
-        .iter()
-        .find_map(|argument| argument.to_str().filter(|a| ["--help", "-h", "--version", "-V"].contains(a)))
-    {
-        Some("--help" | "-h") => return Ok((Typed::Help, &[])),
-        Some(_) => return Ok((Typed::Version, &[])),
-        None => {}
+    let word = |n: usize| {
+        before.get(n).and_then(|word| word.to_str()).filter(|word| !word.is_empty() && !word.starts_with('-'))
+    };
+    let asked = ["--help", "-h", "--version", "-V"];
+    match before.iter().find(|argument| asked.iter().any(|asked| argument == asked)) {
+        Some(asked) if asked == "--version" || asked == "-V" => return Ok((Typed::Version, &[])),
+        None if word(0) != Some(HELP) => {}
+        _ => {
+            let name = word(usize::from(word(0) == Some(HELP))).filter(|name| *name != HELP);
+            let verb = |name| VERBS.iter().find(|verb| verb.name == name).ok_or_else(|| no_such_verb(name));
+            return Ok((Typed::Help(name.map(verb).transpose()?), &[]));
+        }
     }
-    let subcommand = match before.first().and_then(|word| word.to_str()) {
+    let subcommand = match word(0) {
         Some("agent") => Typed::Agent,
         Some("credential-process") => Typed::CredentialProcess,
         Some("status") => Typed::Status,
         Some("env") => Typed::Env,
         Some("token") => {
-            let kind = match before.get(1).and_then(|word| word.to_str()) {
+            let kind = match word(1) {
                 Some("access") => Kind::Access,
                 Some("id") => Kind::Id,
                 Some("subject") => Kind::Subject,
@@ -207,6 +101,7 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
             };
             return Ok((Typed::Token(Some(kind)), arguments.get(2..).unwrap_or_default()));
         }
+        Some(word) if meant(word).is_some() => return Err(no_such_verb(word)),
         _ => {
             return match command {
                 Some([]) => Err(Error::usage("no COMMAND after --").advice(USAGE)),
@@ -221,8 +116,17 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
     Ok((subcommand, arguments.get(1..).unwrap_or_default()))
 }
 
-/// Words that may stand where a command might be expected.
-const SUBCOMMANDS: &[&str] = &["agent", "credential-process", "env", "status", "token"];
+const HELP: &str = "help";
+
+fn no_such_verb(name: &str) -> Error {
+    let meant = meant(name).map(|meant| format!("did you mean {meant}?"));
+    Error::usage("there is no such verb").advice(meant.unwrap_or_else(|| USAGE.into()))
+}
+
+/// The verb that somebody may have meant.
+fn meant(name: &str) -> Option<&'static str> {
+    input::closest(VERBS.iter().map(|verb| verb.name), name)
+}
 
 const USAGE: &str = "usage: fedboot [OPTIONS] -- COMMAND [ARG…] (fedboot --help lists subcommands and options)";
 
@@ -242,9 +146,9 @@ pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Op
                 return Err(Error::usage(format!("unknown option -{letter}")).advice(USAGE));
             }
             lexopt::Arg::Short(_) => return Err(Error::usage("unknown option").advice(USAGE)),
-            lexopt::Arg::Value(word) => return Err(stray(&word.to_string_lossy(), has_command)),
+            lexopt::Arg::Value(_) => return Err(stray(has_command)),
         };
-        let Some(option) = OPTIONS.iter().find(|option| option.name == name) else {
+        let Some(option) = option_table::option(&name) else {
             let shown = if is_option_name(&name) { format!(" --{name}") } else { String::new() };
             return Err(Error::usage(format!("unknown option{shown}")).advice(suggestion(&name)));
         };
@@ -270,15 +174,12 @@ pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Op
 }
 
 /// A word that belongs to no option, and may be a value without its option.
-fn stray(word: &str, has_command: bool) -> Error {
-    let meant = input::closest(SUBCOMMANDS.iter().copied(), word);
-    let meant = meant.map(|word| format!("did you mean {word}? ")).unwrap_or_default();
+fn stray(has_command: bool) -> Error {
     if has_command {
         return Error::usage("a word that belongs to no option stands before --")
-            .advice(format!("{meant}write fedboot [OPTIONS] -- COMMAND [ARG…]"));
+            .advice("write fedboot [OPTIONS] -- COMMAND [ARG…]");
     }
-    Error::usage("there is a word that belongs to no option, and this takes no command")
-        .advice(format!("{meant}{USAGE}"))
+    Error::usage("there is a word that belongs to no option, and this takes no command").advice(USAGE)
 }
 
 /// Whether somebody meant to write an option.
@@ -304,7 +205,7 @@ impl Options {
     /// The option's value: the flag, else its variables in `world`.
     pub fn value(&self, world: &World, name: &str) -> Option<InputValue> {
         self.value_said_to_fedboot(world, name).or_else(|| {
-            let option = OPTIONS.iter().find(|option| option.name == name && self.variables_count(name))?;
+            let option = option_table::option(name).filter(|_| self.variables_count(name))?;
             option.variables.iter().find_map(|variable| InputValue::variable(world, variable))
         })
     }
@@ -318,7 +219,9 @@ impl Options {
     }
 
     fn variables_count(&self, name: &str) -> bool {
-        let is_of_others = self.of_others.contains(&name) || (self.role_is_typed && OF_A_SECOND_ROLE.contains(&name));
+        let has_no_meaning =
+            option_table::option(name).is_some_and(|option| option.verbs & self.only_of != self.only_of);
+        let is_of_others = has_no_meaning || (self.role_is_typed && OF_A_SECOND_ROLE.contains(&name));
         self.flags_of(FLAGS_ONLY).next().is_none() && !is_of_others
     }
 
@@ -329,9 +232,9 @@ impl Options {
         }
     }
 
-    /// Has only flags count for `names`, and for what belongs to a role that is named by a flag.
-    pub fn leave_variables(&mut self, names: &'static [&'static str]) {
-        self.of_others = names;
+    /// Has only flags count for what has no meaning for `verb`, and for what belongs to a role that is named by a flag.
+    pub fn leave_variables(&mut self, verb: u8) {
+        self.only_of = verb;
         let typed = self.flags_of("role-arn").next().is_some();
         self.role_is_typed = typed;
     }
@@ -340,19 +243,11 @@ impl Options {
     ///
     /// # Errors
     /// A usage error that names the first of them.
-    pub fn refuse(&self, names: &[&str]) -> Result<()> {
-        match self.flags.iter().find(|(flag, _)| names.contains(flag)) {
+    pub fn refuse(&self, has_no_meaning: &dyn Fn(&Opt) -> bool) -> Result<()> {
+        match self.flags.iter().find(|(flag, _)| option_table::option(flag).is_some_and(has_no_meaning)) {
             Some((flag, _)) => Err(Error::usage(format!("--{flag} has no meaning here")).advice(USAGE)),
             None => Ok(()),
         }
-    }
-
-    /// Refuses flags but `names`.
-    ///
-    /// # Errors
-    /// A usage error that names the first other one.
-    pub fn refuse_but(&self, names: &[&str]) -> Result<()> {
-        self.refuse(&OPTIONS.iter().map(|option| option.name).filter(|name| !names.contains(name)).collect::<Vec<_>>())
     }
 
     /// The values of one that may be given more than once.
@@ -400,7 +295,7 @@ pub fn invalid(name: &str, given: &InputValue) -> Error {
 
 /// What the option called `name` takes, as advice after `error`.
 pub fn hint(name: &str, error: Error) -> Error {
-    match OPTIONS.iter().find(|option| option.name == name) {
+    match option_table::option(name) {
         Some(Opt { value, help, .. }) => error.advice(format!("write --{name} {value}: {help}")),
         None => error,
     }
@@ -412,30 +307,6 @@ pub fn variable_name(option: &str) -> String {
     let bytes = "FEDBOOT_".bytes().chain(option.bytes());
     let letters = bytes.map(|byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() });
     String::from_utf8(letters.collect()).unwrap_or_default()
-}
-
-/// What `--help` prints.
-pub fn help() -> String {
-    let mut text = String::from(
-        "fedboot gets short-lived cloud credentials, without any key, and becomes COMMAND.\n\n\
-         usage: fedboot [OPTIONS] -- COMMAND [ARG…]    credentials first, then COMMAND; they stay fresh beside it\n       \
-         fedboot agent [OPTIONS]                the same without COMMAND: eval \"$(fedboot agent)\"\n       \
-         fedboot credential-process [OPTIONS]   one answer, for credential_process in an AWS profile\n       \
-         fedboot token access|id [OPTIONS]      a Google token; token subject answers google-auth's executable source\n       \
-         fedboot status [OPTIONS]               what the agent has; exit code 0 fresh, 1 stale, 2 none\n       \
-         fedboot env [OPTIONS]                  what its command was given, for another shell: eval \"$(fedboot env)\"\n       \
-         fedboot --help | --version\n\n\
-         options (each also as FEDBOOT_NAME, then as the variables in parentheses):\n",
-    );
-    for option in OPTIONS {
-        let left = format!("--{} {}", option.name, option.value);
-        let variables =
-            if option.variables.is_empty() { String::new() } else { format!(" ({})", option.variables.join(", ")) };
-        let _ = writeln!(text, "  {left:<38} {}{variables}", option.help);
-    }
-    text + "\ntemplates: {service_account} {service_account_email} {project} {hostname} {instance_name} {attribute:NAME}\n\
-            exit code: COMMAND's own; 125 fedboot failed, 126 COMMAND is not executable, 127 there is no COMMAND;\n\
-            of agent, credential-process and token: 0, 1 no credentials, 2 called wrongly; of env 2 where there is no agent\n"
 }
 
 #[cfg(test)]
@@ -473,6 +344,10 @@ mod tests {
             ("--", "no COMMAND after --"),
             ("boot", "a word that belongs to no option stands before --"),
             ("agemt -- x", "did you mean agent?"),
+            ("stauts", "did you mean status?"),
+            ("help tokne", "did you mean token?"),
+            ("credentials-process --help", "did you mean credential-process?"),
+            ("help sh", "there is no such verb; usage:"),
             ("--frob=hunter2 -- x", "unknown option --frob;"),
             ("--eyJhbGciOiJSUzI1NiJ9.hunter2 -- x", "unknown option;"),
             ("--role-arm a -- x", "did you mean --role-arn?"),

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::delivery::{AwsDelivery, DeliveryConfig, delivery};
-use crate::config::options::{OF_A_SECOND_ROLE, OPTIONS, Options};
+use crate::config::option_table::{self, OF_A_SECOND_ROLE};
+use crate::config::options::Options;
 use crate::config::roles::{RoleConfig, check_session_name, roles, session_policy, terms};
 use crate::config::sts::StsConfig;
 use crate::config::template::{Template, placeholder};
@@ -85,7 +86,7 @@ impl ToAwsConfig {
     pub fn resolve(options: &Options, world: &World, attributes: &HashMap<String, String>) -> Result<Self> {
         let text = |name: &str| -> Result<Option<InputValue>> {
             let attribute = || {
-                OPTIONS.iter().find(|option| option.name == name && option.attribute)?;
+                option_table::option(name).filter(|option| option.attribute)?;
                 let attribute = format!("fedboot-{name}");
                 let value = attributes.get(&attribute).map(|value| value.trim()).filter(|value| !value.is_empty())?;
                 Some(InputValue::new(format!("the metadata attribute {attribute}"), value))

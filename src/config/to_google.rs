@@ -83,35 +83,6 @@ pub struct Project {
 pub const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 const LONGEST: Duration = Duration::from_secs(43_200);
 
-/// Options that only mean something for Google → AWS.
-pub const ONLY_GOOGLE_TO_AWS: &[&str] = &[
-    "role-arn",
-    "then-role-arn",
-    "google-token-file",
-    "session-policy",
-    "policy-arn",
-    "require",
-    "credentials-file",
-    "web-identity-token-file",
-];
-
-/// Options that only mean something for AWS → Google.
-pub const ONLY_AWS_TO_GOOGLE: &[&str] = &[
-    "external-account",
-    "workload-identity-provider",
-    "scope",
-    "identity",
-    "imdsv1",
-    "assume-role-arn",
-    "proof",
-    "subject-token-audience",
-    "google-sts-endpoint",
-    "project",
-    "metadata-port",
-    "allow-uid",
-    "access-token-file",
-];
-
 impl ToGoogleConfig {
     /// Reads everything. `may_be_executable`: this fedboot may be the program that the file's `executable` names.
     ///

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
 
+use fedboot::config::option_table::{CREDENTIAL_PROCESS, OPTIONS};
 use fedboot_sandbox::{Fault, Role, Sandbox, Service};
 use serde_json::Value;
 
@@ -105,13 +106,11 @@ fn called_wrongly() {
     ] {
         refused(&stage, 2, &format!("{PROCESS} {options}"), &[part]);
     }
-    // Options of the way to Google, and of an agent that stays.
-    for option in fedboot::config::to_google::ONLY_AWS_TO_GOOGLE.iter().chain(&["foreground", "follow-pid", "log-file"])
-    {
-        let is_switch = ["imdsv1", "foreground"].contains(option);
-        let value = if is_switch { "" } else { " 7" };
-        let part = format!("--{option} has no meaning here");
-        refused(&stage, 2, &format!("{PROCESS} --{option}{value}"), &[&part]);
+    // Options of the way to Google, and of an agent.
+    for option in OPTIONS.iter().filter(|option| option.verbs & CREDENTIAL_PROCESS == 0) {
+        let value = if option.value.is_empty() { "" } else { " 7" };
+        let part = format!("--{} has no meaning here", option.name);
+        refused(&stage, 2, &format!("{PROCESS} --{}{value}", option.name), &[&part]);
     }
     // Their variables are somebody else's.
     stage.set("FEDBOOT_SCOPE", "x").set("FEDBOOT_METADATA_PORT", "7");
