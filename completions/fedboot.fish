@@ -10,7 +10,7 @@ function __fish_fedboot_needs_command
     contains -- -- $cmd
     and return 1
     argparse -s (__fish_fedboot_global_optspecs) -- $cmd 2>/dev/null
-    or return
+    or return 0
     if set -q argv[1]
         # Also print the command, so this can be used to figure out what it is.
         echo $argv[1]
@@ -206,4 +206,10 @@ json\t''"
 complete -c fedboot -n "__fish_fedboot_using_subcommand env" -l log-level -d 'debug, info, warning, error or critical' -r -f
 complete -c fedboot -n "__fish_fedboot_using_subcommand env" -l flags-only -d 'read no variable for any option'
 complete -c fedboot -n "__fish_fedboot_using_subcommand env" -l help -d 'what has a meaning here'
+complete -c fedboot -n '__fish_fedboot_using_subcommand agent' -f -a ''
+complete -c fedboot -n '__fish_fedboot_using_subcommand credential-process' -f -a ''
+complete -c fedboot -n '__fish_fedboot_using_subcommand token' -f -a 'access id subject'
+complete -c fedboot -n '__fish_fedboot_using_subcommand status' -f -a ''
+complete -c fedboot -n '__fish_fedboot_using_subcommand env' -f -a ''
+complete -c fedboot -n '__fish_fedboot_using_subcommand help' -f -a 'agent credential-process token status env'
 complete -c fedboot -n 'contains -- -- (commandline -opc)' -f -a '(complete -C (string replace -r "^.*? -- " "" -- (commandline -pc)))'

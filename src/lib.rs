@@ -14,26 +14,17 @@
 //! agent does the first exchange too, so first issue and refresh are one code path, and no thread has to survive an exec.
 //! The guard has the sockets open, and a file without a name, in which one agent leaves what clients have to the next.
 //!
-//! Two ways lead through the picture, and [`route`] says which is meant. [`to_aws`]: a Google ID token is exchanged for
-//! an AWS role's session. [`to_google`]: an AWS identity ([`aws_signer`]) signs a request, or gets a token, that is
-//! exchanged for a Google token; clients ask for many of those, which [`tokens`] keeps, and who may have new
-//! ones say [`turns`]; a [`client`] is who asks.
+//! The folders, from the top floor down. A file imports what stands below it, never what stands above, and no stage knows
+//! another (`tests/arrows.rs` holds that); `docs/architecture.md` follows one credential through them.
 //!
-//! In reading order:
-//!
-//! - [`boot`]: what happens from argv to exec, and the subcommands; [`cli`] reads argv, [`entrypoint`] the command's. What
-//!   it means with the environment say [`config`], with [`roles`], [`delivery_choice`] and [`template`] as parts of it, and
-//!   [`google_config`], with [`aws_choice`] as a part and [`external_account`] for the file.
-//! - [`guard`]: forks the agents, with [`holdings`] that outlive them, as the [`owner`] of the files; [`agent`]: the process
-//!   that works; [`keeper`]: the loop, one for each role; [`schedule`] and [`retry`] say when, [`first_word`] is said to
-//!   whoever waits, to a parent as a [`report`]; [`status`] is for everybody, and [`env`] for a second shell.
-//! - [`flow`]: what flows through the stages, and the trait of each; the ways and [`deliveries`] put them together;
-//!   [`shadows`] and [`no_proxy`]: what would keep clients from that.
-//! - [`identity`], [`exchange`], [`delivery`]: the stages. None knows another.
-//! - [`credential_process`] and [`token`]: the same for a client that asks by itself, by a cache that is [`shared`].
-//! - [`world`], [`http`], [`iam_credentials`]: the door to the outside; [`given`] and [`shown`]: what came through it, unread
-//!   and as messages show it; [`process`]: the Unix corner; [`private_file`]: what is written; [`ini`], [`jwt`],
-//!   [`log`], [`error`].
+//! - [`commands`]: one file a subcommand, and what happens from argv to exec.
+//! - [`agent`]: the process beside the command. A guard forks it; refreshers keep each role's credentials, readiness says
+//!   once that the command may start, and the status board tells how things stand.
+//! - [`federation`]: identity and exchange put together, one file a direction, and the caches of what came of it.
+//! - [`config`]: what was typed, the environment and files → what is meant.
+//! - [`identity`] (who am I here?), [`exchange`] (what do I get for it?), [`delivery`] (where do clients look?): the stages.
+//! - [`format`]: bytes ↔ meaning. [`model`]: what flows. [`timing`]: when to try again.
+//! - [`system`]: the only doors to the outside, and what came through them. [`error`]: the one error type.
 
 #![cfg_attr(
     not(test),

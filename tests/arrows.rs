@@ -173,7 +173,6 @@ fn rooms(source: &Path) -> BTreeMap<Module, Room> {
 fn target(rooms: &BTreeMap<Module, Room>, from: &Module, path: &[String], depth: usize) -> Option<Module> {
     let mut absolute: Module = match path.first()?.as_str() {
         "crate" => Vec::new(),
-        "self" => from.clone(),
         "super" => from.split_last()?.1.to_vec(),
         _ => from.clone(),
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use fedboot::config::option_table::{Cloud, OPTIONS, Opt, RUN, TOKEN, VERBS, Verb};
-use fedboot::config::options::{Options, Typed, parse_options, split};
+use fedboot::config::options::{Invocation, Options, parse_options, split};
 
 /// The binary to try: that of `scripts/test`, else the one that cargo built.
 fn binary() -> PathBuf {
@@ -39,6 +39,7 @@ fn called(verb: &Verb, option: &Opt, before: &[&str]) -> String {
     // Which has no meaning for the other kinds.
     words.extend((verb.bit == TOKEN).then_some("id"));
     words.retain(|word| !word.is_empty());
+    words.extend((verb.bit == TOKEN && option.name != "audience").then_some(["--audience", "a"]).into_iter().flatten());
     words.extend(before);
     let name = format!("--{}", option.name);
     words.push(&name);
@@ -129,7 +130,7 @@ fn examples_can_be_typed() {
             let (typed, flags) = split(&argv).unwrap_or_else(|error| panic!("{example}: {error}"));
             assert_eq!(typed.verb(), verb.bit, "{example}");
             let mut options = Options::default();
-            let parsed = parse_options(flags, matches!(typed, Typed::Boot(_)), &mut options);
+            let parsed = parse_options(flags, matches!(typed, Invocation::Run(_)), &mut options);
             parsed.and_then(|()| options.refuse(&|option| option.verbs & verb.bit == 0)).expect(example);
         }
     }

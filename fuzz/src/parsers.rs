@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use fedboot::agent::readiness_message::ReadinessMessage;
 use fedboot::config::external_account;
-use fedboot::config::options::{self, Options, Typed};
+use fedboot::config::options::{self, Invocation, Options};
 use fedboot::config::template::{Template, placeholder};
 use fedboot::format::ini::{self, Carried, Section};
 use fedboot::format::xml::Reply;
@@ -134,7 +134,7 @@ pub fn options(bytes: &[u8]) {
     let words: Vec<OsString> =
         bytes.split(|byte| *byte == b'\n').map(|word| OsString::from_vec(word.to_vec())).collect();
     if let Ok((typed, flags)) = options::split(&words) {
-        let _ = options::parse_options(flags, matches!(typed, Typed::Boot(_)), &mut Options::default());
+        let _ = options::parse_options(flags, matches!(typed, Invocation::Run(_)), &mut Options::default());
     }
 }
 

@@ -55,9 +55,13 @@ fn described(option: &Opt, is_among_all: bool) -> String {
     text
 }
 
-/// Two columns, the second one broken between words.
+/// Two columns, the second one broken between words; below the first where that one is too long.
 fn row(text: &mut String, left: &str, right: &str) {
     let mut line = format!("  {left:<0$}", COLUMN - 2);
+    if left.chars().count() > COLUMN - 2 {
+        text.extend([&line, "\n"]);
+        line = " ".repeat(COLUMN);
+    }
     for word in right.split(' ') {
         if line.chars().chain(word.chars()).count() >= WIDTH {
             text.extend([&line, "\n"]);

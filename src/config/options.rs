@@ -9,13 +9,13 @@ use crate::system::shown;
 use crate::system::world::World;
 
 /// What was typed.
-pub enum Typed {
+pub enum Invocation {
     /// `fedboot --help`, or that of a verb.
     Help(Option<&'static Verb>),
     /// `fedboot --version`.
     Version,
     /// `fedboot [OPTIONS] -- COMMAND [ARG…]`: the command and its arguments, never empty.
-    Boot(Vec<OsString>),
+    Run(Vec<OsString>),
     /// `fedboot agent [OPTIONS]`.
     Agent,
     /// `fedboot credential-process [OPTIONS]`.
@@ -28,12 +28,12 @@ pub enum Typed {
     Env,
 }
 
-impl Typed {
+impl Invocation {
     /// By which the table names the verb; none where no option counts.
     pub fn verb(&self) -> u8 {
         match self {
             Self::Help(_) | Self::Version => 0,
-            Self::Boot(_) => option_table::RUN,
+            Self::Run(_) => option_table::RUN,
             Self::Agent => option_table::AGENT,
             Self::CredentialProcess => option_table::CREDENTIAL_PROCESS,
             Self::Token(_) => option_table::TOKEN,
@@ -68,7 +68,7 @@ pub struct Options {
 ///
 /// # Errors
 /// A usage error with a suggestion.
-pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
+pub fn split(arguments: &[OsString]) -> Result<(Invocation, &[OsString])> {
     let dashes = arguments.iter().position(|argument| argument == "--");
     let (before, command) = match dashes.and_then(|dashes| arguments.split_at_checked(dashes)) {
         Some((before, behind)) => (before, behind.get(1..)),
@@ -79,33 +79,33 @@ pub fn split(arguments: &[OsString]) -> Result<(Typed, &[OsString])> {
     };
     let asked = ["--help", "-h", "--version", "-V"];
     match before.iter().find(|argument| asked.iter().any(|asked| argument == asked)) {
-        Some(asked) if asked == "--version" || asked == "-V" => return Ok((Typed::Version, &[])),
+        Some(asked) if asked == "--version" || asked == "-V" => return Ok((Invocation::Version, &[])),
         None if word(0) != Some(HELP) => {}
         _ => {
             let name = word(usize::from(word(0) == Some(HELP))).filter(|name| *name != HELP);
             let verb = |name| VERBS.iter().find(|verb| verb.name == name).ok_or_else(|| no_such_verb(name));
-            return Ok((Typed::Help(name.map(verb).transpose()?), &[]));
+            return Ok((Invocation::Help(name.map(verb).transpose()?), &[]));
         }
     }
     let subcommand = match word(0) {
-        Some("agent") => Typed::Agent,
-        Some("credential-process") => Typed::CredentialProcess,
-        Some("status") => Typed::Status,
-        Some("env") => Typed::Env,
+        Some("agent") => Invocation::Agent,
+        Some("credential-process") => Invocation::CredentialProcess,
+        Some("status") => Invocation::Status,
+        Some("env") => Invocation::Env,
         Some("token") => {
             let kind = match word(1) {
                 Some("access") => Kind::Access,
                 Some("id") => Kind::Id,
                 Some("subject") => Kind::Subject,
-                _ => return Ok((Typed::Token(None), &[])),
+                _ => return Ok((Invocation::Token(None), &[])),
             };
-            return Ok((Typed::Token(Some(kind)), arguments.get(2..).unwrap_or_default()));
+            return Ok((Invocation::Token(Some(kind)), arguments.get(2..).unwrap_or_default()));
         }
         Some(word) if meant(word).is_some() => return Err(no_such_verb(word)),
         _ => {
             return match command {
                 Some([]) => Err(Error::usage("no COMMAND after --").advice(USAGE)),
-                Some(command) => Ok((Typed::Boot(command.to_vec()), before)),
+                Some(command) => Ok((Invocation::Run(command.to_vec()), before)),
                 // A mistake in the options is the better answer.
                 None => Err(parse_options(before, true, &mut Options::default())
                     .err()
@@ -321,7 +321,7 @@ mod tests {
     fn splits_at_the_first_dashes() {
         let mut options = Options::default();
         let argv = words("--role-arn=a --role-arn b=c --timeout 5 -- cmd --help -- x");
-        let Ok((Typed::Boot(command), flags)) = split(&argv) else {
+        let Ok((Invocation::Run(command), flags)) = split(&argv) else {
             panic!("no boot");
         };
         parse_options(flags, true, &mut options).expect("options");
@@ -364,7 +364,7 @@ mod tests {
         ] {
             let argv = words(line);
             let error = split(&argv).and_then(|(typed, flags)| {
-                parse_options(flags, matches!(typed, Typed::Boot(_)), &mut Options::default())
+                parse_options(flags, matches!(typed, Invocation::Run(_)), &mut Options::default())
             });
             let error = error.err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(part), "{line}: {error}");
