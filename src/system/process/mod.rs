@@ -8,6 +8,8 @@ mod fork;
 pub mod heap;
 mod helper;
 pub mod memory;
+#[cfg(all(target_env = "musl", panic = "abort"))]
+mod no_unwind;
 mod orphan;
 mod own;
 pub mod owner;
