@@ -66,7 +66,7 @@ impl Line<'_> {
 
 /// Where Go's SDK stands in the value of a setting.
 pub struct Promoted {
-    /// The value is empty so far: what follows are settings in it.
+    /// The value is empty so far: what follows, indented, are settings in it.
     pub is_empty: bool,
     /// No line that looks like a header has ended the section.
     pub is_inside: bool,
@@ -80,7 +80,9 @@ impl Promoted {
     /// Whether Go takes this line of the value for a setting of the same section.
     pub fn takes(&mut self, line: &Line<'_>) -> bool {
         self.is_inside &= line.header().is_none();
-        let is_one = self.is_inside && !self.is_empty && line.property().is_some();
+        // To Go only these two indent a line.
+        let is_in_block = self.is_empty && line.text.starts_with([' ', '\t']);
+        let is_one = self.is_inside && !is_in_block && line.property().is_some();
         if is_one {
             self.is_empty = Self::new(line).is_empty;
         }
