@@ -3,9 +3,9 @@
 //!
 //! Existing INI crates read the format but do not keep it, hence lines.
 
+use crate::format::ini::aside::{ASIDE, without_older};
+use crate::format::ini::carried::{CARRIED, CARRIED_END, Carried, without_carried};
 use crate::format::ini::lines::{Kind, Line, Malformed, Promoted, SWALLOWED, parse};
-use crate::format::ini::read::{OTHER_SOURCES, STATIC_KEYS};
-use crate::format::ini::settings::Settings;
 
 /// What a section shall say.
 #[derive(Clone)]
@@ -24,51 +24,8 @@ pub struct Section<'a> {
     pub carried: Option<Carried>,
 }
 
-/// Whether something is set aside in the file.
-pub fn has_aside(text: &[u8]) -> bool {
-    text.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| line.starts_with(ASIDE.as_bytes()))
-}
-
-/// Settings of another profile, each for where the section itself does not say it.
-#[derive(Clone)]
-pub struct Carried {
-    /// The profile's name.
-    pub from: String,
-    /// Its settings.
-    pub settings: Settings,
-}
-
-/// How a line that was taken out begins.
-const ASIDE: &str = "# set aside by fedboot: ";
 /// How a line begins that was taken out for good.
 const COMMENT: &str = "# taken out by fedboot: ";
-/// Between these two comments stands what was carried.
-const CARRIED: &str = "# fedboot: from the profile ";
-/// See there.
-const CARRIED_END: &str = "# fedboot: end";
-
-/// The names of the settings that an edit has set aside which made `after` of `before`.
-pub fn newly_aside(before: &[u8], after: &[u8]) -> Vec<String> {
-    let names = |text: &[u8]| -> Vec<String> {
-        let lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
-        lines.filter_map(|line| line.strip_prefix(ASIDE.as_bytes())).filter_map(name_in).collect()
-    };
-    let old = names(before);
-    let is_known = |name: &String| OTHER_SOURCES.contains(&name.as_str()) || STATIC_KEYS.contains(&name.as_str());
-    names(after).into_iter().filter(|name| is_known(name) && !old.contains(name)).collect()
-}
-
-/// The name in the line of a setting that was taken out, in small letters.
-fn name_in(line: &[u8]) -> Option<String> {
-    let end = line.iter().position(|byte| matches!(byte, b'=' | b':'))?;
-    Some(String::from_utf8_lossy(line.get(..end)?).trim().to_lowercase())
-}
-
-impl Line<'_> {
-    fn is_aside(&self) -> bool {
-        self.kind == Kind::Filler && self.raw.starts_with(ASIDE.as_bytes())
-    }
-}
 
 /// What becomes of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,42 +78,33 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
     let (before, header, all, after) = around(&lines, start);
     let all: Vec<_> = all.iter().zip(start.saturating_add(2)..).collect();
     let all = if section.carried.is_some() { without_carried(all) } else { all };
-    // Comments and blank lines at the section's end most often belong to the next one.
-    let last = all.iter().rposition(|(line, _)| line.kind != Kind::Filler);
-    let (body, tail) = all.split_at_checked(last.map_or(0, |last| last.saturating_add(1))).unwrap_or_default();
+    let is_newly_aside = |line: &Line<'_>| line.kind == Kind::Property && section.fate(line) == Fate::Aside;
+    let newly = all.iter().filter(|(line, _)| is_newly_aside(line)).filter_map(|(line, _)| line.property());
+    let newly: Vec<_> = newly.map(|(name, _)| name).collect();
+    let all = without_older(all, &newly);
     out.push_lines(before);
     if let Some(header) = header.first() {
         out.push_header(header, section.name);
     }
     // Behind a setting that is indented, Go takes ours for part of it; behind one that is not, botocore what is indented
     // for part of ours. So where there is any, ours come first, indented as the first one, or as the next header.
-    let property = body.iter().map(|(line, _)| *line).find(|line| line.kind == Kind::Property);
+    let property = all.iter().map(|(line, _)| *line).find(|line| line.kind == Kind::Property);
     // By characters, and none that only Python takes for a blank.
     let blank = |char| if char == '\t' { '\t' } else { ' ' };
     let first = property.or(after.first());
     out.indent = first.map(|line| line.indentation().chars().map(blank).collect()).unwrap_or_default();
-    let is_indented = |line: &Line<'_>| match line.kind {
-        Kind::Property => line.indent() > 0,
-        Kind::Continuation => line.header().is_some(),
-        _ => false,
-    };
-    let comes_first = body.iter().any(|(line, _)| is_indented(line));
+    let has_header = all.iter().any(|(line, _)| line.kind == Kind::Continuation && line.header().is_some());
+    let comes_first = !out.indent.is_empty() || has_header;
     let mut missing: Vec<_> = section.set.iter().collect();
     if comes_first {
         missing.drain(..).for_each(|(key, value)| out.push_property(key, value));
-        out.push_carried(section, body);
+        out.push_carried(section, &all);
     }
-    // Of what was set aside under one name the last is put back.
-    let newly: Vec<_> =
-        body.iter().filter(|(line, _)| line.kind == Kind::Property && section.fate(line) == Fate::Aside).collect();
-    let is_older = |line: &Line<'_>| {
-        let name = line.raw.strip_prefix(ASIDE.as_bytes()).and_then(name_in);
-        let mut newly = newly.iter().filter_map(|(line, _)| line.property());
-        line.is_aside() && newly.any(|(newer, _)| Some(newer) == name)
-    };
+    // Comments and blank lines at the section's end most often belong to the next one; not those of an edit.
+    let mut waiting: Vec<&[u8]> = Vec::new();
     let mut fate = Fate::Keep;
     let mut promoted = Promoted { is_empty: true, is_inside: true };
-    for (line, number) in body {
+    for (line, number) in &all {
         let mut its_fate = fate;
         match line.kind {
             Kind::Property => {
@@ -166,6 +114,7 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
                 let name = line.property().unwrap_or_default().0;
                 if let Some(wanted) = missing.iter().position(|(key, _)| *key == name) {
                     let (key, value) = missing.remove(wanted);
+                    waiting.drain(..).for_each(|line| out.push_whole(line));
                     out.push_property(key, value);
                 }
             }
@@ -182,59 +131,35 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
             }
             _ => {}
         }
-        match its_fate {
-            _ if is_older(line) => {}
-            _ if line.kind == Kind::Filler => out.push_whole(line.raw),
-            Fate::Keep => out.push_whole(line.raw),
-            Fate::Aside => out.push_whole(&[ASIDE.as_bytes(), line.raw].concat()),
-            Fate::Comment => out.push_whole(&[COMMENT.as_bytes(), line.raw].concat()),
-            Fate::Drop => {}
+        if line.kind == Kind::Filler && ![ASIDE, COMMENT].iter().any(|start| line.raw.starts_with(start.as_bytes())) {
+            waiting.push(line.raw);
+            continue;
         }
+        let start = match its_fate {
+            _ if line.kind == Kind::Filler => "",
+            Fate::Keep => "",
+            Fate::Aside => ASIDE,
+            Fate::Comment => COMMENT,
+            Fate::Drop => continue,
+        };
+        waiting.drain(..).for_each(|line| out.push_whole(line));
+        out.push_whole(&[start.as_bytes(), line.raw].concat());
     }
     for (key, value) in missing {
         out.push_property(key, value);
     }
     if !comes_first {
-        out.push_carried(section, body);
+        out.push_carried(section, &all);
     }
-    tail.iter().filter(|(line, _)| !is_older(line)).for_each(|(line, _)| out.text.extend_from_slice(line.raw));
-    out.push_lines(after);
-    Ok(out.text)
-}
-
-/// Returns `text` with what edits have set aside in `section` in its place again, and without what they have put there;
-/// a section of which nothing was set aside stays as it is.
-///
-/// # Errors
-/// Where the file is one that no SDK would read.
-pub fn put_back(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
-    let lines = parse(text)?;
-    let Some(start) = find(&lines, section.name)? else { return Ok(text.to_vec()) };
-    let (before, header, all, after) = around(&lines, start);
-    if !all.iter().any(Line::is_aside) {
-        return Ok(text.to_vec());
-    }
-    let mut out = Output { text: Vec::with_capacity(text.len()), newline: b"\n", indent: String::new() };
-    out.push_lines(before);
-    out.push_lines(header);
-    let mut is_dropped = false;
-    for (line, _) in without_carried(all.iter().zip(0..).collect()) {
-        if line.kind == Kind::Property {
-            let name = line.property().unwrap_or_default().0;
-            is_dropped = section.remove.contains(&&*name) || section.set.iter().any(|(key, _)| *key == name);
-        }
-        match line.raw.strip_prefix(ASIDE.as_bytes()) {
-            Some(raw) if line.kind == Kind::Filler => out.text.extend_from_slice(raw),
-            _ if is_dropped && line.kind != Kind::Filler => {}
-            _ => out.text.extend_from_slice(line.raw),
-        }
+    for line in waiting {
+        out.text.extend_from_slice(line);
     }
     out.push_lines(after);
     Ok(out.text)
 }
 
 /// Where the header of the section stands.
-fn find(lines: &[Line<'_>], name: &str) -> Result<Option<usize>, Malformed> {
+pub fn find(lines: &[Line<'_>], name: &str) -> Result<Option<usize>, Malformed> {
     let is_it = |line: &Line<'_>| line.kind != Kind::Filler && line.header().is_some_and(|it| it.0 == name);
     let mut all = lines.iter().enumerate().filter(|(_, line)| is_it(line));
     let first = all.next();
@@ -250,7 +175,7 @@ fn find(lines: &[Line<'_>], name: &str) -> Result<Option<usize>, Malformed> {
 }
 
 /// The lines before the header in line `start`, the header, its section's, and those behind it.
-fn around<'a, 't>(
+pub fn around<'a, 't>(
     lines: &'a [Line<'t>],
     start: usize,
 ) -> (&'a [Line<'t>], &'a [Line<'t>], &'a [Line<'t>], &'a [Line<'t>]) {
@@ -259,18 +184,6 @@ fn around<'a, 't>(
     let end = behind.iter().position(|line| line.kind == Kind::Header).unwrap_or(behind.len());
     let (all, after) = behind.split_at_checked(end).unwrap_or_default();
     (before, header, all, after)
-}
-
-/// A section's lines without those that were carried there.
-fn without_carried<'a, 't>(mut all: Vec<(&'a Line<'t>, usize)>) -> Vec<(&'a Line<'t>, usize)> {
-    let place = |start: &str| all.iter().position(|(line, _)| line.raw.starts_with(start.as_bytes()));
-    // Without an end it is not known how far it goes, and what stands there is the section's own.
-    if let (Some(first), Some(last)) = (place(CARRIED), place(CARRIED_END))
-        && first < last
-    {
-        all.drain(first..=last);
-    }
-    all
 }
 
 struct Output<'a> {
@@ -336,7 +249,8 @@ impl Output<'_> {
         if is_comment {
             return self.push_whole([&bare, rest].join(" ").trim_end().as_bytes());
         }
-        self.push_whole(format!("# {}", rest.trim_start_matches(['#', ';', ' '])).as_bytes());
+        // Not with a #, as our own comments begin.
+        self.push_whole(format!("; {}", rest.trim_start_matches(['#', ';', ' '])).as_bytes());
         self.push_whole(bare.as_bytes());
     }
 }
@@ -381,7 +295,7 @@ mod tests {
             ),
             (" [ default ] # mine|k=v", " [default] # mine|k=v|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|".into()),
             // A header that botocore or Go would not read.
-            ("[default] see [x]|", "# see [x]|[default]|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|".into()),
+            ("[default] see [x]|", "; see [x]|[default]|aws_access_key_id = ASIA|aws_secret_access_key = s3cret|".into()),
             // What is indented: ours are indented as it is, and come first.
             (
                 "[default]|  region = x|  aws_access_key_id = A|  s3 =|    a = 1|  k = v|",

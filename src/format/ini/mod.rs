@@ -14,13 +14,17 @@
 //! <https://github.com/boto/botocore/blob/develop/botocore/configloader.py>,
 //! <https://github.com/aws/aws-sdk-go-v2/blob/main/config/internal/ini>
 
+mod aside;
+mod carried;
 mod edit;
 mod lines;
 mod nested;
 mod read;
 mod settings;
 
-pub use edit::{Carried, Section, edit, has_aside, newly_aside, put_back};
+pub use aside::{has_aside, newly_aside, put_back};
+pub use carried::Carried;
+pub use edit::{Section, edit};
 pub use lines::Malformed;
 pub use nested::{block, is_services};
 pub use read::{OTHER_SOURCES, STATIC_KEYS, for_all, is_profile, is_profile_or_default, read, trouble};
