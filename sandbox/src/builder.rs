@@ -1,27 +1,45 @@
 //! What a sandbox starts with, and its start.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, anyhow};
+use parking_lot::Mutex;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::aws::place::{self, AwsPlace};
-use crate::aws::pod::{self, Pod};
-use crate::aws::role::Role;
-use crate::certs::Authority;
 use crate::clouds::Clouds;
-use crate::fault::{Fault, Service};
-use crate::google::account::ServiceAccount;
-use crate::google::provider::Trusts;
-use crate::jwt;
-use crate::log::Log;
-use crate::sandbox::{Error, Sandbox};
-use crate::server::{self, Opening, Port};
+use crate::control;
+use crate::environment;
+use crate::jwt::issuers::STS_AUDIENCE;
+use crate::jwt::key::published;
+use crate::sandbox::Sandbox;
+use crate::server::certs::Authority;
+use crate::server::listener::{self, Opening};
+use crate::server::serving::{self, Services};
+use crate::settings::account::ServiceAccount;
+use crate::settings::fault::Fault;
+use crate::settings::names::{AwsPlace, Port, Service};
+use crate::settings::provider::Trusts;
+use crate::settings::role::Role;
 use crate::settings::{NODE_ROLE, Settings, WORKLOAD_ROLE};
 use crate::state::State;
+use crate::state::addresses::Addresses;
+use crate::state::log::Log;
+
+impl Sandbox {
+    /// A service account `worker@demo-project.iam.gserviceaccount.com` and a role
+    /// `arn:aws:iam::123456789012:role/fedboot-demo` that trusts it for the audience `sts.amazonaws.com`.
+    pub fn start() -> anyhow::Result<Self> {
+        Self::builder().start()
+    }
+
+    /// The same, to be changed before it starts.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
 
 /// What a sandbox starts with. See [`Sandbox::builder`].
 #[derive(Debug, Default)]
@@ -101,12 +119,7 @@ impl Builder {
 
     /// A service that refuses connections at first.
     pub fn refuse_first(mut self, service: Service, duration: Duration) -> Self {
-        let service = match service {
-            // They share their ports.
-            Service::Jwks => Service::IamCredentials,
-            other => other,
-        };
-        self.late.push((service, duration));
+        self.late.push((service.on_port(), duration));
         self
     }
 
@@ -167,7 +180,7 @@ impl Builder {
     }
 
     /// The settings with what follows from others.
-    fn settled(&mut self) -> Result<Settings, String> {
+    fn settled(&mut self) -> anyhow::Result<Settings> {
         let mut settings = std::mem::take(&mut self.settings);
         let usual = settings.roles == Settings::default().roles;
         if !self.roles.is_empty() {
@@ -176,14 +189,14 @@ impl Builder {
                 settings.workload_role = settings.roles[0].arn.clone();
             }
         } else if usual && self.place.is_some() {
-            settings.roles = vec![Role::for_workload(settings.workload_role.as_str(), &pod::subject(&settings))];
+            settings.roles = vec![Role::for_workload(settings.workload_role.as_str(), &settings.pod_subject())];
         } else if usual {
             // The default role trusts whoever is there.
             let here = settings.service_account.iter();
             let accounts: Vec<_> = here.chain(&settings.impersonable).collect();
             if !accounts.is_empty() {
                 let arn = settings.roles[0].arn.clone();
-                settings.roles = vec![Role::trusting(arn, accounts, "sts.amazonaws.com")];
+                settings.roles = vec![Role::trusting(arn, accounts, STS_AUDIENCE)];
             }
         }
         if self.place == Some(AwsPlace::Imds) && settings.instance_role.as_deref() == Some(NODE_ROLE) {
@@ -199,74 +212,76 @@ impl Builder {
     }
 
     /// Starts all services; they answer when this returns.
-    pub fn start(mut self) -> Result<Sandbox, Error> {
+    pub fn start(mut self) -> anyhow::Result<Sandbox> {
         let settings = self.settled()?;
         // The key takes tenths of a second: made now, so that no request waits for it and no benchmark sees it.
-        let key = std::thread::spawn(jwt::published);
+        let key = std::thread::spawn(published);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("sandbox")
             .enable_all()
             .build()
-            .map_err(|e| format!("runtime: {e}"))?;
+            .context("runtime")?;
         let log = Log::new(self.request_log.as_deref())?;
-        let (directory, right, wrong) = authorities()?;
-        let real_address = self.place.filter(|_| self.real_addresses).and_then(AwsPlace::real_address);
+        let right = Authority::new("fedboot sandbox").context("certificates")?;
+        let wrong = Authority::new("another authority").context("certificates")?;
+        let directory = tempfile::Builder::new().prefix("fedboot-sandbox-").tempdir().context("a directory")?;
 
         let guard = runtime.enter();
-        let (mut addresses, mut orders, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
-        for port in Port::ALL {
-            let number = self.ports.iter().find(|(p, _)| *p == port).map_or(0, |p| p.1);
-            let wanted = match real_address {
-                Some((real, address)) if real == port => address,
-                _ => SocketAddr::from((Ipv4Addr::LOCALHOST, number)),
-            };
-            let failed = |e| format!("{port:?} on {wanted}: {e}");
-            let socket = server::reserve(wanted).map_err(failed)?;
-            addresses.push((port, socket.local_addr().map_err(failed)?));
-            let (sender, receiver) = unbounded_channel();
-            orders.push((port, sender));
-            sockets.push((port, socket, receiver));
+        let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
+        let mut reserve = |port| {
+            let wanted = self.address(port);
+            let socket = listener::reserve(wanted).with_context(|| format!("{port:?} on {wanted}"))?;
+            addresses.push((port, socket.local_addr()?));
+            anyhow::Ok(socket)
+        };
+        for (port, service) in Port::OF_SERVICES {
+            sockets.push((port, service, reserve(port)?));
         }
-        key.join().map_err(|_| "the signing key could not be made".to_string())?;
-        let pod = Pod::start(directory.path(), &settings)?;
+        let control = reserve(Port::Control)?.listen(listener::BACKLOG)?;
+        key.join().map_err(|_| anyhow!("the signing key could not be made"))?;
+        let state = Arc::new(State::new(settings, self.place, Addresses(addresses), directory, log)?);
+        std::fs::write(environment::ca_file(&state), right.pem()).context("certificates")?;
+        environment::furnish(&state)?;
+        for (service, fault) in self.faults {
+            state.faults.add(service, fault);
+        }
+        let (tls, wrong_tls) = (Arc::new(right).server_config(), Arc::new(wrong).server_config());
+        let services = Arc::new(Services { state: state.clone(), tls, wrong_tls });
+        let mut orders = Vec::new();
+        for (port, service, socket) in sockets {
+            let opening = match self.late.iter().find(|(of, _)| *of == service) {
+                Some((_, duration)) => Opening::Late(socket, Instant::now() + *duration),
+                None => Opening::Open(socket.listen(listener::BACKLOG).with_context(|| format!("{port:?}"))?),
+            };
+            let (sender, receiver) = unbounded_channel();
+            orders.push((service, sender));
+            let services = services.clone();
+            let serve = move |stream| serving::connection(services.clone(), service, port.tls(), stream);
+            tokio::spawn(listener::run(port, opening, receiver, serve));
+        }
         let clouds = Arc::new(Clouds {
-            state: State::new(settings, log, pod),
-            directory,
-            place: self.place,
+            state,
             runtime: runtime.handle().clone(),
-            tls: right.server_config(),
-            wrong_tls: wrong.server_config(),
-            addresses,
             orders,
             delay_proxies: Mutex::default(),
             connect_proxies: Mutex::default(),
         });
-        for (service, fault) in self.faults {
-            clouds.state.faults.add(service, fault);
-        }
-        place::furnish(&clouds, self.place)?;
-        for (port, socket, receiver) in sockets {
-            let late = self.late.iter().find(|(s, _)| Some(*s) == port.service());
-            let opening = match late {
-                Some((_, duration)) => Opening::Late(socket, Instant::now() + *duration),
-                None => {
-                    let failed = |e| format!("{port:?}: {e}");
-                    Opening::Open(socket.listen(server::BACKLOG).map_err(failed)?)
-                }
-            };
-            tokio::spawn(server::run(clouds.clone(), port, opening, receiver));
-        }
+        let of_control = clouds.clone();
+        let serve = move |stream| control::serve(of_control.clone(), stream);
+        tokio::spawn(listener::run(Port::Control, Opening::Open(control), unbounded_channel().1, serve));
         drop(guard);
         Ok(Sandbox::running(clouds, runtime))
     }
-}
 
-fn authorities() -> Result<(tempfile::TempDir, Arc<Authority>, Arc<Authority>), String> {
-    let failed = |e: &dyn fmt::Display| format!("certificates: {e}");
-    let right = Authority::new("fedboot sandbox").map_err(|e| failed(&e))?;
-    let wrong = Authority::new("another authority").map_err(|e| failed(&e))?;
-    let directory = tempfile::Builder::new().prefix("fedboot-sandbox-").tempdir().map_err(|e| failed(&e))?;
-    std::fs::write(directory.path().join("ca.pem"), right.pem()).map_err(|e| failed(&e))?;
-    Ok((directory, Arc::new(right), Arc::new(wrong)))
+    /// Where a port is to be.
+    fn address(&self, port: Port) -> SocketAddr {
+        match self.place.filter(|_| self.real_addresses).and_then(AwsPlace::real_address) {
+            Some((real, address)) if real == port => address,
+            _ => {
+                let number = self.ports.iter().find(|(of, _)| *of == port).map_or(0, |(_, number)| *number);
+                (Ipv4Addr::LOCALHOST, number).into()
+            }
+        }
+    }
 }

@@ -3,247 +3,243 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use fedboot_sandbox::{AwsPlace, Builder, Fault, Port, Role, Sandbox, ServiceAccount};
-use lexopt::Arg::{Long, Short, Value};
-use lexopt::ValueExt;
+use anyhow::{Context, bail, ensure};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use fedboot_sandbox::{AwsPlace, Builder, Fault, Port, Role, Sandbox, Service, ServiceAccount};
 
-const HELP: &str = "\
-Two clouds on loopback that verify what they are sent: a Google metadata server, STS and IAM Credentials; an AWS STS,
-IMDS, and the endpoints of ECS and EKS Pod Identity.
-
-fedboot-sandbox [OPTIONS] -- COMMAND [ARG…]   run COMMAND between them, end as it ends
-fedboot-sandbox [OPTIONS]                     print `export` lines and stay in the foreground
-
-  --service-account EMAIL        default service account of the instance
-  --no-service-account           an instance without one
-  --impersonable EMAIL           an account for which it may mint tokens; repeatable
-  --role ARN                     a role that trusts these accounts for sts.amazonaws.com; repeatable
-  --trust-policy FILE            the trust policy (JSON) of the --role before it
-  --trusted-role ARN             the --role before it trusts this role instead: AssumeRole, for role chaining
-  --external-id ID               what the --trusted-role before it must say
-  --aws SOURCE                   COMMAND runs on AWS and asks Google; its credentials are in the environment, in a
-                                 profile, or come from web-identity (IRSA), ecs, pod-identity or imds
-  --real-addresses               ecs, pod-identity, imds: on 169.254.… and port 80, as on AWS; for a network namespace
-                                 in which lo has these addresses
-  --hop-limit N                  IMDS's answer to PUT gets that far; with 1 it never arrives, as in a container (2)
-  --imdsv1                       IMDS answers without a token, too
-  --no-outbound-federation       AWS STS refuses GetWebIdentityToken
-  --provider-account ID          the AWS account that Google's provider takes (123456789012)
-  --attribute-condition CEL      what the providers insist on: \"attribute.aws_role == '…'\"
-  --signed-target-resource       x-goog-cloud-target-resource must be signed, which Google does not insist on
-  --workload-identity-user WHO   principal://… or principalSet://… that may speak for the service account, instead of
-                                 the role; repeatable
-  --access-token-cap SECONDS     what Google's access tokens live at most, whatever was asked for
-  --lifetime-extension           12 hours may be asked for instead of one
-  --attribute NAME=VALUE         instance metadata attribute; repeatable
-  --project-attribute NAME=VALUE project metadata attribute; repeatable
-  --region REGION                AWS_REGION for COMMAND
-  --credential-lifetime SECONDS  what AWS sessions last, whatever was asked for
-  --min-duration SECONDS         the shortest DurationSeconds that STS accepts (900)
-  --round-trip MS                puts STS that far away
-  --fault SERVICE:EFFECT…        metadata|jwks|iam_credentials|sts|imds|container|google_sts, with one of pass,
-                                 delay=MS, status=N, error=CODE, cut_body, close, hang, redirect=URL, garbage,
-                                 captive, drip=MS, clock_skew=SECONDS, wrong_certificate; then ,times=N ,always
-                                 ,every=N ,delay=MS ,on=ACTION; every=2 hits every second request; repeatable
-  --refuse-first SERVICE=SECONDS refuses connections at first
-  --request-log FILE             each request as a line of JSON
-  --port NAME=NUMBER             fixed port: metadata, google, google-tls, google-sts, google-sts-tls, sts, sts-tls,
-                                 imds, container, control
-  --quiet                        says nothing
-  --help, --version
-";
-
-/// Whom a role trusts.
-enum Trust {
-    Accounts,
-    Policy(String),
-    Role { arn: String, external_id: Option<String> },
-}
-
+/// Two clouds on loopback that verify what they are sent: a Google metadata server, STS and IAM Credentials; an AWS
+/// STS, IMDS, and the endpoints of ECS and EKS Pod Identity. Runs COMMAND between them and ends as it ends; without
+/// one, prints the environment as a shell script and stays in the foreground.
+#[derive(Parser)]
+#[command(name = "fedboot-sandbox", version, args_override_self = true)]
+#[command(override_usage = "fedboot-sandbox [OPTIONS] [-- COMMAND [ARG…]]")]
 pub struct Options {
-    pub builder: Builder,
-    pub command: Vec<OsString>,
+    /// Default service account of the instance
+    #[arg(long, value_name = "EMAIL")]
+    service_account: Option<ServiceAccount>,
+    /// An instance without one
+    #[arg(long)]
+    no_service_account: bool,
+    /// An account for which it may mint tokens; repeatable
+    #[arg(long, value_name = "EMAIL")]
+    impersonable: Vec<ServiceAccount>,
+    /// A role that trusts these accounts for sts.amazonaws.com; repeatable
+    #[arg(long, value_name = "ARN")]
+    role: Vec<String>,
+    /// The trust policy (JSON) of the --role before it
+    #[arg(long, value_name = "FILE")]
+    trust_policy: Vec<String>,
+    /// The --role before it trusts this role instead: AssumeRole, for role chaining
+    #[arg(long, value_name = "ARN")]
+    trusted_role: Vec<String>,
+    /// What the --trusted-role before it must say
+    #[arg(long, value_name = "ID")]
+    external_id: Vec<String>,
+    /// COMMAND runs on AWS and asks Google: environment, profile, web-identity (IRSA), ecs, pod-identity, imds
+    #[arg(long, value_name = "SOURCE")]
     pub aws: Option<AwsPlace>,
+    /// ecs, pod-identity, imds: on 169.254.… and port 80, for a network namespace in which lo has these addresses
+    #[arg(long, requires = "aws")]
+    real_addresses: bool,
+    /// IMDS's answer to PUT gets that far (2); with 1 it never arrives, as in a container
+    #[arg(long, value_name = "N")]
+    hop_limit: Option<u32>,
+    /// IMDS answers without a token, too
+    #[arg(long)]
+    imdsv1: bool,
+    /// AWS STS refuses GetWebIdentityToken
+    #[arg(long)]
+    no_outbound_federation: bool,
+    /// The AWS account that Google's provider takes (123456789012)
+    #[arg(long, value_name = "ID")]
+    provider_account: Option<String>,
+    /// What the providers insist on: "attribute.aws_role == '…'"
+    #[arg(long, value_name = "CEL")]
+    attribute_condition: Option<String>,
+    /// x-goog-cloud-target-resource must be signed, which Google does not insist on
+    #[arg(long)]
+    signed_target_resource: bool,
+    /// principal://… or principalSet://… that may speak for the service account, not the role; repeatable
+    #[arg(long, value_name = "WHO")]
+    workload_identity_user: Vec<String>,
+    /// What Google's access tokens live at most, whatever was asked for
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    access_token_cap: Option<Duration>,
+    /// 12 hours may be asked for instead of one
+    #[arg(long)]
+    lifetime_extension: bool,
+    /// Instance metadata attribute; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    attribute: Vec<(String, String)>,
+    /// Project metadata attribute; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    project_attribute: Vec<(String, String)>,
+    /// AWS_REGION for COMMAND
+    #[arg(long)]
+    region: Option<String>,
+    /// What AWS sessions last, whatever was asked for
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    credential_lifetime: Option<Duration>,
+    /// The shortest DurationSeconds that STS accepts (900)
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    min_duration: Option<Duration>,
+    /// Puts STS that far away
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
     pub round_trip: Option<Duration>,
+    /// What goes wrong, see below; repeatable
+    #[arg(long, value_name = "SERVICE:EFFECT…", value_parser = fault)]
+    fault: Vec<(Service, Fault)>,
+    /// Refuses connections at first
+    #[arg(long, value_name = "SERVICE=SECONDS", value_parser = late)]
+    refuse_first: Vec<(Service, Duration)>,
+    /// Each request as a line of JSON
+    #[arg(long, value_name = "FILE")]
+    request_log: Option<String>,
+    /// metadata, google, google-tls, google-sts, google-sts-tls, sts, sts-tls, imds, container, control
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = port)]
+    port: Vec<(Port, u16)>,
+    /// Says nothing
+    #[arg(long)]
     pub quiet: bool,
+    #[arg(last = true, hide = true)]
+    pub command: Vec<OsString>,
 }
+
+const FAULTS: &str = "\
+--fault metadata|jwks|iam_credentials|sts|imds|container|google_sts, then one of :pass, :delay=MS, :status=N,
+:error=CODE, :cut_body, :close, :hang, :redirect=URL, :garbage, :captive, :drip=MS, :clock_skew=SECONDS,
+:wrong_certificate; then ,times=N ,always ,every=N ,delay=MS ,on=ACTION. every=2 hits every second request.";
 
 pub enum Asked {
-    Start(Box<Options>),
+    Start(Box<(Options, Builder)>),
     Print(String),
 }
 
-pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
-    // Everything after the first `--` belongs to the command, whatever it looks like.
-    let mut own: Vec<OsString> = arguments.into_iter().collect();
-    let command = match own.iter().position(|argument| argument == "--") {
-        Some(at) => {
-            let command = own.split_off(at + 1);
-            own.pop();
-            if command.is_empty() {
-                return Err("a command is wanted after --".into());
-            }
-            command
+pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Asked> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let end = arguments.iter().position(|argument| argument == "--");
+    ensure!(end.is_none_or(|end| end + 1 < arguments.len()), "a command is wanted after --");
+    let matches = match Options::command().after_help(FAULTS).try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Ok(Asked::Print(asked.to_string()));
         }
-        None => Vec::new(),
+        Err(why) => {
+            let why = why.to_string();
+            let first = why.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            bail!("{}; see --help", first.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
     };
-    let mut parser = lexopt::Parser::from_iter(own);
-    let mut builder = Sandbox::builder();
-    let (mut account, mut impersonable) = (None, Vec::new());
-    let mut roles: Vec<(String, Trust)> = Vec::new();
-    let (mut round_trip, mut quiet) = (None, false);
-    let (mut aws, mut real_addresses) = (None, false);
-    while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
-        let name = match argument {
-            Long(name) => name.to_string(),
-            Short('h') => "help".into(),
-            Short('V') => "version".into(),
-            Short(other) => return Err(format!("no option -{other}; see --help")),
-            Value(value) => {
-                let value = value.display();
-                return Err(format!("\"{value}\" stands alone; a command goes after --"));
-            }
-        };
-        let mut text = || -> Result<String, String> {
-            let value = parser.value().map_err(|e| e.to_string())?;
-            value.string().map_err(|e| format!("--{name}: {e}"))
-        };
-        builder = match name.as_str() {
-            "help" => return Ok(Asked::Print(HELP.into())),
-            "version" => {
-                let version = env!("CARGO_PKG_VERSION");
-                return Ok(Asked::Print(format!("fedboot-sandbox {version}\n")));
-            }
-            "service-account" => {
-                let email = ServiceAccount::new(text()?);
-                account = Some(email.clone());
-                builder.service_account(email)
-            }
-            "no-service-account" => builder.no_service_account(),
-            "impersonable" => {
-                let target = ServiceAccount::new(text()?);
-                impersonable.push(target.clone());
-                builder.impersonable(target)
-            }
-            "role" => {
-                roles.push((text()?, Trust::Accounts));
-                builder
-            }
-            "trust-policy" => {
-                let file = text()?;
-                let policy = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
-                *trust_of_last(&mut roles, &name)? = Trust::Policy(policy);
-                builder
-            }
-            "trusted-role" => {
-                *trust_of_last(&mut roles, &name)? = Trust::Role { arn: text()?, external_id: None };
-                builder
-            }
-            "external-id" => {
-                let Some((_, Trust::Role { external_id, .. })) = roles.last_mut() else {
-                    return Err("--external-id belongs to the --trusted-role before it".into());
-                };
-                *external_id = Some(text()?);
-                builder
-            }
-            "aws" => {
-                let place: AwsPlace = text()?.parse()?;
-                aws = Some(place);
-                builder.aws(place)
-            }
-            "real-addresses" => {
-                real_addresses = true;
-                builder.real_addresses()
-            }
-            "imdsv1" => builder.settings(|settings| settings.imdsv1 = true),
-            "hop-limit" => {
-                let limit = text()?;
-                let limit = limit.parse().map_err(|_| format!("--hop-limit wants a number, not \"{limit}\""))?;
-                builder.settings(|settings| settings.imds_hop_limit = limit)
-            }
-            "no-outbound-federation" => builder.settings(|settings| settings.outbound_federation = false),
-            "provider-account" => builder.provider_account(&text()?),
-            "attribute-condition" => builder.attribute_condition(&text()?),
-            "signed-target-resource" => builder.settings(|settings| settings.signed_target_resource = true),
-            "workload-identity-user" => builder.workload_identity_user(text()?),
-            "access-token-cap" => builder.access_token_cap(seconds(&name, &text()?, 1.0)?),
-            "lifetime-extension" => builder.settings(|settings| settings.lifetime_extension = true),
-            "attribute" => {
-                let (key, value) = pair(&name, &text()?)?;
-                builder.attribute(key, value)
-            }
-            "project-attribute" => {
-                let (key, value) = pair(&name, &text()?)?;
-                builder.project_attribute(key, value)
-            }
-            "region" => {
-                let region = text()?;
-                builder.settings(|settings| settings.region = region)
-            }
-            "credential-lifetime" => builder.credential_lifetime(seconds(&name, &text()?, 1.0)?),
-            "min-duration" => builder.min_duration(seconds(&name, &text()?, 1.0)?),
-            "round-trip" => {
-                round_trip = Some(seconds(&name, &text()?, 1e-3)?);
-                builder
-            }
-            "fault" => {
-                let (service, fault) = Fault::parse(&text()?)?;
-                builder.fault(service, fault)
-            }
-            "refuse-first" => {
-                let (service, time) = pair(&name, &text()?)?;
-                builder.refuse_first(service.parse()?, seconds(&name, &time, 1.0)?)
-            }
-            "request-log" => builder.request_log(text()?),
-            "port" => {
-                let (key, number) = pair(&name, &text()?)?;
-                let number = number.parse().map_err(|_| format!("--port {key}: no port \"{number}\""))?;
-                builder.port(port(&key)?, number)
-            }
-            "quiet" => {
-                quiet = true;
-                builder
-            }
-            _ => return Err(format!("no option --{name}; see --help")),
-        };
-    }
-    if real_addresses && aws.is_none() {
-        return Err("--real-addresses belongs to --aws".into());
-    }
-    let mut trusted = impersonable;
-    trusted.extend(account.or(fedboot_sandbox::Settings::default().service_account));
-    for (arn, trust) in roles {
-        builder = builder.role(match trust {
-            Trust::Accounts if aws.is_some() => Role::for_workload(arn, "system:serviceaccount:default:app"),
-            Trust::Accounts => Role::trusting(arn, &trusted, "sts.amazonaws.com"),
-            Trust::Policy(policy) => Role::new(arn, &policy),
-            Trust::Role { arn: other, external_id } => Role::trusting_role(arn, &other, external_id.as_deref()),
+    let options = Options::from_arg_matches(&matches)?;
+    let builder = options.builder(&matches)?;
+    Ok(Asked::Start(Box::new((options, builder))))
+}
+
+impl Options {
+    fn builder(&self, matches: &ArgMatches) -> anyhow::Result<Builder> {
+        let mut builder = Sandbox::builder().settings(|settings| {
+            settings.service_account = match &self.service_account {
+                _ if self.no_service_account => None,
+                None => settings.service_account.take(),
+                account => account.clone(),
+            };
+            settings.impersonable.clone_from(&self.impersonable);
+            settings.imds_hop_limit = self.hop_limit.unwrap_or(settings.imds_hop_limit);
+            settings.imdsv1 = self.imdsv1;
+            settings.outbound_federation = !self.no_outbound_federation;
+            settings.signed_target_resource = self.signed_target_resource;
+            settings.access_token_cap = self.access_token_cap;
+            settings.lifetime_extension = self.lifetime_extension;
+            settings.attributes.extend(self.attribute.iter().cloned());
+            settings.project_attributes.extend(self.project_attribute.iter().cloned());
+            settings.region = self.region.clone().unwrap_or(std::mem::take(&mut settings.region));
+            settings.credential_lifetime = self.credential_lifetime;
+            settings.min_duration = self.min_duration.unwrap_or(settings.min_duration);
         });
+        for role in self.roles(matches)? {
+            builder = builder.role(role);
+        }
+        if let Some(place) = self.aws {
+            builder = builder.aws(place);
+        }
+        if self.real_addresses {
+            builder = builder.real_addresses();
+        }
+        if let Some(account) = &self.provider_account {
+            builder = builder.provider_account(account);
+        }
+        if let Some(condition) = &self.attribute_condition {
+            builder = builder.attribute_condition(condition);
+        }
+        if let Some(file) = &self.request_log {
+            builder = builder.request_log(file);
+        }
+        let builder = self.workload_identity_user.iter().fold(builder, Builder::workload_identity_user);
+        let builder = self.fault.iter().cloned().fold(builder, |builder, (of, fault)| builder.fault(of, fault));
+        let builder = self.refuse_first.iter().fold(builder, |builder, (of, time)| builder.refuse_first(*of, *time));
+        Ok(self.port.iter().fold(builder, |builder, (port, number)| builder.port(*port, *number)))
     }
-    Ok(Asked::Start(Box::new(Options { builder, command, aws, round_trip, quiet })))
+
+    /// The roles, each with what was said of its trust until the next one.
+    fn roles(&self, matches: &ArgMatches) -> anyhow::Result<Vec<Role>> {
+        let mut said = Vec::new();
+        for name in ["role", "trust_policy", "trusted_role", "external_id"] {
+            let values = matches.get_many::<String>(name).into_iter().flatten();
+            let places = matches.indices_of(name).into_iter().flatten();
+            said.extend(places.zip(values).map(|(place, value)| (place, name, value.as_str())));
+        }
+        said.sort_unstable();
+        let mut trusted = self.impersonable.clone();
+        trusted.extend(self.service_account.clone().or(fedboot_sandbox::Settings::default().service_account));
+        let mut roles: Vec<Role> = Vec::new();
+        let mut before = "";
+        for (at, (_, name, value)) in said.iter().enumerate() {
+            let next = said.get(at + 1).filter(|(_, name, _)| *name == "external_id").map(|(.., id)| *id);
+            match (*name, before, roles.last_mut()) {
+                ("role", ..) if self.aws.is_some() => {
+                    roles.push(Role::for_workload(*value, "system:serviceaccount:default:app"));
+                }
+                ("role", ..) => roles.push(Role::trusting(*value, &trusted, "sts.amazonaws.com")),
+                ("trust_policy", "role", Some(role)) => {
+                    let policy = std::fs::read_to_string(value).with_context(|| value.to_string())?;
+                    *role = Role::new(role.arn.as_str(), &policy);
+                }
+                ("trusted_role", "role", Some(role)) => *role = Role::trusting_role(role.arn.as_str(), value, next),
+                ("external_id", "trusted_role", _) => {}
+                _ => bail!("--{} belongs to the option before it, once; see --help", name.replace('_', "-")),
+            }
+            before = name;
+        }
+        Ok(roles)
+    }
 }
 
-/// The trust of the role named last, which so far has the usual one.
-fn trust_of_last<'a>(roles: &'a mut [(String, Trust)], option: &str) -> Result<&'a mut Trust, String> {
-    match roles.last_mut() {
-        Some((_, trust @ Trust::Accounts)) => Ok(trust),
-        Some((arn, _)) => Err(format!("--{option}: what {arn} trusts is said already")),
-        None => Err(format!("--{option} belongs to the --role before it")),
-    }
-}
-
-fn pair(option: &str, text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("--{option} wants NAME=VALUE, not \"{text}\""))?;
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is wanted")?;
     Ok((name.to_string(), value.to_string()))
 }
 
-fn seconds(option: &str, text: &str, unit: f64) -> Result<Duration, String> {
-    let number: Option<f64> = text.parse().ok();
-    number
-        .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
-        .ok_or_else(|| format!("--{option} wants a number, not \"{text}\""))
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse().map_err(|why| format!("{why}"))?;
+    Duration::try_from_secs_f64(number).map_err(|why| why.to_string())
 }
 
-fn port(name: &str) -> Result<Port, String> {
-    Port::ALL.into_iter().find(|port| port.name() == name).ok_or_else(|| format!("--port: no port is named \"{name}\""))
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    seconds(text).map(|seconds| seconds / 1000)
+}
+
+fn fault(text: &str) -> Result<(Service, Fault), String> {
+    Fault::parse(text).map_err(|why| format!("{why:#}"))
+}
+
+fn late(text: &str) -> Result<(Service, Duration), String> {
+    let (service, time) = pair(text)?;
+    Ok((service.parse().map_err(|why| format!("{why}"))?, seconds(&time)?))
+}
+
+fn port(text: &str) -> Result<(Port, u16), String> {
+    let (port, number) = pair(text)?;
+    let port = port.parse().map_err(|why| format!("{why}"))?;
+    Ok((port, number.parse().map_err(|why| format!("{why}"))?))
 }

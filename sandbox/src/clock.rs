@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::Serializer;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -44,6 +45,11 @@ pub(crate) fn rfc3339(at: SystemTime, nanoseconds: bool) -> String {
     let seconds = at.replace_nanosecond(0).expect("zero is in range");
     let text = seconds.format(&Rfc3339).expect("a year of four digits");
     if nanoseconds { format!("{}.{:09}Z", text.trim_end_matches('Z'), at.nanosecond()) } else { text }
+}
+
+/// A time in JSON.
+pub(crate) fn as_rfc3339<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&rfc3339(*at, true))
 }
 
 /// Reads the `20261122T070000Z` of an `X-Amz-Date` header.

@@ -19,17 +19,25 @@
 //! | `GET /proxies` | the CONNECT proxies with their requests |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::{Method, Uri};
+use anyhow::Context;
+use hyper::Uri;
+use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
-use crate::aws::place;
 use crate::clouds::Clouds;
-use crate::fault::{Fault, Service};
+use crate::environment;
+use crate::google::keys::JWKS_PATH;
+use crate::proxy::connect::ConnectProxy;
 use crate::reply::Reply;
-use crate::server::Port;
+use crate::server::sending::{Manner, received, sent, speak};
+use crate::settings::fault::Fault;
+use crate::settings::names::{Port, Service};
+use crate::state::issued::Issued;
 
 /// A fault with its service, as JSON has it.
 #[derive(Serialize, Deserialize)]
@@ -90,25 +98,38 @@ enum ProxyForm {
     },
 }
 
-pub(crate) async fn answer(clouds: &Clouds, method: &Method, uri: &Uri, body: &[u8]) -> Reply {
-    let query: BTreeMap<String, String> =
-        form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()).into_owned().collect();
-    match act(clouds, method.as_str(), uri.path(), &query, body).await {
-        Ok(value) => Reply::json(200, &value, ""),
-        Err((status, why)) => Reply::json(status, &json!({"error": why}), ""),
+/// Serves one connection.
+pub(crate) async fn serve(clouds: Arc<Clouds>, stream: TcpStream) {
+    let answer = async |request: hyper::Request<Incoming>| {
+        let (parts, body) = request.into_parts();
+        let body = received(body).await?;
+        let reply = match act(&clouds, parts.method.as_str(), &parts.uri, &body).await {
+            Ok(value) => Reply::json(200, &value, ""),
+            Err(Wrong(status, why)) => Reply::json(status, &json!({"error": why}), ""),
+        };
+        Ok(sent(reply, Manner::Whole))
+    };
+    speak(stream, answer).await;
+}
+
+/// A status, and why.
+struct Wrong(u16, String);
+
+impl<E: Into<anyhow::Error>> From<E> for Wrong {
+    fn from(why: E) -> Self {
+        Self(400, format!("{:#}", why.into()))
     }
 }
 
-type Outcome = Result<Value, (u16, String)>;
+type Outcome = Result<Value, Wrong>;
 
-async fn act(clouds: &Clouds, method: &str, path: &str, query: &BTreeMap<String, String>, body: &[u8]) -> Outcome {
+async fn act(clouds: &Clouds, method: &str, uri: &Uri, body: &[u8]) -> Outcome {
+    let query = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes());
+    let query: BTreeMap<String, String> = query.into_owned().collect();
     let state = &clouds.state;
-    let service = match query.get("service") {
-        Some(name) => Some(name.parse::<Service>().map_err(bad)?),
-        None => None,
-    };
+    let service: Option<Service> = query.get("service").map(|name| name.parse()).transpose()?;
     let action = query.get("action");
-    match (method, path) {
+    match (method, uri.path()) {
         ("GET", "/") => Ok(overview(clouds)),
         ("GET", "/requests") => {
             let mut requests = state.log.requests();
@@ -120,10 +141,9 @@ async fn act(clouds: &Clouds, method: &str, path: &str, query: &BTreeMap<String,
             Ok(json!({}))
         }
         ("GET", "/wait") => {
-            let action = action.ok_or_else(|| bad("action is wanted"))?;
-            let number = |name: &str, default: u64| match query.get(name) {
-                None => Ok(default),
-                Some(text) => text.parse().map_err(|_| bad(format!("{name} is a number"))),
+            let action = action.context("action is wanted")?;
+            let number = |name: &str, default: u64| {
+                query.get(name).map_or(Ok(default), |text| text.parse()).with_context(|| format!("{name} is a number"))
             };
             let count = number("count", 1)? as usize;
             let deadline = tokio::time::Instant::now() + Duration::from_millis(number("timeout_ms", 10_000)?);
@@ -134,7 +154,7 @@ async fn act(clouds: &Clouds, method: &str, path: &str, query: &BTreeMap<String,
                 }
                 if tokio::time::Instant::now() >= deadline {
                     let seen = found.len();
-                    return Err((408, format!("{seen} of {count} {action} requests came in time")));
+                    return Err(Wrong(408, format!("{seen} of {count} {action} requests came in time")));
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -157,18 +177,18 @@ async fn act(clouds: &Clouds, method: &str, path: &str, query: &BTreeMap<String,
         }
         ("POST", "/refuse") => {
             let form: RefuseForm = form(body)?;
-            let duration = seconds(form.seconds)?;
+            let duration = Duration::try_from_secs_f64(form.seconds)?;
             tokio::task::block_in_place(|| clouds.refuse(form.service, duration));
             Ok(json!({}))
         }
         ("GET", "/settings") => Ok(json!(state.settings())),
         ("POST", "/settings") => {
             let changes: Value = form(body)?;
-            state.change(|now| now.merged(&changes)).map_err(bad)?;
+            state.change(|now| now.merged(&changes))?;
             Ok(json!(state.settings()))
         }
         ("GET", "/issued") => {
-            let with_live = |issued: crate::state::Issued| {
+            let with_live = |issued: Issued| {
                 let mut value = json!(issued);
                 value["live"] = json!(issued.is_live());
                 value
@@ -177,20 +197,15 @@ async fn act(clouds: &Clouds, method: &str, path: &str, query: &BTreeMap<String,
         }
         ("POST", "/valid") => {
             let form: ValidForm = form(body)?;
-            let found = state.find_issued(&form.access_key_id).is_some_and(|known| {
-                known.is_live()
-                    && known.secret_access_key == form.secret_access_key
-                    && known.session_token == form.session_token
-            });
-            Ok(json!({"valid": found}))
+            let valid = state.is_valid(&form.access_key_id, &form.secret_access_key, &form.session_token);
+            Ok(json!({"valid": valid}))
         }
         ("POST", "/tokens") => {
             let form: TokenForm = form(body)?;
-            let mint = if form.pod { Clouds::mint_for_pod } else { Clouds::mint };
-            Ok(json!({"token": mint(clouds, &form.audience, &form.claims, form.forged)}))
+            Ok(json!({"token": clouds.mint(form.pod, &form.audience, &form.claims, form.forged)}))
         }
         ("POST", "/pod-tokens") => {
-            state.pod.rotate(&state.settings()).map_err(bad)?;
+            state.pod.rotate(&state.settings())?;
             Ok(json!({
                 "sts": state.pod.sts_token_file(),
                 "pod_identity": state.pod.identity_token_file(),
@@ -199,54 +214,55 @@ async fn act(clouds: &Clouds, method: &str, path: &str, query: &BTreeMap<String,
         }
         ("POST", "/proxies") => proxy(clouds, form(body)?),
         ("GET", "/proxies") => {
-            let proxies = clouds.connect_proxies.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let one = |p: &crate::ConnectProxy| json!({"url": p.url(), "requests": p.requests()});
-            Ok(proxies.iter().map(one).collect())
+            let one = |proxy: &ConnectProxy| json!({"url": proxy.url(), "requests": proxy.requests()});
+            Ok(clouds.connect_proxies.lock().iter().map(one).collect())
         }
-        _ => Err((404, format!("{method} {path} is not in the control API"))),
+        (_, path) => Err(Wrong(404, format!("{method} {path} is not in the control API"))),
     }
 }
 
 fn proxy(clouds: &Clouds, form: ProxyForm) -> Outcome {
     match form {
         ProxyForm::Delay { target, round_trip_ms } => {
-            let round_trip = seconds(round_trip_ms / 1e3)?;
-            let proxy = clouds.delay_proxy(&target, round_trip).map_err(bad)?;
+            let round_trip = Duration::try_from_secs_f64(round_trip_ms / 1e3)?;
+            let proxy = clouds.delay_proxy(&target, round_trip)?;
             let reply = json!({"url": proxy.url(), "address": proxy.address()});
-            clouds.keep(proxy);
+            clouds.delay_proxies.lock().push(proxy);
             Ok(reply)
         }
         ProxyForm::Connect { user, password, resolve } => {
             let password = password.unwrap_or_default();
             let credentials = user.as_deref().map(|user| (user, password.as_str()));
-            let proxy = clouds.connect_proxy(credentials, resolve).map_err(bad)?;
+            let proxy = clouds.connect_proxy(credentials, resolve)?;
             let reply = json!({"url": proxy.url(), "address": proxy.address()});
-            clouds.keep_connect(proxy);
+            clouds.connect_proxies.lock().push(proxy);
             Ok(reply)
         }
     }
 }
 
 fn overview(clouds: &Clouds) -> Value {
+    let state = &clouds.state;
+    let url = |port| state.addresses.url(port);
     json!({
         "urls": {
-            "metadata": clouds.url(Port::Metadata),
-            "sts": clouds.url(Port::StsTls),
-            "sts_http": clouds.url(Port::Sts),
-            "iam_credentials": clouds.url(Port::GoogleTls),
-            "iam_credentials_http": clouds.url(Port::Google),
-            "jwks": format!("{}{}", clouds.url(Port::Google), crate::google::keys::JWKS_PATH),
-            "google_sts": clouds.url(Port::GoogleStsTls),
-            "google_sts_http": clouds.url(Port::GoogleSts),
-            "imds": clouds.url(Port::Imds),
-            "container": clouds.url(Port::Container),
-            "control": clouds.url(Port::Control),
+            "metadata": url(Port::Metadata),
+            "sts": url(Port::StsTls),
+            "sts_http": url(Port::Sts),
+            "iam_credentials": url(Port::GoogleTls),
+            "iam_credentials_http": url(Port::Google),
+            "jwks": format!("{}{}", url(Port::Google), JWKS_PATH),
+            "google_sts": url(Port::GoogleStsTls),
+            "google_sts_http": url(Port::GoogleSts),
+            "imds": url(Port::Imds),
+            "container": url(Port::Container),
+            "control": url(Port::Control),
         },
-        "ca_file": clouds.ca_file(),
-        "env": clouds.env().into_iter().collect::<BTreeMap<_, _>>(),
-        "env_remove": clouds.env_remove(),
-        "external_account": place::external_account(clouds),
-        "external_account_of_pod": place::external_account_of_pod(clouds),
+        "ca_file": environment::ca_file(state),
+        "env": environment::env(state, state.place).into_iter().collect::<BTreeMap<_, _>>(),
+        "env_remove": environment::env_remove(state, state.place),
+        "external_account": environment::external_account(state),
+        "external_account_of_pod": environment::external_account_of_pod(state),
     })
 }
 
@@ -255,14 +271,6 @@ fn faults(clouds: &Clouds) -> Value {
     clouds.state.faults.list().into_iter().map(entry).collect()
 }
 
-fn form<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, (u16, String)> {
-    serde_json::from_slice(body).map_err(|e| bad(format!("body: {e}")))
-}
-
-fn seconds(seconds: f64) -> Result<Duration, (u16, String)> {
-    Duration::try_from_secs_f64(seconds).map_err(bad)
-}
-
-fn bad(why: impl std::fmt::Display) -> (u16, String) {
-    (400, why.to_string())
+fn form<T: for<'de> Deserialize<'de>>(body: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(body).context("body")
 }

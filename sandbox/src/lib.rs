@@ -34,52 +34,57 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! In reading order: [`Sandbox`] and its [`Builder`] (`sandbox`, `builder`), what they hold ([`Settings`]), what goes
-//! wrong ([`Fault`]), what was asked ([`Request`]); `server` lets a request in and a fault happen, `sending` lets the
-//! answer out.
+//! From top to bottom, each knowing only what stands below it:
 //!
-//! `google`: `metadata`, `sts` and `iam_credentials` answer; `signed_request` replays what AWS's keys signed,
-//! `attributes` (in the language of `cel`) makes an identity of it for a [`Provider`], `tokens` knows what each token
-//! stands for. `aws`: `sts`, `imds` and `container` answer; `place` is what a program finds where it runs
-//! ([`AwsPlace`]), `pod` its projected tokens, `session` whose keys are whose; `sigv4` and `trust` verify; `xml` writes.
-//! `issuers` and `jwt` sign and verify tokens for both.
+//! ```text
+//!  main, cli                      the program
+//!  builder ─▶ sandbox             the handle of tests in Rust: Sandbox, Builder
+//!      └────▶ control             the same for other languages, JSON over HTTP
+//!  clouds                         the running whole that both hold
+//!  server/   listener             a port: open, or refusing for a while
+//!            serving ─▶ routes    the log, the fault that was asked for, then the service
+//!            sending, certs       the answer on its way; TLS
+//!  environment                    what a program finds where it runs: variables and files
+//!  google/  metadata, sts, iam_credentials, keys        aws/  sts, imds, container
+//!  state/    log, faults, issued keys and tokens, pod   what has happened so far
+//!  settings/ roles, providers, accounts, faults, names  what the user said; it knows no server
+//!  language/ trust_policy, cel    in which roles and providers are written
+//!  jwt/      issuers ─▶ key       tokens, signed and verified
+//!  proxy/    connect, delay       between a client and the clouds
+//! ```
 //!
-//! `delay_proxy` and `connect_proxy` stand in between; [`control`] is all of this for other languages.
+//! In `google`, `signed_request` replays what AWS's keys signed, and `attributes` makes an identity of it for a
+//! [`Provider`]. In `aws`, `session` knows whose keys are whose, `sigv4` and `trust` verify, `xml` writes.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod aws;
 mod builder;
-mod certs;
 mod clock;
 mod clouds;
-mod connect_proxy;
 pub mod control;
-mod delay_proxy;
-mod fault;
+mod environment;
 mod google;
-mod issuers;
 mod jwt;
-mod log;
+mod language;
+mod proxy;
 mod reply;
 mod sandbox;
-mod sending;
 mod server;
 mod settings;
 mod state;
 
-pub use aws::place::AwsPlace;
-pub use aws::role::Role;
-pub use aws::xml::{Dialect, Text};
 pub use builder::Builder;
-pub use connect_proxy::{ConnectProxy, Proxied};
-pub use delay_proxy::DelayProxy;
-pub use fault::{Effect, Fault, Service};
-pub use google::account::ServiceAccount;
-pub use google::provider::{Provider, Trusts};
-pub use log::{Connection, Request};
-pub use sandbox::{Error, Sandbox};
-pub use server::Port;
+pub use proxy::connect::{ConnectProxy, Proxied};
+pub use proxy::delay::DelayProxy;
+pub use sandbox::Sandbox;
 pub use settings::Settings;
-pub use state::Issued;
+pub use settings::account::ServiceAccount;
+pub use settings::dialect::{Dialect, Text};
+pub use settings::fault::{Effect, Fault};
+pub use settings::names::{AwsPlace, Port, Service};
+pub use settings::provider::{Provider, Trusts};
+pub use settings::role::Role;
+pub use state::issued::Issued;
+pub use state::log::{Connection, Request};

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 
+use anyhow::Context;
 use fedboot_sandbox::{AwsPlace, Sandbox};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,21 +16,21 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => ExitCode::from(code),
         Err(why) => {
-            eprintln!("fedboot-sandbox: {why}");
+            eprintln!("fedboot-sandbox: {why:#}");
             ExitCode::from(125)
         }
     }
 }
 
-fn run() -> Result<u8, String> {
-    let options = match cli::read(std::env::args_os())? {
-        cli::Asked::Start(options) => options,
+fn run() -> anyhow::Result<u8> {
+    let (options, builder) = match cli::read(std::env::args_os())? {
+        cli::Asked::Start(started) => *started,
         cli::Asked::Print(text) => {
             print!("{text}");
             return Ok(0);
         }
     };
-    let sandbox = options.builder.start().map_err(|e| e.to_string())?;
+    let sandbox = builder.start()?;
     let mut variables = sandbox.env();
     let mut removed: Vec<&str> = sandbox.env_remove();
     let mut set = |name: &'static str, value: String| {
@@ -49,7 +50,7 @@ fn run() -> Result<u8, String> {
     let proxy = match options.round_trip {
         None => None,
         Some(round_trip) => {
-            let proxy = sandbox.delay_proxy(&sandbox.sts_url(), round_trip).map_err(|e| e.to_string())?;
+            let proxy = sandbox.delay_proxy(&sandbox.sts_url(), round_trip)?;
             variables.retain(|(name, _)| name != "AWS_ENDPOINT_URL_STS");
             variables.push(("AWS_ENDPOINT_URL_STS".into(), proxy.url()));
             Some(proxy)
@@ -57,7 +58,7 @@ fn run() -> Result<u8, String> {
     };
     announce(&sandbox, options.aws, options.quiet);
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = match options.command.split_first() {
         None => {
             let mut script: String = removed.iter().map(|name| format!("unset {name}\n")).collect();
@@ -88,7 +89,7 @@ fn announce(sandbox: &Sandbox, place: Option<AwsPlace>, quiet: bool) {
     let roles: Vec<String> = settings.roles.into_iter().map(|role| role.arn).collect();
     eprintln!("fedboot-sandbox: two clouds on loopback, no account needed");
     if let Some(place) = place {
-        eprintln!("  place on AWS     {}  ({})", place.name(), settings.workload_role);
+        eprintln!("  place on AWS     {}  ({})", place, settings.workload_role);
         eprintln!("  external account {}", sandbox.external_account_file().display());
         eprintln!("  IMDS             {}", sandbox.imds_url());
         eprintln!("  Google STS       {}", sandbox.google_sts_url());
@@ -103,13 +104,12 @@ fn announce(sandbox: &Sandbox, place: Option<AwsPlace>, quiet: bool) {
 }
 
 /// Prints the script and stays until a signal asks for the end.
-async fn stay(script: &str) -> Result<u8, String> {
+async fn stay(script: &str) -> anyhow::Result<u8> {
     // Before the script is out: who has read it may send a signal at once.
-    let listen = |kind| signal(kind).map_err(|e| e.to_string());
     let (mut interrupt, mut terminate, mut hangup) =
-        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     let mut out = std::io::stdout();
-    out.write_all(script.as_bytes()).and_then(|()| out.flush()).map_err(|e| format!("standard output: {e}"))?;
+    out.write_all(script.as_bytes()).and_then(|()| out.flush()).context("standard output")?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -119,7 +119,7 @@ async fn stay(script: &str) -> Result<u8, String> {
 }
 
 /// Runs the command with its signals forwarded, and ends as it does.
-async fn supervise(command: Command, program: &std::ffi::OsStr) -> Result<u8, String> {
+async fn supervise(command: Command, program: &std::ffi::OsStr) -> anyhow::Result<u8> {
     // These come to the command by itself when they come from the terminal.
     let from_terminal = [SignalKind::interrupt(), SignalKind::quit()];
     let others = [
@@ -131,7 +131,7 @@ async fn supervise(command: Command, program: &std::ffi::OsStr) -> Result<u8, St
     ];
     let (sender, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     for kind in from_terminal.into_iter().chain(others) {
-        let mut stream = signal(kind).map_err(|e| e.to_string())?;
+        let mut stream = signal(kind)?;
         let sender = sender.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {
@@ -152,11 +152,11 @@ async fn supervise(command: Command, program: &std::ffi::OsStr) -> Result<u8, St
     };
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status.map_err(|e| e.to_string())?,
+            status = child.wait() => break status?,
             Some(kind) = arrived.recv() => {
                 let doubled = at_terminal && from_terminal.contains(&kind);
                 if let (false, Some(id)) = (doubled, child.id()) {
-                    let signal = Signal::try_from(kind.as_raw_value()).map_err(|e| e.to_string())?;
+                    let signal = Signal::try_from(kind.as_raw_value())?;
                     // It may have ended in this moment.
                     let _ = kill(Pid::from_raw(id as i32), signal);
                 }

@@ -1,42 +1,24 @@
 //! The handle: asks, changes, stops everything. Blocking, for plain tests.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::aws::place::{self, AwsPlace};
-use crate::builder::Builder;
 use crate::clouds::Clouds;
-use crate::connect_proxy::ConnectProxy;
-use crate::delay_proxy::DelayProxy;
-use crate::fault::{Fault, Service};
+use crate::environment;
 use crate::google::keys::JWKS_PATH;
-use crate::log::{Connection, Request};
-use crate::server::Port;
+use crate::proxy::connect::ConnectProxy;
+use crate::proxy::delay::DelayProxy;
 use crate::settings::Settings;
-use crate::state::Issued;
-
-/// Why the sandbox cannot do something, in one line.
-#[derive(Debug)]
-pub struct Error(String);
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<String> for Error {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
+use crate::settings::fault::Fault;
+use crate::settings::names::{AwsPlace, Port, Service};
+use crate::state::State;
+use crate::state::issued::Issued;
+use crate::state::log::{Connection, Request};
 
 /// Two clouds on loopback. When it is dropped they stop and their ports are free.
 pub struct Sandbox {
@@ -45,138 +27,139 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// A service account `worker@demo-project.iam.gserviceaccount.com` and a role
-    /// `arn:aws:iam::123456789012:role/fedboot-demo` that trusts it for the audience `sts.amazonaws.com`.
-    pub fn start() -> Result<Self, Error> {
-        Self::builder().start()
-    }
-
-    /// The same, to be changed before it starts.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn running(clouds: Arc<Clouds>, runtime: Runtime) -> Self {
         Self { clouds, runtime: Some(runtime) }
     }
 
+    fn state(&self) -> &State {
+        &self.clouds.state
+    }
+
+    fn url(&self, port: Port) -> String {
+        self.state().addresses.url(port)
+    }
+
+    /// Where on AWS its children are, or would be.
+    fn aws_place(&self) -> Option<AwsPlace> {
+        self.state().place.or(Some(AwsPlace::Environment))
+    }
+
     /// `HOST:PORT` of the metadata server, for `GCE_METADATA_HOST`.
     pub fn metadata_host(&self) -> String {
-        self.clouds.address(Port::Metadata).to_string()
+        self.state().addresses.of(Port::Metadata).to_string()
     }
 
     /// STS over HTTPS.
     pub fn sts_url(&self) -> String {
-        self.clouds.url(Port::StsTls)
+        self.url(Port::StsTls)
     }
 
     /// The same STS over HTTP.
     pub fn sts_http_url(&self) -> String {
-        self.clouds.url(Port::Sts)
+        self.url(Port::Sts)
     }
 
     /// IAM Credentials over HTTPS.
     pub fn iam_credentials_url(&self) -> String {
-        self.clouds.url(Port::GoogleTls)
+        self.url(Port::GoogleTls)
     }
 
     /// The same IAM Credentials over HTTP.
     pub fn iam_credentials_http_url(&self) -> String {
-        self.clouds.url(Port::Google)
+        self.url(Port::Google)
     }
 
     /// Google STS over HTTPS.
     pub fn google_sts_url(&self) -> String {
-        self.clouds.url(Port::GoogleStsTls)
+        self.url(Port::GoogleStsTls)
     }
 
     /// The same Google STS over HTTP.
     pub fn google_sts_http_url(&self) -> String {
-        self.clouds.url(Port::GoogleSts)
+        self.url(Port::GoogleSts)
     }
 
     /// The metadata service of an EC2 instance.
     pub fn imds_url(&self) -> String {
-        self.clouds.url(Port::Imds)
+        self.url(Port::Imds)
     }
 
     /// The endpoints that give keys to tasks and pods.
     pub fn container_url(&self) -> String {
-        self.clouds.url(Port::Container)
+        self.url(Port::Container)
     }
 
     /// Google's published keys, over HTTP.
     pub fn jwks_url(&self) -> String {
-        format!("{}{JWKS_PATH}", self.clouds.url(Port::Google))
+        format!("{}{JWKS_PATH}", self.url(Port::Google))
     }
 
     /// The control API, which [`crate::control`] describes.
     pub fn control_url(&self) -> String {
-        self.clouds.url(Port::Control)
+        self.url(Port::Control)
     }
 
     /// The authority that signs the certificates, in PEM.
     pub fn ca_file(&self) -> PathBuf {
-        self.clouds.ca_file()
+        environment::ca_file(self.state())
     }
 
     /// A directory that ends with the sandbox.
     pub fn directory(&self) -> &Path {
-        self.clouds.directory.path()
+        self.state().directory.path()
     }
 
     /// What leads a child to the sandbox: metadata server, STS, CA, region and role, or what is there at the place of
-    /// [`Builder::aws`].
+    /// [`crate::Builder::aws`].
     pub fn env(&self) -> Vec<(String, String)> {
-        self.clouds.env()
+        environment::env(self.state(), self.state().place)
     }
 
     /// What would lead a child past the sandbox, to be removed from its environment.
     pub fn env_remove(&self) -> Vec<&'static str> {
-        self.clouds.env_remove()
+        environment::env_remove(self.state(), self.state().place)
     }
 
-    /// The environment of a program on AWS that asks Google, at the place of [`Builder::aws`]; if there is none, with
+    /// The environment of a program on AWS that asks Google, at the place of [`crate::Builder::aws`]; if there is none, with
     /// keys in the environment.
     pub fn aws_env(&self) -> Vec<(String, String)> {
-        place::env(&self.clouds, self.clouds.place.unwrap_or(AwsPlace::Environment))
+        environment::env(self.state(), self.aws_place())
     }
 
     /// What must not be in the environment beside [`Self::aws_env`].
     pub fn aws_env_remove(&self) -> Vec<&'static str> {
-        place::env_remove(&self.clouds, self.clouds.place.unwrap_or(AwsPlace::Environment))
+        environment::env_remove(self.state(), self.aws_place())
     }
 
     /// The external account that gcloud would write for AWS, to be changed by a test: it leads Google's part to the
     /// sandbox, and AWS's to AWS.
     pub fn external_account(&self) -> Value {
-        place::external_account(&self.clouds)
+        environment::external_account(self.state())
     }
 
     /// The same for a pod whose projected token Google takes itself, without AWS.
     pub fn external_account_of_pod(&self) -> Value {
-        place::external_account_of_pod(&self.clouds)
+        environment::external_account_of_pod(self.state())
     }
 
     /// The file with [`Self::external_account`] as it was at the start.
     pub fn external_account_file(&self) -> PathBuf {
-        place::external_account_file(&self.clouds)
+        environment::external_account_file(self.state())
     }
 
     /// Replaces the pod's tokens in their files; Pod Identity refuses the old one from now on.
-    pub fn rotate_pod_tokens(&self) -> Result<(), Error> {
-        let state = &self.clouds.state;
-        Ok(state.pod.rotate(&state.settings())?)
+    pub fn rotate_pod_tokens(&self) -> Result<()> {
+        self.state().pod.rotate(&self.settings())
     }
 
     /// A token of the pod, with these claims in place of the usual ones; `null` takes one away.
     pub fn pod_token_with(&self, audience: &str, claims: &Value) -> String {
-        self.clouds.mint_for_pod(audience, claims, false)
+        self.clouds.mint(true, audience, claims, false)
     }
 
     /// All requests so far, in the order of arrival.
     pub fn requests(&self) -> Vec<Request> {
-        self.clouds.state.log.requests()
+        self.state().log.requests()
     }
 
     /// All requests to one service.
@@ -188,32 +171,30 @@ impl Sandbox {
 
     /// Accepted connections, those whose handshake failed among them.
     pub fn connections(&self) -> Vec<Connection> {
-        self.clouds.state.log.connections()
+        self.state().log.connections()
     }
 
     /// Empties the request log.
     pub fn forget_requests(&self) {
-        self.clouds.state.log.forget();
+        self.state().log.forget();
     }
 
     /// Waits until `count` requests of an action have been dealt with, and returns all of them.
-    pub fn wait_for(&self, count: usize, action: &str, timeout: Duration) -> Result<Vec<Request>, Error> {
-        let found = self.clouds.state.log.wait_for(count, action, timeout);
-        if found.len() < count {
-            let seen = found.len();
-            return Err(Error(format!("{seen} of {count} {action} requests came within {timeout:?}")));
-        }
+    pub fn wait_for(&self, count: usize, action: &str, timeout: Duration) -> Result<Vec<Request>> {
+        let found = self.state().log.wait_for(count, action, timeout);
+        let seen = found.len();
+        ensure!(seen >= count, "{seen} of {count} {action} requests came within {timeout:?}");
         Ok(found)
     }
 
     /// Adds a fault.
     pub fn fault(&self, service: Service, fault: Fault) {
-        self.clouds.state.faults.add(service, fault);
+        self.state().faults.add(service, fault);
     }
 
     /// Forgets all faults.
     pub fn clear_faults(&self) {
-        self.clouds.state.faults.clear(None);
+        self.state().faults.clear(None);
     }
 
     /// Cuts every connection to the service and refuses new ones for a while, from the moment this returns.
@@ -223,18 +204,18 @@ impl Sandbox {
 
     /// The settings as they are.
     pub fn settings(&self) -> Settings {
-        self.clouds.state.settings()
+        self.state().settings()
     }
 
     /// Changes settings while everything runs; a policy that cannot be evaluated is refused.
-    pub fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {
+    pub fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<()> {
         let changed = |now: &Settings| {
             let mut settings = now.clone();
             change(&mut settings);
             settings.check()?;
             Ok(settings)
         };
-        Ok(self.clouds.state.change(changed)?)
+        self.state().change(changed)
     }
 
     /// What sessions last from now on.
@@ -245,45 +226,43 @@ impl Sandbox {
 
     /// All AWS credentials given out so far.
     pub fn issued(&self) -> Vec<Issued> {
-        self.clouds.state.issued()
+        self.state().issued()
     }
 
     /// Whether STS gave these out and they have not ended.
     pub fn is_valid(&self, access_key_id: &str, secret_access_key: &str, session_token: &str) -> bool {
-        self.clouds.state.find_issued(access_key_id).is_some_and(|known| {
-            known.is_live() && known.secret_access_key == secret_access_key && known.session_token == session_token
-        })
+        self.state().is_valid(access_key_id, secret_access_key, session_token)
     }
 
     /// An ID token of the default account, as a token file would hold it.
     pub fn id_token(&self, audience: &str) -> String {
-        self.clouds.mint(audience, &Value::Null, false)
+        self.clouds.mint(false, audience, &Value::Null, false)
     }
 
     /// An ID token with these claims in place of the usual ones; `null` takes one away.
     pub fn id_token_with(&self, audience: &str, claims: &Value) -> String {
-        self.clouds.mint(audience, claims, false)
+        self.clouds.mint(false, audience, claims, false)
     }
 
     /// An ID token that names the published key but was signed with another.
     pub fn forged_id_token(&self, audience: &str) -> String {
-        self.clouds.mint(audience, &Value::Null, true)
+        self.clouds.mint(false, audience, &Value::Null, true)
     }
 
     /// A proxy to `HOST:PORT` or a URL, which makes it as far away as a round trip says.
-    pub fn delay_proxy(&self, target: &str, round_trip: Duration) -> Result<DelayProxy, Error> {
-        Ok(self.clouds.delay_proxy(target, round_trip)?)
+    pub fn delay_proxy(&self, target: &str, round_trip: Duration) -> Result<DelayProxy> {
+        self.clouds.delay_proxy(target, round_trip)
     }
 
     /// A forward proxy that connects to where it is told.
-    pub fn connect_proxy(&self, credentials: Option<(&str, &str)>) -> Result<ConnectProxy, Error> {
-        Ok(self.clouds.connect_proxy(credentials, false)?)
+    pub fn connect_proxy(&self, credentials: Option<(&str, &str)>) -> Result<ConnectProxy> {
+        self.clouds.connect_proxy(credentials, false)
     }
 
     /// A forward proxy that leads `sts.*` to the sandbox's STS, `sts.googleapis.com` and `iamcredentials.*` to its
     /// Google STS and IAM Credentials, and any other name to STS.
-    pub fn resolving_proxy(&self, credentials: Option<(&str, &str)>) -> Result<ConnectProxy, Error> {
-        Ok(self.clouds.connect_proxy(credentials, true)?)
+    pub fn resolving_proxy(&self, credentials: Option<(&str, &str)>) -> Result<ConnectProxy> {
+        self.clouds.connect_proxy(credentials, true)
     }
 }
 

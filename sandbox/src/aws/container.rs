@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::aws::session;
 use crate::clock::{rfc3339, shifted};
-use crate::log::Request;
 use crate::reply::Reply;
 use crate::state::State;
+use crate::state::log::Request;
 
 const TASKS: &str = "/v2/credentials/";
 /// Pod Identity's path.

@@ -11,10 +11,10 @@ use serde_json::json;
 
 use crate::aws::session;
 use crate::clock::{random_text, rfc3339, shifted};
-use crate::log::Request;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::state::log::Request;
 
 const TOKEN: &str = "/latest/api/token";
 const ROLES: &str = "/latest/meta-data/iam/security-credentials";

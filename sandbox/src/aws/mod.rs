@@ -1,12 +1,12 @@
 //! Amazon's side: where keys come from, and STS, which knows whose they are.
 
+mod assume;
 pub(crate) mod container;
+mod form;
+mod identity_token;
 pub(crate) mod imds;
-pub(crate) mod place;
-pub(crate) mod pod;
-pub(crate) mod role;
 pub(crate) mod session;
 pub(crate) mod sigv4;
 pub(crate) mod sts;
-pub(crate) mod trust;
-pub(crate) mod xml;
+mod trust;
+mod xml;

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::aws::role::Role;
-use crate::aws::xml::Text;
 use crate::clock::{random_bytes, random_text, whole_second};
 use crate::settings::Settings;
-use crate::state::{Issued, State};
+use crate::settings::dialect::Text;
+use crate::settings::role::Role;
+use crate::state::State;
+use crate::state::issued::Issued;
 
 /// What the sessions of instances, tasks and pods last.
 const LIFETIME: Duration = Duration::from_secs(6 * 3600);

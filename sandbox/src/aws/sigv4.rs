@@ -6,18 +6,23 @@ use std::time::{Duration, SystemTime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use ring::{digest, hmac};
 
-use crate::clock::amz_date;
-use crate::log::Request;
-use crate::state::{Issued, State};
+use crate::aws::xml::Element;
+use crate::clock::{amz_date, shifted};
+use crate::state::State;
+use crate::state::issued::Issued;
+use crate::state::log::Request;
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const TOLERANCE: Duration = Duration::from_secs(15 * 60);
 
 /// An AWS error: code and message; its status is the code's usual one.
 pub(crate) type Refusal = (&'static str, String);
+/// The parts of a result, and the verdict for the log.
+pub(crate) type Answer = Result<(Vec<Element>, String), Refusal>;
 
-/// Whose request this is, for a service whose clock says `now`.
-pub(crate) fn signer(state: &State, request: &Request, now: SystemTime) -> Result<Issued, Refusal> {
+/// Whose request this is, for a service whose clock is ahead by `skew` seconds.
+pub(crate) fn signer(state: &State, request: &Request, skew: i64) -> Result<Issued, Refusal> {
+    let now = shifted(SystemTime::now(), skew);
     let incomplete = |why: &str| ("IncompleteSignature", why.to_string());
     let header = request
         .header("authorization")

@@ -3,36 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use ::cel::Value as CelValue;
 use serde_json::{Value, json};
 
-use crate::google::cel;
-use crate::google::provider::Provider;
-use crate::google::tokens::Federated;
+use crate::language::cel;
+use crate::settings::provider::{Provider, SUBJECT};
+use crate::state::access_token::Federated;
 
-const SUBJECT: &str = "google.subject";
 const LONGEST_SUBJECT: usize = 127;
-/// The role without the session, as gcloud maps it where nothing else is said.
-pub(crate) const AWS_ROLE: &str = "assertion.arn.contains('assumed-role') ? \
-     assertion.arn.extract('{account_arn}assumed-role/') + 'assumed-role/' + \
-     assertion.arn.extract('assumed-role/{role_name}/') : assertion.arn";
-
-/// Refuses a mapping that Google would not store, or that is not understood here.
-pub(crate) fn check(provider: &Provider) -> Result<(), String> {
-    if !provider.attribute_mapping.contains_key(SUBJECT) {
-        return Err(format!("the mapping has no {SUBJECT}"));
-    }
-    for (name, expression) in &provider.attribute_mapping {
-        if name != SUBJECT && !name.starts_with("attribute.") {
-            return Err(format!("{name} is neither {SUBJECT} nor attribute.NAME"));
-        }
-        cel::parse(expression).map_err(|why| format!("{name}: {why}"))?;
-    }
-    provider
-        .attribute_condition
-        .as_deref()
-        .map_or(Ok(()), |condition| cel::parse(condition).map(|_| ()).map_err(|why| format!("condition: {why}")))
-}
-
 /// An OAuth error: its code and its description. What follows a NUL is for the log.
 pub(crate) type Refusal = (&'static str, String);
 
@@ -42,9 +20,11 @@ pub(crate) fn federated(provider: &Provider, assertion: &Value) -> Result<Federa
     let mut attributes = BTreeMap::new();
     let mut subject = String::new();
     for (name, expression) in &provider.attribute_mapping {
-        let value = cel::parse(expression).and_then(|expression| expression.value(&names));
-        let value = value.map_err(|why| invalid_mapping(name, &why))?;
-        let value = value.as_str().ok_or_else(|| invalid_mapping(name, "a text is wanted"))?.to_string();
+        let value = match cel::value(expression, &names) {
+            Ok(CelValue::String(text)) => text.to_string(),
+            Ok(_) => return Err(invalid_mapping(name, "a text is wanted")),
+            Err(why) => return Err(invalid_mapping(name, &format!("{why:#}"))),
+        };
         match name.strip_prefix("attribute.") {
             Some(name) => drop(attributes.insert(name.to_string(), value)),
             None => subject = value,
@@ -63,9 +43,10 @@ pub(crate) fn federated(provider: &Provider, assertion: &Value) -> Result<Federa
     }
     if let Some(condition) = &provider.attribute_condition {
         let names = json!({"assertion": assertion, "attribute": attributes, "google": {"subject": subject}});
-        let holds = cel::parse(condition).and_then(|condition| condition.holds(&names));
-        if holds != Ok(true) {
-            let why = holds.err().unwrap_or_else(|| format!("{condition} does not hold for {names}"));
+        let holds = cel::value(condition, &names);
+        if !matches!(holds, Ok(CelValue::Bool(true))) {
+            let no = || format!("{condition} does not hold for {names}");
+            let why = holds.err().map_or_else(no, |why| format!("{why:#}"));
             let message = "The given credential is rejected by the attribute condition.";
             return Err(("unauthorized_client", format!("{message}\u{0}{why}")));
         }

@@ -11,15 +11,16 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::clock::{rfc3339, shifted, whole_second};
-use crate::google::account::ServiceAccount;
 use crate::google::error::refused;
 use crate::google::metadata::claims;
-use crate::google::tokens::{self, AccessToken, Holder};
-use crate::jwt;
-use crate::log::Request;
+use crate::google::tokens;
+use crate::jwt::key::published;
 use crate::reply::Reply;
 use crate::settings::Settings;
+use crate::settings::account::ServiceAccount;
 use crate::state::State;
+use crate::state::access_token::{AccessToken, Holder};
+use crate::state::log::Request;
 
 pub(crate) const ACCOUNTS: &str = "/v1/projects/-/serviceAccounts/";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -109,7 +110,7 @@ fn id_token(settings: &Settings, target: &ServiceAccount, caller: &str, body: &V
     let claims = claims(settings, target, audience, with_email, skew);
     Reply::json(
         200,
-        &json!({"token": jwt::published().sign(&claims)}),
+        &json!({"token": published().sign(&claims)}),
         format!("{caller} minted for {}: {claims}", target.email),
     )
 }

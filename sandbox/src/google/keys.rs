@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::fault::Service;
-use crate::jwt::{Key, published};
-use crate::log::Request;
+use crate::jwt::key::{Key, published};
 use crate::reply::Reply;
+use crate::settings::names::Service;
+use crate::state::log::Request;
 
 /// Where Google publishes its keys.
 pub(crate) const JWKS_PATH: &str = "/oauth2/v3/certs";

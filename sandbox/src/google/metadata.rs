@@ -11,13 +11,14 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{shifted, unix};
-use crate::google::account::ServiceAccount;
-use crate::google::tokens::{self, CLOUD_PLATFORM, Holder};
-use crate::jwt;
-use crate::log::Request;
+use crate::google::tokens::{self, CLOUD_PLATFORM};
+use crate::jwt::key::published;
 use crate::reply::Reply;
 use crate::settings::Settings;
+use crate::settings::account::ServiceAccount;
 use crate::state::State;
+use crate::state::access_token::Holder;
+use crate::state::log::Request;
 
 const ISSUER: &str = "https://accounts.google.com";
 
@@ -92,7 +93,7 @@ fn identity(settings: &Settings, account: &ServiceAccount, request: &Request, sk
         }
         claims["google"] = json!({"compute_engine": engine});
     }
-    let token = jwt::published().sign(&claims);
+    let token = published().sign(&claims);
     Reply::new(200, "text/html", token, format!("identity for {audience}, {claims}"))
 }
 

@@ -2,21 +2,19 @@
 //! [sends it](https://cloud.google.com/iam/docs/workload-identity-federation-with-other-clouds) itself and reads in
 //! the answer who the caller is; here it is put before the sandbox's own STS.
 
-use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::aws::sigv4;
-use crate::clock::shifted;
-use crate::fault::Service;
 use crate::google::attributes::Refusal;
-use crate::google::provider::Provider;
-use crate::log::Request;
 use crate::settings::Settings;
+use crate::settings::names::Port;
+use crate::settings::provider::Provider;
 use crate::state::State;
+use crate::state::log::Request;
 
 /// The header that says for whom the proof was made, so that nobody else can use it.
 const TARGET: &str = "x-goog-cloud-target-resource";
@@ -38,13 +36,14 @@ struct Header {
 pub(crate) fn assertion(
     state: &State,
     settings: &Settings,
-    own: &[SocketAddr],
     provider: &Provider,
+    asked: &Request,
     token: &str,
     skew: i64,
 ) -> Result<Value, Refusal> {
     let signed = read(token)?;
-    let request = replay(&signed, own)?;
+    let own = [Port::Sts, Port::StsTls].map(|port| state.addresses.of(port).to_string());
+    let request = replay(&signed, &own, asked)?;
     let target = request.header(TARGET).unwrap_or("");
     if target.trim_start_matches("https:") != provider.audience() {
         return Err(malformed(&format!("{TARGET} is \"{target}\", not {}", provider.audience())));
@@ -54,7 +53,7 @@ pub(crate) fn assertion(
     if settings.signed_target_resource && !covered.split(';').any(|name| name.trim() == TARGET) {
         return Err(malformed(&format!("{TARGET} is not signed")));
     }
-    let caller = sigv4::signer(state, &request, shifted(SystemTime::now(), skew)).map_err(|(code, message)| {
+    let caller = sigv4::signer(state, &request, skew).map_err(|(code, message)| {
         let description = format!("Received invalid AWS response of type {code} with error message: {message}");
         ("invalid_grant", description)
     })?;
@@ -81,7 +80,7 @@ fn read(token: &str) -> Result<Signed, Refusal> {
 }
 
 /// The request as it would arrive at AWS.
-fn replay(signed: &Signed, own: &[SocketAddr]) -> Result<Request, Refusal> {
+fn replay(signed: &Signed, own: &[String], asked: &Request) -> Result<Request, Refusal> {
     if signed.method != "POST" {
         return Err(malformed(&format!("the method is {}, not POST", signed.method)));
     }
@@ -90,7 +89,7 @@ fn replay(signed: &Signed, own: &[SocketAddr]) -> Result<Request, Refusal> {
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, rest) = rest.split_at(end);
-    let is_own = own.iter().any(|address| address.to_string() == host);
+    let is_own = own.iter().any(|address| address == host);
     let is_sts = ["sts.", "sts-fips."].iter().any(|prefix| host.starts_with(prefix))
         && host.ends_with(".amazonaws.com")
         && scheme == "https";
@@ -112,6 +111,8 @@ fn replay(signed: &Signed, own: &[SocketAddr]) -> Result<Request, Refusal> {
         path: "/".into(),
         query: query.into(),
         headers: headers.collect(),
-        ..Request::new(Service::Sts)
+        params: BTreeMap::new(),
+        body: String::new(),
+        ..asked.clone()
     })
 }

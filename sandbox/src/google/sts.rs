@@ -7,18 +7,18 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::clock::{shifted, unix};
-use crate::clouds::Clouds;
 use crate::google::attributes::{self, Refusal};
 use crate::google::error;
-use crate::google::provider::{Provider, Trusts};
 use crate::google::signed_request;
-use crate::google::tokens::{self, Holder};
-use crate::issuers;
-use crate::jwt::Disbelief;
-use crate::log::Request;
+use crate::google::tokens;
+use crate::jwt::issuers;
+use crate::jwt::key::Disbelief;
 use crate::reply::Reply;
-use crate::server::Port;
 use crate::settings::Settings;
+use crate::settings::provider::{Provider, Trusts};
+use crate::state::State;
+use crate::state::access_token::Holder;
+use crate::state::log::Request;
 
 const PATH: &str = "/v1/token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -27,14 +27,14 @@ const AWS_REQUEST: &str = "urn:ietf:params:aws:token-type:aws4_request";
 const JWT: [&str; 2] = ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-pub(crate) fn answer(clouds: &Clouds, request: &Request, skew: i64) -> Reply {
+pub(crate) fn answer(state: &State, request: &Request, skew: i64) -> Reply {
     if request.path != PATH {
         return error::refused(404, "NOT_FOUND", "Requested entity was not found.", None);
     }
     if request.method != "POST" {
         return error::refused(405, "METHOD_NOT_ALLOWED", "POST is wanted.", None);
     }
-    exchange(clouds, request, skew).unwrap_or_else(|(code, description)| refused(code, &description))
+    exchange(state, request, skew).unwrap_or_else(|(code, description)| refused(code, &description))
 }
 
 /// What follows the NUL is for the log.
@@ -47,8 +47,8 @@ fn refused(code: &str, description: &str) -> Reply {
     reply
 }
 
-fn exchange(clouds: &Clouds, request: &Request, skew: i64) -> Result<Reply, Refusal> {
-    let settings = clouds.state.settings();
+fn exchange(state: &State, request: &Request, skew: i64) -> Result<Reply, Refusal> {
+    let settings = state.settings();
     let form = |name: &str| {
         let value = request.param(name).filter(|value| !value.is_empty());
         value.ok_or_else(|| ("invalid_request", format!("Missing required parameter: {name}")))
@@ -72,8 +72,7 @@ fn exchange(clouds: &Clouds, request: &Request, skew: i64) -> Result<Reply, Refu
     let (kind, token) = (form("subject_token_type")?, form("subject_token")?);
     let assertion = match &provider.trusts {
         Trusts::Aws { .. } if kind == AWS_REQUEST => {
-            let own = [clouds.address(Port::Sts), clouds.address(Port::StsTls)];
-            signed_request::assertion(&clouds.state, &settings, &own, provider, token, skew)?
+            signed_request::assertion(state, &settings, provider, request, token, skew)?
         }
         Trusts::Oidc { issuer_uri, .. } if JWT.contains(&kind) => claims(provider, issuer_uri, token, skew)?,
         _ => return Err(invalid("subject_token_type")),
@@ -81,7 +80,7 @@ fn exchange(clouds: &Clouds, request: &Request, skew: i64) -> Result<Reply, Refu
     let federated = attributes::federated(provider, &assertion)?;
     let lifetime = settings.access_token_cap.map_or(LIFETIME, |cap| cap.min(LIFETIME));
     let verdict = format!("a token of {} with {:?}", federated.principal(), federated.attributes);
-    let token = tokens::mint(&clouds.state, "ya29.d.", Holder::Federated(federated), scopes, lifetime);
+    let token = tokens::mint(state, "ya29.d.", Holder::Federated(federated), scopes, lifetime);
     let body = json!({
         "access_token": token,
         "issued_token_type": ACCESS_TOKEN,

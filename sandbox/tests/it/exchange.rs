@@ -311,7 +311,7 @@ fn account_mapping_and_condition_decide() {
             assert_eq!(why, "The given credential is rejected by the attribute condition.");
         }
     }
-    assert!(reason(&sandbox).contains("no such key: missing"), "{}", reason(&sandbox));
+    assert!(reason(&sandbox).contains("No such key: missing"), "{}", reason(&sandbox));
     sandbox.change(|settings| settings.providers[0].attribute_condition = None).unwrap();
 
     let map = |expression: &str| {
@@ -335,7 +335,7 @@ fn account_mapping_and_condition_decide() {
         let change = |s: &mut fedboot_sandbox::Settings| {
             s.providers[0].attribute_mapping.insert(name.into(), expression.into());
         };
-        let why = sandbox.change(change).unwrap_err().to_string();
+        let why = format!("{:#}", sandbox.change(change).unwrap_err());
         assert!(why.starts_with("provider projects/") && !why.contains('\n'), "{why}");
     }
 }

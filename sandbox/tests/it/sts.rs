@@ -227,7 +227,7 @@ fn roles_of_compatible_stores() {
 #[test]
 fn policies_that_are_not_understood_stop_the_start() {
     let role = Role::new("arn:aws:iam::123456789012:role/a", "not JSON");
-    let error = Sandbox::builder().role(role).start().err().unwrap().to_string();
+    let error = format!("{:#}", Sandbox::builder().role(role).start().err().unwrap());
     assert!(error.starts_with("trust policy of arn:aws:iam::123456789012:role/a: "), "{error}");
     assert!(!error.contains('\n'));
 }

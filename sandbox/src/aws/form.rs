@@ -1,36 +1,36 @@
 //! The parameters of a request, each within its bounds. What is wrong with them is said all at once.
 
 use crate::aws::sigv4::Refusal;
-use crate::log::Request;
+use crate::state::log::Request;
 
 /// How long a parameter may be, and what it may be made of.
-pub(super) struct Rule {
+pub(crate) struct Rule {
     pub least: usize,
     pub most: usize,
     pub pattern: &'static str,
     pub allowed: fn(char) -> bool,
 }
 
-pub(super) const ANY: fn(char) -> bool = |_| true;
-pub(super) const ROLE_ARN: Rule = Rule { least: 20, most: 2048, pattern: "", allowed: ANY };
-pub(super) const TOKEN: Rule = Rule { least: 4, most: 20_000, pattern: "", allowed: ANY };
-pub(super) const NAME: Rule = Rule {
+pub(crate) const ANY: fn(char) -> bool = |_| true;
+pub(crate) const ROLE_ARN: Rule = Rule { least: 20, most: 2048, pattern: "", allowed: ANY };
+pub(crate) const TOKEN: Rule = Rule { least: 4, most: 20_000, pattern: "", allowed: ANY };
+pub(crate) const NAME: Rule = Rule {
     least: 2,
     most: 64,
     pattern: r"[\w+=,.@-]*",
     allowed: |c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c),
 };
-pub(super) const EXTERNAL_ID: Rule = Rule {
+pub(crate) const EXTERNAL_ID: Rule = Rule {
     least: 2,
     most: 1224,
     pattern: r"[\w+=,.@:\/-]*",
     allowed: |c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c),
 };
-pub(super) const AUDIENCE: Rule = Rule { least: 1, most: 1000, pattern: "", allowed: ANY };
-pub(super) const ALGORITHM: Rule = Rule { least: 5, most: 5, pattern: "", allowed: ANY };
-pub(super) const TAG_KEY: Rule =
+pub(crate) const AUDIENCE: Rule = Rule { least: 1, most: 1000, pattern: "", allowed: ANY };
+pub(crate) const ALGORITHM: Rule = Rule { least: 5, most: 5, pattern: "", allowed: ANY };
+pub(crate) const TAG_KEY: Rule =
     Rule { least: 1, most: 128, pattern: r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+", allowed: in_tags };
-pub(super) const TAG_VALUE: Rule =
+pub(crate) const TAG_VALUE: Rule =
     Rule { least: 0, most: 256, pattern: r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", allowed: in_tags };
 
 fn in_tags(c: char) -> bool {
@@ -38,25 +38,25 @@ fn in_tags(c: char) -> bool {
 }
 
 /// Reads parameters and collects what is wrong with them: AWS says all of it at once.
-pub(super) struct Form<'a> {
+pub(crate) struct Form<'a> {
     pub request: &'a Request,
     wrong: Vec<String>,
 }
 
 impl<'a> Form<'a> {
-    pub(super) fn of(request: &'a Request) -> Self {
+    pub(crate) fn of(request: &'a Request) -> Self {
         Self { request, wrong: Vec::new() }
     }
 
     /// Empty if it is wrong, which nobody sees: [`Self::finish`] refuses the whole.
-    pub(super) fn required(&mut self, name: &str, rule: &Rule) -> &'a str {
+    pub(crate) fn required(&mut self, name: &str, rule: &Rule) -> &'a str {
         if self.request.param(name).is_none() {
             self.refuse("null", name, "Member must not be null");
         }
         self.optional(name, rule).unwrap_or_default()
     }
 
-    pub(super) fn optional(&mut self, name: &str, rule: &Rule) -> Option<&'a str> {
+    pub(crate) fn optional(&mut self, name: &str, rule: &Rule) -> Option<&'a str> {
         let value = self.request.param(name)?;
         let length = value.chars().count();
         let constraint = if length < rule.least {
@@ -74,7 +74,7 @@ impl<'a> Form<'a> {
     }
 
     /// `NAME.member.N`, or a part of each member.
-    pub(super) fn list(&mut self, name: &str, part: &str, most: usize, rule: &Rule) -> Vec<&'a str> {
+    pub(crate) fn list(&mut self, name: &str, part: &str, most: usize, rule: &Rule) -> Vec<&'a str> {
         let names = (1..).map(|n| format!("{name}.member.{n}{part}"));
         let found: Vec<String> = names.take_while(|name| self.request.param(name).is_some()).collect();
         if found.len() > most {
@@ -84,12 +84,12 @@ impl<'a> Form<'a> {
         found.iter().map(|name| self.required(name, rule)).collect()
     }
 
-    pub(super) fn tags(&mut self) -> Vec<(&'a str, &'a str)> {
+    pub(crate) fn tags(&mut self) -> Vec<(&'a str, &'a str)> {
         let keys = self.list("Tags", ".Key", 50, &TAG_KEY);
         (1..).zip(keys).map(|(n, key)| (key, self.required(&format!("Tags.member.{n}.Value"), &TAG_VALUE))).collect()
     }
 
-    pub(super) fn refuse(&mut self, shown: &str, name: &str, constraint: &str) {
+    pub(crate) fn refuse(&mut self, shown: &str, name: &str, constraint: &str) {
         // AWS writes `tags.1.member.key` for `Tags.member.1.Key`.
         let mut parts: Vec<&str> = name.split('.').collect();
         if parts.len() > 2 {
@@ -101,7 +101,7 @@ impl<'a> Form<'a> {
     }
 
     /// `DurationSeconds`.
-    pub(super) fn duration(&mut self, least: u64, most: u64) -> Result<Option<u64>, Refusal> {
+    pub(crate) fn duration(&mut self, least: u64, most: u64) -> Result<Option<u64>, Refusal> {
         let Some(text) = self.request.param("DurationSeconds") else {
             return Ok(None);
         };
@@ -118,7 +118,7 @@ impl<'a> Form<'a> {
         Ok(Some(value))
     }
 
-    pub(super) fn finish(self) -> Result<(), Refusal> {
+    pub(crate) fn finish(self) -> Result<(), Refusal> {
         if self.wrong.is_empty() {
             return Ok(());
         }

@@ -3,16 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::aws::pod::{self, STS_AUDIENCE};
-use crate::aws::role::Role;
-use crate::aws::trust;
-use crate::aws::xml::Dialect;
-use crate::google::account::ServiceAccount;
-use crate::google::attributes;
-use crate::google::provider::Provider;
+use crate::jwt::issuers::STS_AUDIENCE;
+use crate::language::trust_policy;
+
+use crate::settings::account::ServiceAccount;
+use crate::settings::dialect::Dialect;
+use crate::settings::provider::Provider;
+use crate::settings::role::Role;
+
+pub(crate) mod account;
+pub(crate) mod dialect;
+pub(crate) mod fault;
+pub(crate) mod names;
+pub(crate) mod provider;
+pub(crate) mod role;
+mod seconds;
 
 /// Everything that may be changed at run time, with [`crate::Sandbox::change`] or `POST /settings`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +56,7 @@ pub struct Settings {
     /// AWS region for children.
     pub region: String,
     /// What every session lasts, whatever `DurationSeconds` asks for.
-    #[serde(with = "optional_seconds", rename = "credential_lifetime_seconds")]
+    #[serde(with = "seconds::optional", rename = "credential_lifetime_seconds")]
     pub credential_lifetime: Option<Duration>,
     /// The shortest `DurationSeconds` that STS accepts.
     #[serde(with = "seconds", rename = "min_duration_seconds")]
@@ -80,7 +89,7 @@ pub struct Settings {
     /// google-auth for Python and Node sends it.
     pub signed_target_resource: bool,
     /// The longest that the access tokens of Google STS and IAM Credentials live, whatever was asked for.
-    #[serde(with = "optional_seconds", rename = "access_token_cap_seconds")]
+    #[serde(with = "seconds::optional", rename = "access_token_cap_seconds")]
     pub access_token_cap: Option<Duration>,
     /// Access tokens for 12 hours may be asked for, not only for one.
     pub lifetime_extension: bool,
@@ -132,12 +141,12 @@ impl Default for Settings {
 
 impl Settings {
     /// Refuses what the services could not serve.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         for role in &self.roles {
-            trust::check(&role.trust_policy).map_err(|why| format!("trust policy of {}: {why}", role.arn))?;
+            trust_policy::check(&role.trust_policy).with_context(|| format!("trust policy of {}", role.arn))?;
         }
         for provider in &self.providers {
-            attributes::check(provider).map_err(|why| format!("provider {}: {why}", provider.name))?;
+            provider.check().with_context(|| format!("provider {}", provider.name))?;
         }
         Ok(())
     }
@@ -149,49 +158,26 @@ impl Settings {
         let assumed = format!("arn:{}:sts::{}:assumed-role/{}", role.partition(), role.account(), role.name());
         vec![
             format!("principalSet://iam.googleapis.com/{pool}/attribute.aws_role/{assumed}"),
-            format!("principal://iam.googleapis.com/{pool}/subject/{}", pod::subject(self)),
+            format!("principal://iam.googleapis.com/{pool}/subject/{}", self.pod_subject()),
             format!("principal://iam.googleapis.com/{pool}/subject/{}", role.arn),
         ]
     }
 
+    /// The pod's service account, `system:serviceaccount:NAMESPACE:NAME`.
+    pub(crate) fn pod_subject(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.kubernetes_namespace, self.kubernetes_service_account)
+    }
+
     /// These settings with the top-level fields of `changes` in place of their own.
-    pub(crate) fn merged(&self, changes: &Value) -> Result<Self, String> {
-        let changes = changes.as_object().ok_or("settings are a JSON object")?;
-        let mut all = serde_json::to_value(self).map_err(|e| e.to_string())?;
+    pub(crate) fn merged(&self, changes: &Value) -> anyhow::Result<Self> {
+        let changes = changes.as_object().context("settings are a JSON object")?;
+        let mut all = serde_json::to_value(self)?;
         for (name, value) in changes {
             all[name] = value.clone();
         }
-        let merged: Self = serde_json::from_value(all).map_err(|e| format!("settings: {e}"))?;
+        let merged: Self = serde_json::from_value(all).context("settings")?;
         merged.check()?;
         Ok(merged)
-    }
-}
-
-pub(crate) mod seconds {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::time::Duration;
-
-    pub(crate) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_f64(duration.as_secs_f64())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        Duration::try_from_secs_f64(f64::deserialize(from)?).map_err(serde::de::Error::custom)
-    }
-}
-
-mod optional_seconds {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::time::Duration;
-
-    pub(crate) fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-        duration.map(|d| d.as_secs_f64()).serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-        Option::<f64>::deserialize(from)?
-            .map(|s| Duration::try_from_secs_f64(s).map_err(serde::de::Error::custom))
-            .transpose()
     }
 }
 

@@ -7,19 +7,19 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use crate::aws::imds::INSTANCE;
+use crate::aws::sigv4::{Answer, signer};
 use crate::aws::xml::Element;
 use crate::clock::{rfc3339, shifted, unix, uuid};
-use crate::issuers;
-use crate::log::Request;
+use crate::jwt::issuers;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::state::log::Request;
 
-use super::form::{ALGORITHM, AUDIENCE, Form};
-use super::{Answer, signer};
+use crate::aws::form::{ALGORITHM, AUDIENCE, Form};
 
 const USUAL: u64 = 300;
 
-pub(super) fn answer(state: &State, settings: &Settings, request: &Request, skew: i64) -> Answer {
+pub(crate) fn answer(state: &State, settings: &Settings, request: &Request, skew: i64) -> Answer {
     if request.header("host") == Some("sts.amazonaws.com") {
         // The global endpoint does not have it.
         return Err(("InvalidAction", "Could not find operation GetWebIdentityToken for version 2011-06-15".into()));
@@ -34,7 +34,7 @@ pub(super) fn answer(state: &State, settings: &Settings, request: &Request, skew
     let tags: BTreeMap<&str, &str> = form.tags().into_iter().collect();
     let duration = form.duration(60, 3600)?.unwrap_or(USUAL);
     form.finish()?;
-    let Some(key) = issuers::aws().into_iter().find(|key| key.algorithm() == algorithm) else {
+    let Some(key) = issuers::aws().into_iter().find(|key| algorithm.parse() == Ok(key.algorithm())) else {
         return Err(("ValidationError", format!("Invalid signing algorithm: {algorithm}")));
     };
     if !settings.outbound_federation {

@@ -5,26 +5,27 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::aws::pod::STS_AUDIENCE;
-use crate::aws::role::Role;
 use crate::aws::session;
-use crate::aws::sigv4::Refusal;
-use crate::aws::trust::{self, Principal};
+use crate::aws::sigv4::{Answer, Refusal, signer};
+use crate::aws::trust;
 use crate::aws::xml::Element;
 use crate::clock::{rfc3339, shifted, unix};
-use crate::issuers;
-use crate::jwt::Disbelief;
-use crate::log::Request;
+use crate::jwt::issuers;
+use crate::jwt::issuers::STS_AUDIENCE;
+use crate::jwt::key::Disbelief;
+use crate::language::trust_policy::admits;
 use crate::settings::Settings;
-use crate::state::{Issued, State};
+use crate::settings::role::Role;
+use crate::state::State;
+use crate::state::issued::Issued;
+use crate::state::log::Request;
 
-use super::form::{EXTERNAL_ID, Form, NAME, ROLE_ARN, TAG_KEY, TOKEN};
-use super::{Answer, signer};
+use crate::aws::form::{EXTERNAL_ID, Form, NAME, ROLE_ARN, TAG_KEY, TOKEN};
 
 const LONGEST: u64 = 43_200;
 const LONGEST_CHAINED: u64 = 3600;
 
-pub(super) fn with_web_identity(state: &State, settings: &Settings, request: &Request, skew: i64) -> Answer {
+pub(crate) fn with_web_identity(state: &State, settings: &Settings, request: &Request, skew: i64) -> Answer {
     let mut form = Form::of(request);
     let token = form.required("WebIdentityToken", &TOKEN);
     let asked = Asked::read(settings, form, &[])?;
@@ -38,8 +39,8 @@ pub(super) fn with_web_identity(state: &State, settings: &Settings, request: &Re
         ("AccessDenied", format!("Not authorized to perform {action}\u{0}{why}"))
     };
     let role = asked.role(settings).map_err(denied)?;
-    let principal = if issuer == issuers::GOOGLE { Principal::google() } else { Principal::of_issuer(issuer, role) };
-    trust::admits(&role.trust_policy, &principal, action, &context).map_err(denied)?;
+    let principal = trust::federated(issuer, role);
+    admits(&role.trust_policy, &principal, action, &context).map_err(denied)?;
 
     let subject = claims["sub"].as_str().unwrap_or("").to_string();
     let audience = issuers::audience(&claims).unwrap_or("").to_string();
@@ -60,7 +61,7 @@ pub(super) fn with_web_identity(state: &State, settings: &Settings, request: &Re
 }
 
 /// Role chaining: everyone who can sign here has a session of a role.
-pub(super) fn assume_role(state: &State, settings: &Settings, request: &Request, skew: i64) -> Answer {
+pub(crate) fn assume_role(state: &State, settings: &Settings, request: &Request, skew: i64) -> Answer {
     let caller = signer(state, request, skew)?;
     let mut form = Form::of(request);
     let external_id = form.optional("ExternalId", &EXTERNAL_ID);
@@ -86,8 +87,7 @@ pub(super) fn assume_role(state: &State, settings: &Settings, request: &Request,
     }
     let context = trust::chained_context(&caller, asked.session_name, external_id, source_identity, &tags);
     for action in actions {
-        trust::admits(&role.trust_policy, &Principal::session(&caller), action, &context)
-            .map_err(|why| denied(action, why))?;
+        admits(&role.trust_policy, &trust::session(&caller), action, &context).map_err(|why| denied(action, why))?;
     }
     if inherited.is_some() && source_identity.is_some_and(|asked| Some(asked) != inherited) {
         return Err(denied("sts:SetSourceIdentity", "the caller's session has another, which stays".into()));

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context;
+use parking_lot::{Condvar, Mutex};
 use serde::{Serialize, Serializer};
 
-use crate::clock::rfc3339;
-use crate::fault::Service;
+use crate::clock::as_rfc3339;
+use crate::settings::names::Service;
 
 /// One request and what became of it. The secrets in here are fake.
 #[derive(Clone, Debug, Serialize)]
@@ -57,29 +58,6 @@ pub struct Request {
 }
 
 impl Request {
-    /// An empty request to a service.
-    pub(crate) fn new(service: Service) -> Self {
-        Self {
-            seq: 0,
-            service,
-            action: String::new(),
-            tls: false,
-            method: String::new(),
-            path: String::new(),
-            query: String::new(),
-            headers: Vec::new(),
-            params: BTreeMap::new(),
-            body: String::new(),
-            connection: 0,
-            at: SystemTime::UNIX_EPOCH,
-            since_start: Duration::ZERO,
-            took: Duration::ZERO,
-            status: None,
-            verdict: String::new(),
-            fault: None,
-        }
-    }
-
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
@@ -107,10 +85,6 @@ pub struct Connection {
     pub handshake_error: Option<String>,
 }
 
-pub(crate) fn as_rfc3339<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&rfc3339(*at, true))
-}
-
 fn as_milliseconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
@@ -130,13 +104,10 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(file: Option<&Path>) -> Result<Self, String> {
+    pub(crate) fn new(file: Option<&Path>) -> anyhow::Result<Self> {
         let open = |path: &Path| {
-            File::options()
-                .create(true)
-                .append(true)
-                .open(path)
-                .map_err(|e| format!("request log {}: {e}", path.display()))
+            let file = File::options().create(true).append(true).open(path);
+            file.with_context(|| format!("request log {}", path.display()))
         };
         let file = file.map(open).transpose()?;
         Ok(Self {
@@ -152,21 +123,21 @@ impl Log {
     }
 
     pub(crate) fn connected(&self, service: Service, tls: bool) -> u64 {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let id = entries.connections.len() as u64;
         entries.connections.push(Connection { id, service, tls, since_start: self.elapsed(), handshake_error: None });
         id
     }
 
     pub(crate) fn handshake_failed(&self, id: u64, error: String) {
-        if let Some(connection) = self.lock().connections.get_mut(id as usize) {
+        if let Some(connection) = self.entries.lock().connections.get_mut(id as usize) {
             connection.handshake_error = Some(error);
         }
     }
 
     /// Notes an arrival; its number is for [`Self::finished`].
     pub(crate) fn arrived(&self, mut request: Request) -> usize {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let seq = entries.next;
         entries.next += 1;
         request.seq = seq;
@@ -175,7 +146,7 @@ impl Log {
     }
 
     pub(crate) fn finished(&self, seq: usize, status: Option<u16>, verdict: String, fault: Option<String>) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let elapsed = self.elapsed();
         // The list may have been emptied in the meantime.
         let Some(at) = entries.requests.iter().position(|r| r.seq == seq) else {
@@ -195,36 +166,31 @@ impl Log {
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.lock().requests.clone()
+        self.entries.lock().requests.clone()
     }
 
     pub(crate) fn connections(&self) -> Vec<Connection> {
-        self.lock().connections.clone()
+        self.entries.lock().connections.clone()
     }
 
     pub(crate) fn forget(&self) {
-        self.lock().requests.clear();
+        self.entries.lock().requests.clear();
     }
 
     /// The requests with this action that have been dealt with.
     pub(crate) fn of(&self, action: &str) -> Vec<Request> {
-        Self::matching(&self.lock(), action)
+        Self::matching(&self.entries.lock(), action)
     }
 
     pub(crate) fn wait_for(&self, count: usize, action: &str, timeout: Duration) -> Vec<Request> {
-        let entries = self.lock();
+        let mut entries = self.entries.lock();
         let few = |entries: &mut Entries| Self::matching(entries, action).len() < count;
-        let (entries, _) =
-            self.changed.wait_timeout_while(entries, timeout, few).unwrap_or_else(PoisonError::into_inner);
+        self.changed.wait_while_for(&mut entries, few, timeout);
         Self::matching(&entries, action)
     }
 
     fn matching(entries: &Entries, action: &str) -> Vec<Request> {
         let done = |r: &&Request| r.action == action && !r.verdict.is_empty();
         entries.requests.iter().filter(done).cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

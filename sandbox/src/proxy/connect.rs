@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,12 +14,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::task::{AbortHandle, JoinSet};
 
-use crate::delay_proxy::bind;
+use crate::proxy::listening::Listening;
 
 /// One request to the proxy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,16 +35,15 @@ pub struct Proxied {
 struct Shared {
     authorization: Option<String>,
     /// Prefixes of host names with where they lead; the first that fits counts.
-    hosts: Vec<(String, SocketAddr)>,
+    hosts: Vec<(&'static str, SocketAddr)>,
     seen: Mutex<Vec<Proxied>>,
 }
 
 /// A running proxy; it stops when it is dropped.
 pub struct ConnectProxy {
-    address: SocketAddr,
+    listening: Listening,
     userinfo: String,
     shared: Arc<Shared>,
-    task: AbortHandle,
 }
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
@@ -53,37 +52,32 @@ impl ConnectProxy {
     pub(crate) fn start(
         runtime: &Handle,
         credentials: Option<(&str, &str)>,
-        hosts: Vec<(String, SocketAddr)>,
-    ) -> Result<Self, String> {
-        let (listener, address) = bind().map_err(|e| format!("connect proxy: {e}"))?;
+        hosts: Vec<(&'static str, SocketAddr)>,
+    ) -> anyhow::Result<Self> {
         let pair = credentials.map(|(user, password)| format!("{user}:{password}"));
         let shared = Arc::new(Shared {
             authorization: pair.as_ref().map(|p| format!("Basic {}", BASE64.encode(p))),
             hosts,
             seen: Mutex::default(),
         });
-        let run = run(listener, shared.clone());
-        Ok(Self {
-            address,
-            userinfo: pair.map_or(String::new(), |pair| format!("{pair}@")),
-            shared,
-            task: runtime.spawn(run).abort_handle(),
-        })
+        let of_connections = shared.clone();
+        let listening = Listening::start(runtime, move |client| serve(of_connections.clone(), client))?;
+        Ok(Self { listening, userinfo: pair.map_or(String::new(), |pair| format!("{pair}@")), shared })
     }
 
     /// For `HTTPS_PROXY`, with user and password if there are any.
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.userinfo, self.address)
+        format!("http://{}{}", self.userinfo, self.listening.address)
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listening.address
     }
 
     /// All requests so far.
     pub fn requests(&self) -> Vec<Proxied> {
-        self.shared.seen().clone()
+        self.shared.seen.lock().clone()
     }
 
     /// The targets so far, `HOST:PORT`.
@@ -92,17 +86,7 @@ impl ConnectProxy {
     }
 }
 
-impl Drop for ConnectProxy {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Shared {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Vec<Proxied>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn connect(&self, host: &str, port: u16) -> std::io::Result<TcpStream> {
         let here = self.hosts.iter().find(|(prefix, _)| host.starts_with(prefix));
         let stream = match here {
@@ -116,7 +100,7 @@ impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (method, target) = (request.method().to_string(), request.uri().to_string());
         let answer = self.forward(request).await;
-        self.seen().push(Proxied { method, target, status: answer.status().as_u16() });
+        self.seen.lock().push(Proxied { method, target, status: answer.status().as_u16() });
         answer
     }
 
@@ -163,30 +147,13 @@ impl Shared {
     }
 }
 
-async fn run(listener: std::net::TcpListener, shared: Arc<Shared>) {
-    let Ok(listener) = TcpListener::from_std(listener) else {
-        return;
-    };
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                let shared = shared.clone();
-                connections.spawn(async move {
-                    let service = service_fn(move |request| {
-                        let shared = shared.clone();
-                        async move { Ok::<_, Infallible>(shared.answer(request).await) }
-                    });
-                    // A client that goes away is its own business.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(client), service)
-                        .with_upgrades()
-                        .await;
-                });
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
+async fn serve(shared: Arc<Shared>, client: TcpStream) {
+    let service = service_fn(|request| async { Ok::<_, Infallible>(shared.answer(request).await) });
+    // A client that goes away is its own business.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(client), service)
+        .with_upgrades()
+        .await;
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {

@@ -6,10 +6,8 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::aws::pod::STS_AUDIENCE;
-use crate::aws::trust;
-use crate::google::account::ServiceAccount;
-use crate::issuers;
+use crate::jwt::issuers::{self, STS_AUDIENCE};
+use crate::settings::account::ServiceAccount;
 use crate::settings::seconds;
 
 /// An IAM role with its trust policy.
@@ -92,7 +90,7 @@ impl Role {
                 },
                 {
                     "Effect": "Allow",
-                    "Principal": {"Federated": trust::provider_arn(issuer, role.partition(), role.account())},
+                    "Principal": {"Federated": role.provider_arn(issuer)},
                     "Action": "sts:AssumeRoleWithWebIdentity",
                     "Condition": {"StringEquals": {
                         format!("{issuer}:sub"): service_account,
@@ -108,6 +106,11 @@ impl Role {
     pub fn max_duration(mut self, max_duration: Duration) -> Self {
         self.max_duration = max_duration;
         self
+    }
+
+    /// The ARN of an issuer's OIDC provider in the role's account.
+    pub(crate) fn provider_arn(&self, issuer: &str) -> String {
+        format!("arn:{}:iam::{}:oidc-provider/{issuer}", self.partition(), self.account())
     }
 
     /// The account number in its ARN.

@@ -3,10 +3,18 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::google::attributes::AWS_ROLE;
-use crate::issuers;
+use crate::jwt::issuers;
+use crate::language::cel;
+
+/// What every mapping must have.
+pub(crate) const SUBJECT: &str = "google.subject";
+/// The role without the session, as gcloud maps it where nothing else is said.
+const AWS_ROLE: &str = "assertion.arn.contains('assumed-role') ? \
+     assertion.arn.extract('{account_arn}assumed-role/') + 'assumed-role/' + \
+     assertion.arn.extract('assumed-role/{role_name}/') : assertion.arn";
 
 /// A provider of a workload identity pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,11 +82,11 @@ impl Provider {
     pub fn new(name: impl Into<String>, trusts: Trusts) -> Self {
         let mapping: &[(&str, &str)] = match trusts {
             Trusts::Aws { .. } => &[
-                ("google.subject", "assertion.arn"),
+                (SUBJECT, "assertion.arn"),
                 ("attribute.aws_role", AWS_ROLE),
                 ("attribute.account", "assertion.account"),
             ],
-            Trusts::Oidc { .. } => &[("google.subject", "assertion.sub")],
+            Trusts::Oidc { .. } => &[(SUBJECT, "assertion.sub")],
         };
         let attribute_mapping = mapping.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         Self { name: name.into(), trusts, attribute_mapping, attribute_condition: None, disabled: false }
@@ -96,6 +104,17 @@ impl Provider {
         ]
         .map(|(name, trusts)| Self::new(format!("{pool}/providers/{name}"), trusts))
         .into()
+    }
+
+    /// Refuses a mapping that Google would not store, and what is no expression.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.attribute_mapping.contains_key(SUBJECT), "the mapping has no {SUBJECT}");
+        for (name, expression) in &self.attribute_mapping {
+            let known = name == SUBJECT || name.starts_with("attribute.");
+            ensure!(known, "{name} is neither {SUBJECT} nor attribute.NAME");
+            cel::parse(expression).with_context(|| name.clone())?;
+        }
+        self.attribute_condition.as_deref().map_or(Ok(()), |it| cel::parse(it).map(drop).context("condition"))
     }
 
     /// `//iam.googleapis.com/…`, as the token exchange has it.

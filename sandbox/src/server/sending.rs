@@ -1,4 +1,4 @@
-//! How an answer travels: whole, cut, or drop by drop.
+//! HTTP on a connection; and how an answer travels: whole, cut, or drop by drop.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,12 +8,35 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Frame};
-use hyper::{Response, http};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, http};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 use crate::reply::Reply;
+
+const LARGEST_BODY: usize = 4 << 20;
+
+/// The answer as it is sent.
+pub(crate) type Sent = Response<BoxBody<Bytes, io::Error>>;
+
+/// Answers the requests on a connection, until one is not answered.
+pub(crate) async fn speak<A>(stream: impl AsyncRead + AsyncWrite + Unpin, answer: impl Fn(Request<Incoming>) -> A)
+where
+    A: Future<Output = io::Result<Sent>>,
+{
+    // A client that goes away is its own business.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+}
+
+/// The whole body of a request.
+pub(crate) async fn received(body: Incoming) -> io::Result<Bytes> {
+    Ok(Limited::new(body, LARGEST_BODY).collect().await.map_err(io::Error::other)?.to_bytes())
+}
 
 /// How an answer travels.
 pub(crate) enum Manner {
@@ -23,7 +46,7 @@ pub(crate) enum Manner {
 }
 
 /// The answer as it is sent.
-pub(crate) fn sent(reply: Reply, manner: Manner) -> Response<BoxBody<Bytes, io::Error>> {
+pub(crate) fn sent(reply: Reply, manner: Manner) -> Sent {
     let length = reply.body.len();
     let bytes = Bytes::from(reply.body);
     let body = match manner {

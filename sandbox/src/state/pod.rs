@@ -3,17 +3,16 @@
 //! one audience, in files that are replaced as the kubelet does.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use anyhow::Context;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::clock::{unix, uuid};
-use crate::issuers;
+use crate::jwt::issuers::{self, STS_AUDIENCE};
 use crate::settings::Settings;
 
-/// The audience of the token for AWS STS.
-pub(crate) const STS_AUDIENCE: &str = "sts.amazonaws.com";
 const POD_IDENTITY_AUDIENCE: &str = "pods.eks.amazonaws.com";
 
 /// A pod with its files.
@@ -26,7 +25,7 @@ pub(crate) struct Pod {
 
 impl Pod {
     /// A pod that has its tokens.
-    pub(crate) fn start(directory: &Path, settings: &Settings) -> Result<Self, String> {
+    pub(crate) fn start(directory: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let uid = uuid();
         let pod = Self {
             directory: directory.join("pod"),
@@ -34,7 +33,7 @@ impl Pod {
             uid,
             identity_token: Mutex::default(),
         };
-        std::fs::create_dir(&pod.directory).map_err(|e| format!("{}: {e}", pod.directory.display()))?;
+        std::fs::create_dir(&pod.directory).with_context(|| pod.directory.display().to_string())?;
         pod.rotate(settings)?;
         Ok(pod)
     }
@@ -60,8 +59,8 @@ impl Pod {
     }
 
     /// Writes new tokens. From then on Pod Identity refuses the one before.
-    pub(crate) fn rotate(&self, settings: &Settings) -> Result<(), String> {
-        let mut current = self.identity_token.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn rotate(&self, settings: &Settings) -> anyhow::Result<()> {
+        let mut current = self.identity_token.lock();
         let token = |audience: &str| issuers::eks().sign(&self.claims(settings, audience));
         let google = settings.providers.iter().find(|provider| provider.issuer() == Some(issuers::EKS));
         let identity = token(POD_IDENTITY_AUDIENCE);
@@ -75,7 +74,7 @@ impl Pod {
     }
 
     pub(crate) fn is_identity_token(&self, token: &str) -> bool {
-        *self.identity_token.lock().unwrap_or_else(PoisonError::into_inner) == token
+        *self.identity_token.lock() == token
     }
 
     /// The claims of a projected token.
@@ -84,7 +83,7 @@ impl Pod {
         let (namespace, account) = (&settings.kubernetes_namespace, &settings.kubernetes_service_account);
         json!({
             "iss": issuers::EKS,
-            "sub": subject(settings),
+            "sub": settings.pod_subject(),
             "aud": [audience],
             "iat": now,
             "nbf": now,
@@ -99,15 +98,8 @@ impl Pod {
     }
 }
 
-/// `system:serviceaccount:NAMESPACE:NAME`
-pub(crate) fn subject(settings: &Settings) -> String {
-    format!("system:serviceaccount:{}:{}", settings.kubernetes_namespace, settings.kubernetes_service_account)
-}
-
 /// Who reads it sees the old one or the new one.
-fn replace(file: &Path, text: &str) -> Result<(), String> {
+fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
     let new = file.with_extension("new");
-    std::fs::write(&new, text)
-        .and_then(|()| std::fs::rename(&new, file))
-        .map_err(|e| format!("{}: {e}", file.display()))
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, file)).with_context(|| file.display().to_string())
 }

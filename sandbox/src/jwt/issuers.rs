@@ -7,12 +7,14 @@ use std::sync::OnceLock;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-use crate::jwt::{self, Disbelief, Key, published};
+use crate::jwt::key::{self, Disbelief, Key, published};
 
 /// Google, in policies, replies and `iss`.
 pub(crate) const GOOGLE: &str = "accounts.google.com";
 /// The cluster on which pods run.
 pub(crate) const EKS: &str = "https://oidc.eks.eu-west-1.amazonaws.com/id/5D0B1F2CA9E84D6F93A7C2E1B8F60D47";
+/// The audience of tokens for AWS STS.
+pub(crate) const STS_AUDIENCE: &str = "sts.amazonaws.com";
 const ACCOUNTS: &str = ".tokens.sts.global.api.aws";
 
 /// The cluster's key.
@@ -41,7 +43,7 @@ pub(crate) fn name(issuer: &str) -> &str {
 
 /// The claims of a token that its issuer signed. Whether it still holds is for others to say.
 pub(crate) fn verify(token: &str) -> Result<Value, Disbelief> {
-    jwt::verify(token, |issuer| match issuer {
+    key::verify(token, |issuer| match issuer {
         EKS => vec![eks()],
         _ if name(issuer) == GOOGLE => vec![published()],
         _ if issuer.ends_with(ACCOUNTS) => aws().to_vec(),

@@ -2,76 +2,51 @@
 //! that the latency grows and the throughput does not shrink. The connection to the proxy itself stands at once.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::sleep_until;
+use crate::proxy::listening::Listening;
 
 /// A running proxy; it stops when it is dropped.
 pub struct DelayProxy {
-    address: SocketAddr,
+    listening: Listening,
     target: String,
-    task: AbortHandle,
 }
 
 impl DelayProxy {
     /// `target` is `HOST:PORT` or a URL with a port.
-    pub(crate) fn start(runtime: &Handle, target: &str, round_trip: Duration) -> Result<Self, String> {
-        let wrong = |why: &dyn std::fmt::Display| format!("delay proxy to {target}: {why}");
+    pub(crate) fn start(runtime: &Handle, target: &str, round_trip: Duration) -> anyhow::Result<Self> {
         let host = target.split_once("://").map_or(target, |(_, rest)| rest);
         let host = host.split('/').next().unwrap_or("");
-        let to = host.to_socket_addrs().map_err(|e| wrong(&e))?.next().ok_or_else(|| wrong(&"no address"))?;
-        let (listener, address) = bind().map_err(|e| wrong(&e))?;
-        let run = async move {
-            let Ok(listener) = TcpListener::from_std(listener) else {
-                return;
-            };
-            let mut connections = JoinSet::new();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                        connections.spawn(pump(client, to, round_trip / 2));
-                    },
-                    Some(_) = connections.join_next() => {}
-                }
-            }
-        };
-        Ok(Self { address, target: target.to_string(), task: runtime.spawn(run).abort_handle() })
+        let to = host.to_socket_addrs().ok().and_then(|mut all| all.next());
+        let to = to.with_context(|| format!("delay proxy to {target}: no address"))?;
+        let listening = Listening::start(runtime, move |client| async move {
+            // Either side may end the connection as it likes.
+            let _ = pump(client, to, round_trip / 2).await;
+        })?;
+        Ok(Self { listening, target: target.to_string() })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listening.address
     }
 
     /// The target with this proxy's address in place of its own: a URL if the target was one.
     pub fn url(&self) -> String {
         match self.target.split_once("://") {
-            Some((scheme, _)) => format!("{scheme}://{}", self.address),
-            None => self.address.to_string(),
+            Some((scheme, _)) => format!("{scheme}://{}", self.listening.address),
+            None => self.listening.address.to_string(),
         }
     }
-}
-
-impl Drop for DelayProxy {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A listener on a free loopback port, ready for tokio.
-pub(crate) fn bind() -> io::Result<(StdTcpListener, SocketAddr)> {
-    let listener = StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
 }
 
 async fn pump(client: TcpStream, to: SocketAddr, delay: Duration) -> io::Result<()> {

@@ -8,18 +8,14 @@
 //!
 //! A form POST in, XML out. A web identity token in a URL is refused: URLs end up in logs.
 
-mod assume;
-mod form;
-mod identity_token;
-
-use std::time::SystemTime;
-
-use crate::aws::sigv4::{self, Refusal};
-use crate::aws::xml::{self, Dialect, Element};
-use crate::clock::{shifted, uuid};
-use crate::log::Request;
+use crate::aws::sigv4::{Answer, signer};
+use crate::aws::xml::{self, Element};
+use crate::aws::{assume, identity_token};
+use crate::clock::uuid;
 use crate::reply::Reply;
-use crate::state::{Issued, State};
+use crate::settings::dialect::Dialect;
+use crate::state::State;
+use crate::state::log::Request;
 
 const VERSION: &str = "2011-06-15";
 
@@ -50,15 +46,8 @@ pub(crate) fn answer(state: &State, request: &Request, skew: i64) -> Reply {
     }
 }
 
-type Answer = Result<(Vec<Element>, String), Refusal>;
-
 fn in_query(request: &Request) -> bool {
     form_urlencoded::parse(request.query.as_bytes()).any(|(name, _)| name == "WebIdentityToken")
-}
-
-/// Whoever has signed a request, by the clock of this service.
-fn signer(state: &State, request: &Request, skew: i64) -> Result<Issued, Refusal> {
-    sigv4::signer(state, request, shifted(SystemTime::now(), skew))
 }
 
 fn caller_identity(state: &State, request: &Request, skew: i64) -> Answer {
