@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -13,7 +13,7 @@ use crate::clouds::Clouds;
 use crate::control;
 use crate::environment;
 use crate::jwt::issuers::STS_AUDIENCE;
-use crate::jwt::key::published;
+use crate::jwt::key::PUBLISHED;
 use crate::sandbox::Sandbox;
 use crate::server::certs::Authority;
 use crate::server::listener::{self, Opening};
@@ -88,20 +88,13 @@ impl Builder {
 
     /// An attribute of the project.
     pub fn project_attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let attributes = &mut self.settings.project_attributes;
-        attributes.insert(name.into(), value.into());
+        self.settings.project_attributes.insert(name.into(), value.into());
         self
     }
 
     /// What every session lasts, whatever `DurationSeconds` asks for.
     pub fn credential_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.credential_lifetime = Some(lifetime);
-        self
-    }
-
-    /// The shortest `DurationSeconds` that STS accepts, 900 seconds otherwise.
-    pub fn min_duration(mut self, duration: Duration) -> Self {
-        self.settings.min_duration = duration;
         self
     }
 
@@ -215,7 +208,7 @@ impl Builder {
     pub fn start(mut self) -> anyhow::Result<Sandbox> {
         let settings = self.settled()?;
         // The key takes tenths of a second: made now, so that no request waits for it and no benchmark sees it.
-        let key = std::thread::spawn(published);
+        let key = std::thread::spawn(|| LazyLock::force(&PUBLISHED));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("sandbox")

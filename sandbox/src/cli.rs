@@ -139,11 +139,8 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ask
 impl Options {
     fn builder(&self, matches: &ArgMatches) -> anyhow::Result<Builder> {
         let mut builder = Sandbox::builder().settings(|settings| {
-            settings.service_account = match &self.service_account {
-                _ if self.no_service_account => None,
-                None => settings.service_account.take(),
-                account => account.clone(),
-            };
+            let account = self.service_account.clone().or(settings.service_account.take());
+            settings.service_account = account.filter(|_| !self.no_service_account);
             settings.impersonable.clone_from(&self.impersonable);
             settings.imds_hop_limit = self.hop_limit.unwrap_or(settings.imds_hop_limit);
             settings.imdsv1 = self.imdsv1;
@@ -157,24 +154,14 @@ impl Options {
             settings.credential_lifetime = self.credential_lifetime;
             settings.min_duration = self.min_duration.unwrap_or(settings.min_duration);
         });
-        for role in self.roles(matches)? {
-            builder = builder.role(role);
-        }
-        if let Some(place) = self.aws {
-            builder = builder.aws(place);
-        }
         if self.real_addresses {
             builder = builder.real_addresses();
         }
-        if let Some(account) = &self.provider_account {
-            builder = builder.provider_account(account);
-        }
-        if let Some(condition) = &self.attribute_condition {
-            builder = builder.attribute_condition(condition);
-        }
-        if let Some(file) = &self.request_log {
-            builder = builder.request_log(file);
-        }
+        let builder = self.roles(matches)?.into_iter().fold(builder, Builder::role);
+        let builder = self.aws.into_iter().fold(builder, Builder::aws);
+        let builder = self.provider_account.iter().fold(builder, |builder, id| builder.provider_account(id));
+        let builder = self.attribute_condition.iter().fold(builder, |builder, cel| builder.attribute_condition(cel));
+        let builder = self.request_log.iter().fold(builder, Builder::request_log);
         let builder = self.workload_identity_user.iter().fold(builder, Builder::workload_identity_user);
         let builder = self.fault.iter().cloned().fold(builder, |builder, (of, fault)| builder.fault(of, fault));
         let builder = self.refuse_first.iter().fold(builder, |builder, (of, time)| builder.refuse_first(*of, *time));
@@ -215,31 +202,29 @@ impl Options {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is wanted")?;
+fn pair(text: &str) -> anyhow::Result<(String, String)> {
+    let (name, value) = text.split_once('=').context("NAME=VALUE is wanted")?;
     Ok((name.to_string(), value.to_string()))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text.parse().map_err(|why| format!("{why}"))?;
-    Duration::try_from_secs_f64(number).map_err(|why| why.to_string())
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
-fn milliseconds(text: &str) -> Result<Duration, String> {
-    seconds(text).map(|seconds| seconds / 1000)
+fn milliseconds(text: &str) -> anyhow::Result<Duration> {
+    Ok(seconds(text)? / 1000)
 }
 
 fn fault(text: &str) -> Result<(Service, Fault), String> {
     Fault::parse(text).map_err(|why| format!("{why:#}"))
 }
 
-fn late(text: &str) -> Result<(Service, Duration), String> {
+fn late(text: &str) -> anyhow::Result<(Service, Duration)> {
     let (service, time) = pair(text)?;
-    Ok((service.parse().map_err(|why| format!("{why}"))?, seconds(&time)?))
+    Ok((service.parse()?, seconds(&time)?))
 }
 
-fn port(text: &str) -> Result<(Port, u16), String> {
+fn port(text: &str) -> anyhow::Result<(Port, u16)> {
     let (port, number) = pair(text)?;
-    let port = port.parse().map_err(|why| format!("{why}"))?;
-    Ok((port, number.parse().map_err(|why| format!("{why}"))?))
+    Ok((port.parse()?, number.parse()?))
 }

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use humantime::{format_rfc3339_nanos, format_rfc3339_seconds, parse_rfc3339};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serializer;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 pub(crate) fn unix(at: SystemTime) -> i64 {
     match at.duration_since(UNIX_EPOCH) {
@@ -41,10 +40,7 @@ pub(crate) fn whole_second(at: SystemTime) -> SystemTime {
 
 /// `2026-11-22T07:00:00Z`, with nine decimals when asked for.
 pub(crate) fn rfc3339(at: SystemTime, nanoseconds: bool) -> String {
-    let at = OffsetDateTime::from(at);
-    let seconds = at.replace_nanosecond(0).expect("zero is in range");
-    let text = seconds.format(&Rfc3339).expect("a year of four digits");
-    if nanoseconds { format!("{}.{:09}Z", text.trim_end_matches('Z'), at.nanosecond()) } else { text }
+    if nanoseconds { format_rfc3339_nanos(at) } else { format_rfc3339_seconds(at) }.to_string()
 }
 
 /// A time in JSON.
@@ -54,15 +50,14 @@ pub(crate) fn as_rfc3339<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok,
 
 /// Reads the `20261122T070000Z` of an `X-Amz-Date` header.
 pub(crate) fn amz_date(text: &str) -> Option<SystemTime> {
-    let digits = text.strip_suffix('Z')?;
-    let (date, clock) = digits.split_once('T')?;
-    let plain = |s: &str, n| s.len() == n && s.bytes().all(|b| b.is_ascii_digit());
-    if !plain(date, 8) || !plain(clock, 6) {
-        return None;
-    }
-    let text =
-        format!("{}-{}-{}T{}:{}:{}Z", &date[..4], &date[4..6], &date[6..], &clock[..2], &clock[2..4], &clock[4..]);
-    OffsetDateTime::parse(&text, &Rfc3339).ok().map(Into::into)
+    // RFC 3339 without its marks.
+    let part = |range| text.get(range);
+    let marked = format!("{}-{}-{}:{}:{}", part(0..4)?, part(4..6)?, part(6..11)?, part(11..13)?, part(13..16)?);
+    parse_rfc3339(&marked).ok().filter(|_| text.len() == 16)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {

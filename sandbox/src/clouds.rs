@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::google::metadata;
 use crate::jwt::issuers;
-use crate::jwt::key::{forger, published};
+use crate::jwt::key::{FORGER, PUBLISHED};
 use crate::proxy::connect::ConnectProxy;
 use crate::proxy::delay::DelayProxy;
 use crate::server::listener::Refuse;
@@ -44,11 +44,11 @@ impl Clouds {
     pub(crate) fn mint(&self, for_pod: bool, audience: &str, changes: &Value, forged: bool) -> String {
         let settings = self.state.settings();
         let (key, mut claims) = if for_pod {
-            (issuers::eks(), self.state.pod.claims(&settings, audience))
+            (&*issuers::EKS_KEY, self.state.pod.claims(&settings, audience))
         } else {
             let account = settings.service_account.clone().or_else(|| settings.impersonable.first().cloned());
             let account = account.unwrap_or_else(|| "nobody@demo-project.iam.gserviceaccount.com".into());
-            (published(), metadata::claims(&settings, &account, audience, true, 0))
+            (&*PUBLISHED, metadata::claims(&settings, &account, audience, true, 0))
         };
         for (name, value) in changes.as_object().into_iter().flatten() {
             claims[name] = value.clone();
@@ -56,11 +56,7 @@ impl Clouds {
                 claims.as_object_mut().map(|claims| claims.remove(name));
             }
         }
-        if forged { forger().sign_as(key.kid(), &claims) } else { key.sign(&claims) }
-    }
-
-    pub(crate) fn delay_proxy(&self, target: &str, round_trip: Duration) -> anyhow::Result<DelayProxy> {
-        DelayProxy::start(&self.runtime, target, round_trip)
+        if forged { FORGER.sign_as(&key.kid, &claims) } else { key.sign(&claims) }
     }
 
     pub(crate) fn connect_proxy(

@@ -25,33 +25,27 @@ use std::time::Duration;
 use anyhow::Context;
 use hyper::Uri;
 use hyper::body::Incoming;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::clouds::Clouds;
 use crate::environment;
 use crate::google::keys::JWKS_PATH;
+use crate::jwt::issuers::STS_AUDIENCE;
 use crate::proxy::connect::ConnectProxy;
+use crate::proxy::delay::DelayProxy;
 use crate::reply::Reply;
 use crate::server::sending::{Manner, received, sent, speak};
-use crate::settings::fault::Fault;
 use crate::settings::names::{Port, Service};
+use crate::state::faults::Pending;
 use crate::state::issued::Issued;
-
-/// A fault with its service, as JSON has it.
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    service: Service,
-    #[serde(flatten)]
-    fault: Fault,
-}
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Entries {
-    Many(Vec<Entry>),
-    One(Entry),
+    Many(Vec<Pending>),
+    One(Pending),
 }
 
 #[derive(Deserialize)]
@@ -69,18 +63,13 @@ struct ValidForm {
 
 #[derive(Deserialize)]
 struct TokenForm {
-    #[serde(default = "usual_audience")]
-    audience: String,
+    audience: Option<String>,
     #[serde(default)]
     claims: Value,
     #[serde(default)]
     forged: bool,
     #[serde(default)]
     pod: bool,
-}
-
-fn usual_audience() -> String {
-    "sts.amazonaws.com".into()
 }
 
 #[derive(Deserialize)]
@@ -146,18 +135,13 @@ async fn act(clouds: &Clouds, method: &str, uri: &Uri, body: &[u8]) -> Outcome {
                 query.get(name).map_or(Ok(default), |text| text.parse()).with_context(|| format!("{name} is a number"))
             };
             let count = number("count", 1)? as usize;
-            let deadline = tokio::time::Instant::now() + Duration::from_millis(number("timeout_ms", 10_000)?);
-            loop {
-                let found = state.log.of(action);
-                if found.len() >= count {
-                    return Ok(json!(found));
-                }
-                if tokio::time::Instant::now() >= deadline {
-                    let seen = found.len();
-                    return Err(Wrong(408, format!("{seen} of {count} {action} requests came in time")));
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            let timeout = Duration::from_millis(number("timeout_ms", 10_000)?);
+            let found = tokio::task::block_in_place(|| state.log.wait_for(count, action, timeout));
+            let seen = found.len();
+            if seen < count {
+                return Err(Wrong(408, format!("{seen} of {count} {action} requests came in time")));
             }
+            Ok(json!(found))
         }
         ("GET", "/connections") => Ok(json!(state.log.connections())),
         ("POST", "/faults") => {
@@ -168,12 +152,12 @@ async fn act(clouds: &Clouds, method: &str, uri: &Uri, body: &[u8]) -> Outcome {
             for entry in entries {
                 state.faults.add(entry.service, entry.fault);
             }
-            Ok(faults(clouds))
+            Ok(json!(state.faults.list()))
         }
-        ("GET", "/faults") => Ok(faults(clouds)),
+        ("GET", "/faults") => Ok(json!(state.faults.list())),
         ("DELETE", "/faults") => {
             state.faults.clear(service);
-            Ok(faults(clouds))
+            Ok(json!(state.faults.list()))
         }
         ("POST", "/refuse") => {
             let form: RefuseForm = form(body)?;
@@ -188,12 +172,12 @@ async fn act(clouds: &Clouds, method: &str, uri: &Uri, body: &[u8]) -> Outcome {
             Ok(json!(state.settings()))
         }
         ("GET", "/issued") => {
-            let with_live = |issued: Issued| {
+            let with_live = |issued: &Issued| {
                 let mut value = json!(issued);
                 value["live"] = json!(issued.is_live());
                 value
             };
-            Ok(state.issued().into_iter().map(with_live).collect())
+            Ok(state.issued.lock().iter().map(with_live).collect())
         }
         ("POST", "/valid") => {
             let form: ValidForm = form(body)?;
@@ -202,7 +186,8 @@ async fn act(clouds: &Clouds, method: &str, uri: &Uri, body: &[u8]) -> Outcome {
         }
         ("POST", "/tokens") => {
             let form: TokenForm = form(body)?;
-            Ok(json!({"token": clouds.mint(form.pod, &form.audience, &form.claims, form.forged)}))
+            let audience = form.audience.as_deref().unwrap_or(STS_AUDIENCE);
+            Ok(json!({"token": clouds.mint(form.pod, audience, &form.claims, form.forged)}))
         }
         ("POST", "/pod-tokens") => {
             state.pod.rotate(&state.settings())?;
@@ -225,7 +210,7 @@ fn proxy(clouds: &Clouds, form: ProxyForm) -> Outcome {
     match form {
         ProxyForm::Delay { target, round_trip_ms } => {
             let round_trip = Duration::try_from_secs_f64(round_trip_ms / 1e3)?;
-            let proxy = clouds.delay_proxy(&target, round_trip)?;
+            let proxy = DelayProxy::start(&clouds.runtime, &target, round_trip)?;
             let reply = json!({"url": proxy.url(), "address": proxy.address()});
             clouds.delay_proxies.lock().push(proxy);
             Ok(reply)
@@ -264,11 +249,6 @@ fn overview(clouds: &Clouds) -> Value {
         "external_account": environment::external_account(state),
         "external_account_of_pod": environment::external_account_of_pod(state),
     })
-}
-
-fn faults(clouds: &Clouds) -> Value {
-    let entry = |(service, fault)| json!(Entry { service, fault });
-    clouds.state.faults.list().into_iter().map(entry).collect()
 }
 
 fn form<T: for<'de> Deserialize<'de>>(body: &[u8]) -> anyhow::Result<T> {

@@ -2,9 +2,11 @@
 
 mod cli;
 
+use std::future::poll_fn;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
+use std::task::Poll;
 
 use anyhow::Context;
 use fedboot_sandbox::{AwsPlace, Sandbox};
@@ -121,26 +123,20 @@ async fn stay(script: &str) -> anyhow::Result<u8> {
 /// Runs the command with its signals forwarded, and ends as it does.
 async fn supervise(command: Command, program: &std::ffi::OsStr) -> anyhow::Result<u8> {
     // These come to the command by itself when they come from the terminal.
-    let from_terminal = [SignalKind::interrupt(), SignalKind::quit()];
-    let others = [
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-        SignalKind::user_defined1(),
-        SignalKind::user_defined2(),
-        SignalKind::alarm(),
-    ];
-    let (sender, mut arrived) = tokio::sync::mpsc::unbounded_channel();
-    for kind in from_terminal.into_iter().chain(others) {
-        let mut stream = signal(kind)?;
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() {
-                if sender.send(kind).is_err() {
-                    return;
-                }
-            }
-        });
+    let from_terminal = [Signal::SIGINT, Signal::SIGQUIT];
+    let others = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM];
+    let mut streams = Vec::new();
+    for name in from_terminal.into_iter().chain(others) {
+        streams.push((name, signal(SignalKind::from_raw(name as i32))?));
     }
+    let mut arrived = async || {
+        poll_fn(|context| {
+            let ready =
+                streams.iter_mut().find_map(|(name, stream)| stream.poll_recv(context).is_ready().then_some(*name));
+            ready.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    };
     let at_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let mut child = match tokio::process::Command::from(command).spawn() {
         Ok(child) => child,
@@ -153,12 +149,11 @@ async fn supervise(command: Command, program: &std::ffi::OsStr) -> anyhow::Resul
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
-            Some(kind) = arrived.recv() => {
-                let doubled = at_terminal && from_terminal.contains(&kind);
+            name = arrived() => {
+                let doubled = at_terminal && from_terminal.contains(&name);
                 if let (false, Some(id)) = (doubled, child.id()) {
-                    let signal = Signal::try_from(kind.as_raw_value())?;
                     // It may have ended in this moment.
-                    let _ = kill(Pid::from_raw(id as i32), signal);
+                    let _ = kill(Pid::from_raw(id as i32), name);
                 }
             }
         }

@@ -49,54 +49,9 @@ impl Sandbox {
         self.state().addresses.of(Port::Metadata).to_string()
     }
 
-    /// STS over HTTPS.
-    pub fn sts_url(&self) -> String {
-        self.url(Port::StsTls)
-    }
-
-    /// The same STS over HTTP.
-    pub fn sts_http_url(&self) -> String {
-        self.url(Port::Sts)
-    }
-
-    /// IAM Credentials over HTTPS.
-    pub fn iam_credentials_url(&self) -> String {
-        self.url(Port::GoogleTls)
-    }
-
-    /// The same IAM Credentials over HTTP.
-    pub fn iam_credentials_http_url(&self) -> String {
-        self.url(Port::Google)
-    }
-
-    /// Google STS over HTTPS.
-    pub fn google_sts_url(&self) -> String {
-        self.url(Port::GoogleStsTls)
-    }
-
-    /// The same Google STS over HTTP.
-    pub fn google_sts_http_url(&self) -> String {
-        self.url(Port::GoogleSts)
-    }
-
-    /// The metadata service of an EC2 instance.
-    pub fn imds_url(&self) -> String {
-        self.url(Port::Imds)
-    }
-
-    /// The endpoints that give keys to tasks and pods.
-    pub fn container_url(&self) -> String {
-        self.url(Port::Container)
-    }
-
     /// Google's published keys, over HTTP.
     pub fn jwks_url(&self) -> String {
         format!("{}{JWKS_PATH}", self.url(Port::Google))
-    }
-
-    /// The control API, which [`crate::control`] describes.
-    pub fn control_url(&self) -> String {
-        self.url(Port::Control)
     }
 
     /// The authority that signs the certificates, in PEM.
@@ -226,7 +181,7 @@ impl Sandbox {
 
     /// All AWS credentials given out so far.
     pub fn issued(&self) -> Vec<Issued> {
-        self.state().issued()
+        self.state().issued.lock().clone()
     }
 
     /// Whether STS gave these out and they have not ended.
@@ -251,7 +206,7 @@ impl Sandbox {
 
     /// A proxy to `HOST:PORT` or a URL, which makes it as far away as a round trip says.
     pub fn delay_proxy(&self, target: &str, round_trip: Duration) -> Result<DelayProxy> {
-        self.clouds.delay_proxy(target, round_trip)
+        DelayProxy::start(&self.clouds.runtime, target, round_trip)
     }
 
     /// A forward proxy that connects to where it is told.
@@ -264,6 +219,37 @@ impl Sandbox {
     pub fn resolving_proxy(&self, credentials: Option<(&str, &str)>) -> Result<ConnectProxy> {
         self.clouds.connect_proxy(credentials, true)
     }
+}
+
+macro_rules! urls {
+    ($($(#[$what:meta])+ $name:ident: $port:ident)+) => {
+        impl Sandbox {
+            $($(#[$what])+ pub fn $name(&self) -> String {
+                self.url(Port::$port)
+            })+
+        }
+    };
+}
+
+urls! {
+    /// STS over HTTPS.
+    sts_url: StsTls
+    /// The same STS over HTTP.
+    sts_http_url: Sts
+    /// IAM Credentials over HTTPS.
+    iam_credentials_url: GoogleTls
+    /// The same IAM Credentials over HTTP.
+    iam_credentials_http_url: Google
+    /// Google STS over HTTPS.
+    google_sts_url: GoogleStsTls
+    /// The same Google STS over HTTP.
+    google_sts_http_url: GoogleSts
+    /// The metadata service of an EC2 instance.
+    imds_url: Imds
+    /// The endpoints that give keys to tasks and pods.
+    container_url: Container
+    /// The control API, which [`crate::control`] describes.
+    control_url: Control
 }
 
 impl Drop for Sandbox {

@@ -56,7 +56,7 @@ pub(crate) fn with_web_identity(state: &State, settings: &Settings, request: &Re
         Element::text("SubjectFromWebIdentityToken", issued.subject.as_str()),
     ]);
     let verdict = format!("issued {} to {}", issued.access_key_id, issued.assumed_role_arn);
-    state.issue(issued);
+    state.issued.lock().push(issued);
     Ok((result, verdict))
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn assume_role(state: &State, settings: &Settings, request: &Request,
     result.extend(issued.source_identity.as_deref().map(|identity| Element::text("SourceIdentity", identity)));
     let (to, by) = (&issued.assumed_role_arn, &caller.assumed_role_arn);
     let verdict = format!("issued {} to {to} for {by}", issued.access_key_id);
-    state.issue(issued);
+    state.issued.lock().push(issued);
     Ok((result, verdict))
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn answer(state: &State, settings: &Settings, request: &Request, skew
     let tags: BTreeMap<&str, &str> = form.tags().into_iter().collect();
     let duration = form.duration(60, 3600)?.unwrap_or(USUAL);
     form.finish()?;
-    let Some(key) = issuers::aws().into_iter().find(|key| algorithm.parse() == Ok(key.algorithm())) else {
+    let Some(key) = issuers::AWS_KEYS.iter().find(|key| algorithm.parse() == Ok(key.algorithm)) else {
         return Err(("ValidationError", format!("Invalid signing algorithm: {algorithm}")));
     };
     if !settings.outbound_federation {

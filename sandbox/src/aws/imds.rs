@@ -60,7 +60,7 @@ fn token(state: &State, request: &Request) -> Reply {
         return refused(400, "Bad Request", &format!("{TTL} from 1 to {LONGEST_TTL} is wanted"));
     };
     let token = random_text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", 54) + "==";
-    state.remember_imds_token(token.clone(), SystemTime::now() + Duration::from_secs(ttl));
+    state.imds_tokens.lock().insert(token.clone(), SystemTime::now() + Duration::from_secs(ttl));
     Reply::new(200, "text/plain", token, format!("a token for {ttl} s")).header(TTL, ttl.to_string())
 }
 

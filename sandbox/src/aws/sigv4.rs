@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use ring::{digest, hmac};
 
 use crate::aws::xml::Element;
-use crate::clock::{amz_date, shifted};
+use crate::clock::{amz_date, hex, shifted};
 use crate::state::State;
 use crate::state::issued::Issued;
 use crate::state::log::Request;
@@ -139,10 +139,6 @@ fn sha256(bytes: &[u8]) -> String {
 fn hmac_sha256(key: &[u8], data: &[u8]) -> Vec<u8> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     hmac::sign(&key, data).as_ref().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

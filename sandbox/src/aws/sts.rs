@@ -18,6 +18,31 @@ use crate::state::State;
 use crate::state::log::Request;
 
 const VERSION: &str = "2011-06-15";
+/// Codes with the status and message that usually go with them.
+const USUAL: &str = "
+AccessDenied 403 Not authorized to perform sts:AssumeRoleWithWebIdentity
+ExpiredTokenException 400 Token expired
+ExpiredToken 403 The security token included in the request is expired
+IDPCommunicationError 400 Error communicating with the identity provider
+IDPRejectedClaim 403 The identity provider reported that authentication failed
+InternalFailure 500 The request processing has failed because of an unknown error, exception or failure.
+InvalidClientTokenId 403 The security token included in the request is invalid.
+InvalidIdentityToken 400 No OpenIDConnect provider found in your account for https://accounts.google.com
+JWTPayloadSizeExceededException 400 The requested token payload size exceeds the maximum allowed size.
+MalformedPolicyDocument 400 Syntax errors in policy.
+MissingAuthenticationToken 403 Request is missing Authentication Token
+OutboundWebIdentityFederationDisabledException 403 Outbound web identity federation is not enabled for this account.
+PackedPolicyTooLarge 400 Packed size of session tags consumes 120% of allotted space.
+RegionDisabledException 403 STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console.
+RequestLimitExceeded 503 Request limit exceeded.
+ServiceUnavailable 503 The request has failed due to a temporary failure of the server.
+SessionDurationEscalationException 403 The requested token duration would extend the session beyond its original expiration time.
+SignatureDoesNotMatch 403 The request signature we calculated does not match the signature you provided.
+Throttling 400 Rate exceeded
+ThrottlingException 400 Rate exceeded
+UnknownOperationException 404
+ValidationError 400 1 validation error detected
+";
 
 pub(crate) fn answer(state: &State, request: &Request, skew: i64) -> Reply {
     let settings = state.settings();
@@ -83,45 +108,10 @@ pub(crate) fn error(dialect: &Dialect, code: &str, message: Option<String>, stat
 }
 
 fn usual(code: &str) -> (u16, &'static str) {
-    match code {
-        "AccessDenied" => (403, "Not authorized to perform sts:AssumeRoleWithWebIdentity"),
-        "ExpiredTokenException" => (400, "Token expired"),
-        "ExpiredToken" => (403, "The security token included in the request is expired"),
-        "IDPCommunicationError" => (400, "Error communicating with the identity provider"),
-        "IDPRejectedClaim" => (403, "The identity provider reported that authentication failed"),
-        "InternalFailure" => {
-            (500, "The request processing has failed because of an unknown error, exception or failure.")
-        }
-        "InvalidClientTokenId" => (403, "The security token included in the request is invalid."),
-        "InvalidIdentityToken" => {
-            (400, "No OpenIDConnect provider found in your account for https://accounts.google.com")
-        }
-        "JWTPayloadSizeExceededException" => {
-            (400, "The requested token payload size exceeds the maximum allowed size.")
-        }
-        "MalformedPolicyDocument" => (400, "Syntax errors in policy."),
-        "MissingAuthenticationToken" => (403, "Request is missing Authentication Token"),
-        "OutboundWebIdentityFederationDisabledException" => {
-            (403, "Outbound web identity federation is not enabled for this account.")
-        }
-        "PackedPolicyTooLarge" => (400, "Packed size of session tags consumes 120% of allotted space."),
-        "RegionDisabledException" => (
-            403,
-            "STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console.",
-        ),
-        "RequestLimitExceeded" => (503, "Request limit exceeded."),
-        "ServiceUnavailable" => (503, "The request has failed due to a temporary failure of the server."),
-        "SessionDurationEscalationException" => {
-            (403, "The requested token duration would extend the session beyond its original expiration time.")
-        }
-        "SignatureDoesNotMatch" => {
-            (403, "The request signature we calculated does not match the signature you provided.")
-        }
-        "Throttling" | "ThrottlingException" => (400, "Rate exceeded"),
-        "UnknownOperationException" => (404, ""),
-        "ValidationError" => (400, "1 validation error detected"),
-        _ => (400, "This fault was asked for"),
-    }
+    let row = USUAL.lines().find_map(|row| row.strip_prefix(code)?.strip_prefix(' '));
+    let known = row.map(|row| row.split_once(' ').unwrap_or((row, "")));
+    let known = known.and_then(|(status, message)| Some((status.parse().ok()?, message)));
+    known.unwrap_or((400, "This fault was asked for"))
 }
 
 fn reply(status: u16, body: String, request_id: String, verdict: String) -> Reply {

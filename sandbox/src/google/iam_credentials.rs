@@ -14,7 +14,7 @@ use crate::clock::{rfc3339, shifted, whole_second};
 use crate::google::error::refused;
 use crate::google::metadata::claims;
 use crate::google::tokens;
-use crate::jwt::key::published;
+use crate::jwt::key::PUBLISHED;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::settings::account::ServiceAccount;
@@ -31,58 +31,51 @@ pub(crate) fn answer(state: &State, request: &Request, skew: i64) -> Reply {
     if request.path == tokens::INFO_PATH {
         return tokens::info(state, request);
     }
+    credentials(state, request, skew).unwrap_or_else(|refusal| refusal)
+}
+
+fn credentials(state: &State, request: &Request, skew: i64) -> Result<Reply, Reply> {
+    let wrong = |status, name, message: &str| refused(status, name, message, None);
     let path = percent_decode_str(&request.path).decode_utf8_lossy();
-    let Some((name, method)) = path.strip_prefix(ACCOUNTS).and_then(|rest| rest.rsplit_once(':')) else {
-        return refused(404, "NOT_FOUND", "Requested entity was not found.", None);
-    };
+    let method = path.strip_prefix(ACCOUNTS).and_then(|rest| rest.rsplit_once(':'));
+    let (name, method) = method.ok_or_else(|| wrong(404, "NOT_FOUND", "Requested entity was not found."))?;
     let permission = match method {
         "generateAccessToken" => "iam.serviceAccounts.getAccessToken",
         "generateIdToken" => "iam.serviceAccounts.getOpenIdToken",
-        _ => return refused(404, "NOT_FOUND", &format!("Method {method} not found."), None),
+        _ => return Err(wrong(404, "NOT_FOUND", &format!("Method {method} not found."))),
     };
     if request.method != "POST" {
-        return refused(405, "METHOD_NOT_ALLOWED", "POST is wanted.", None);
+        return Err(wrong(405, "METHOD_NOT_ALLOWED", "POST is wanted."));
     }
     let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    let Some(token) = bearer.and_then(|token| tokens::find(state, token)) else {
+    let token = bearer.and_then(|token| tokens::find(state, token)).ok_or_else(|| {
         let message = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie \
                        or other valid authentication credential. See \
                        https://developers.google.com/identity/sign-in/web/devconsole-project.";
-        return refused(401, "UNAUTHENTICATED", message, None);
-    };
+        wrong(401, "UNAUTHENTICATED", message)
+    })?;
+    let denied = |message: &str, info: Value| refused(403, "PERMISSION_DENIED", message, Some(info));
     let allowed_scope = |scope: &String| scope.ends_with("/auth/cloud-platform") || scope.ends_with("/auth/iam");
     if !token.scopes.iter().any(allowed_scope) {
-        return refused(
-            403,
-            "PERMISSION_DENIED",
-            "Request had insufficient authentication scopes.",
-            Some(json!({"reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "domain": "googleapis.com"})),
-        );
+        let info = json!({"reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "domain": "googleapis.com"});
+        return Err(denied("Request had insufficient authentication scopes.", info));
     }
     let settings = state.settings();
-    let Some(target) = permitted(&settings, &token, name) else {
-        return refused(
-            403,
-            "PERMISSION_DENIED",
-            &format!("Permission '{permission}' denied on resource (or it may not exist)."),
-            Some(json!({
-                "reason": "IAM_PERMISSION_DENIED",
-                "domain": "iam.googleapis.com",
-                "metadata": {"permission": permission},
-            })),
-        );
-    };
-    let Ok(body) = serde_json::from_str::<Value>(&request.body) else {
-        return refused(400, "INVALID_ARGUMENT", "Invalid JSON payload received.", None);
-    };
+    let target = permitted(&settings, &token, name).ok_or_else(|| {
+        let metadata = json!({"permission": permission});
+        let info = json!({"reason": "IAM_PERMISSION_DENIED", "domain": "iam.googleapis.com", "metadata": metadata});
+        denied(&format!("Permission '{permission}' denied on resource (or it may not exist)."), info)
+    })?;
+    let invalid = |message: &str| wrong(400, "INVALID_ARGUMENT", message);
+    let body: Value = serde_json::from_str(&request.body).map_err(|_| invalid("Invalid JSON payload received."))?;
     if body["delegates"].as_array().is_some_and(|d| !d.is_empty()) {
-        return refused(400, "INVALID_ARGUMENT", "The sandbox knows no delegates.", None);
+        return Err(invalid("The sandbox knows no delegates."));
     }
     let caller = token.holder.name();
-    match method {
+    Ok(match method {
         "generateIdToken" => id_token(&settings, &target, &caller, &body, skew),
         _ => access_token(state, &settings, target, &caller, &body, skew),
-    }
+    })
 }
 
 /// The account of that address or number, if the token's holder may speak for it.
@@ -110,7 +103,7 @@ fn id_token(settings: &Settings, target: &ServiceAccount, caller: &str, body: &V
     let claims = claims(settings, target, audience, with_email, skew);
     Reply::json(
         200,
-        &json!({"token": published().sign(&claims)}),
+        &json!({"token": PUBLISHED.sign(&claims)}),
         format!("{caller} minted for {}: {claims}", target.email),
     )
 }

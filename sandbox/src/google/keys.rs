@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::jwt::key::{Key, published};
+use crate::jwt::key::{Key, PUBLISHED};
 use crate::reply::Reply;
 use crate::settings::names::Service;
 use crate::state::log::Request;
@@ -23,7 +23,7 @@ pub(crate) fn answer(request: &Request) -> Reply {
     let host = request.header("host").unwrap_or("localhost");
     let scheme = if request.tls { "https" } else { "http" };
     match request.path.as_str() {
-        JWKS_PATH => Reply::json(200, &Key::jwks(&[published()]), "the published key"),
+        JWKS_PATH => Reply::json(200, &Key::jwks(&[&PUBLISHED]), "the published key"),
         _ => Reply::json(
             200,
             &json!({

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::{shifted, unix};
 use crate::google::tokens::{self, CLOUD_PLATFORM};
-use crate::jwt::key::published;
+use crate::jwt::key::PUBLISHED;
 use crate::reply::Reply;
 use crate::settings::Settings;
 use crate::settings::account::ServiceAccount;
@@ -93,7 +93,7 @@ fn identity(settings: &Settings, account: &ServiceAccount, request: &Request, sk
         }
         claims["google"] = json!({"compute_engine": engine});
     }
-    let token = published().sign(&claims);
+    let token = PUBLISHED.sign(&claims);
     Reply::new(200, "text/html", token, format!("identity for {audience}, {claims}"))
 }
 

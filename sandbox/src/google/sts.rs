@@ -95,21 +95,10 @@ fn provider<'s>(settings: &'s Settings, audience: &str) -> Result<&'s Provider, 
     if let Some(provider) = known.filter(|provider| !provider.disabled) {
         return Ok(provider);
     }
-    let parts: Vec<&str> = audience.split('/').collect();
-    let [
-        "",
-        "",
-        "iam.googleapis.com",
-        "projects",
-        number,
-        "locations",
-        "global",
-        "workloadIdentityPools",
-        _,
-        "providers",
-        _,
-    ] = parts[..]
-    else {
+    let name = audience.strip_prefix("//iam.googleapis.com/projects/");
+    let name = name.and_then(|name| name.split_once("/locations/global/workloadIdentityPools/"));
+    let whole = |rest: &str| matches!(rest.split('/').collect::<Vec<_>>()[..], [_, "providers", _]);
+    let Some((number, _)) = name.filter(|(number, rest)| !number.contains('/') && whole(rest)) else {
         let message = "Invalid value for \"audience\". This value should be the full resource name of the Identity \
                        Provider. See https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token for the \
                        list of possible formats.";

@@ -21,13 +21,14 @@ const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 /// A new token, known from now on.
 pub(crate) fn mint(state: &State, prefix: &str, holder: Holder, scopes: Vec<String>, lifetime: Duration) -> String {
     let value = format!("{prefix}{}", random_text(ALPHABET, 160));
-    state.remember_token(value.clone(), AccessToken { holder, scopes, expires_at: SystemTime::now() + lifetime });
+    let meaning = AccessToken { holder, scopes, expires_at: SystemTime::now() + lifetime };
+    state.access_tokens.lock().insert(value.clone(), meaning);
     value
 }
 
 /// The meaning of a token that has not ended.
 pub(crate) fn find(state: &State, token: &str) -> Option<AccessToken> {
-    state.find_token(token).filter(|token| SystemTime::now() < token.expires_at)
+    state.access_tokens.lock().get(token).cloned().filter(|token| SystemTime::now() < token.expires_at)
 }
 
 /// `GET /tokeninfo?access_token=TOKEN`

@@ -100,16 +100,9 @@ fn applies(statement: &Value, principal: &Principal, action: &str, context: &Con
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Compare {
-    Equals,
-    EqualsIgnoreCase,
-    Like,
-    Null,
-}
-
 struct Operator {
-    compare: Compare,
+    /// How what is wanted fits what is found. `Null` has none: it asks whether the key is there.
+    fits: Option<fn(&str, &str) -> bool>,
     negated: bool,
     /// Holds where the key is absent: `…IfExists` and `ForAllValues:`.
     absent_holds: bool,
@@ -123,38 +116,25 @@ impl Operator {
             Some(("ForAllValues", name)) => (true, name),
             Some(_) => return None,
         };
-        let (if_exists, name) = match name.strip_suffix("IfExists") {
-            Some(name) => (true, name),
-            None => (false, name),
-        };
-        let (compare, negated) = match name {
-            "StringEquals" => (Compare::Equals, false),
-            "StringNotEquals" => (Compare::Equals, true),
-            "StringEqualsIgnoreCase" => (Compare::EqualsIgnoreCase, false),
-            "StringNotEqualsIgnoreCase" => (Compare::EqualsIgnoreCase, true),
+        let (if_exists, name) = name.strip_suffix("IfExists").map_or((false, name), |name| (true, name));
+        let negated = name.contains("Not");
+        let fits: Option<fn(&str, &str) -> bool> = match name.replacen("Not", "", 1).as_str() {
+            "StringEquals" => Some(str::eq),
+            "StringEqualsIgnoreCase" => Some(str::eq_ignore_ascii_case),
             // For ARNs AWS compares part by part; here `*` may cross a colon.
-            "StringLike" | "ArnLike" | "ArnEquals" => (Compare::Like, false),
-            "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => (Compare::Like, true),
-            "Null" => (Compare::Null, false),
+            "StringLike" | "ArnLike" | "ArnEquals" => Some(like),
+            "Null" if !negated => None,
             _ => return None,
         };
-        Some(Self { compare, negated, absent_holds: if_exists || all || negated })
+        Some(Self { fits, negated, absent_holds: if_exists || all || negated })
     }
 
     fn holds(&self, found: Option<&str>, wanted: &[&str]) -> bool {
-        if let Compare::Null = self.compare {
-            return wanted.contains(&if found.is_none() { "true" } else { "false" });
+        match (self.fits, found) {
+            (None, found) => wanted.contains(&if found.is_none() { "true" } else { "false" }),
+            (Some(_), None) => self.absent_holds,
+            (Some(fits), Some(found)) => wanted.iter().any(|wanted| fits(wanted, found)) != self.negated,
         }
-        let Some(found) = found else {
-            return self.absent_holds;
-        };
-        let matched = wanted.iter().any(|wanted| match self.compare {
-            Compare::Equals => *wanted == found,
-            Compare::EqualsIgnoreCase => wanted.eq_ignore_ascii_case(found),
-            Compare::Like => like(wanted, found),
-            Compare::Null => unreachable!("answered above"),
-        });
-        matched != self.negated
     }
 }
 

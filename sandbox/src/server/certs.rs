@@ -1,7 +1,6 @@
 //! A certificate authority made at start, and a certificate for each name that is asked for.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -19,15 +18,10 @@ use rustls::sign::CertifiedKey;
 const DOMAINS: [&str; 4] = ["amazonaws.com", "amazonaws.com.cn", "api.aws", "googleapis.com"];
 
 /// An authority with what it has signed.
+#[derive(Debug)]
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     leaves: Mutex<HashMap<String, Arc<CertifiedKey>>>,
-}
-
-impl fmt::Debug for Authority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Authority")
-    }
 }
 
 impl Authority {

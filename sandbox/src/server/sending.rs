@@ -1,21 +1,19 @@
 //! HTTP on a connection; and how an answer travels: whole, cut, or drop by drop.
 
-use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::channel::{Channel, SendError, Sender};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, http};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Sleep;
+use tokio::time::sleep;
 
 use crate::reply::Reply;
 
@@ -49,17 +47,12 @@ pub(crate) enum Manner {
 pub(crate) fn sent(reply: Reply, manner: Manner) -> Sent {
     let length = reply.body.len();
     let bytes = Bytes::from(reply.body);
-    let body = match manner {
-        Manner::Whole => Full::new(bytes).map_err(|never| match never {}).boxed(),
-        Manner::Half => {
-            // A pause lets the half leave before the connection is torn down.
-            let steps = [Step::Data(bytes.slice(..length / 2)), Step::Wait(Duration::from_millis(20)), Step::Fail];
-            Script::new(steps).boxed()
-        }
-        Manner::Drip(interval) => {
-            let byte = |at| [Step::Data(bytes.slice(at..at + 1)), Step::Wait(interval)];
-            Script::new((0..length).flat_map(byte)).boxed()
-        }
+    let body = if let Manner::Whole = manner {
+        Full::new(bytes).map_err(|never| match never {}).boxed()
+    } else {
+        let (to_client, body) = Channel::new(1);
+        tokio::spawn(trickle(bytes, manner, to_client));
+        body.boxed()
     };
     let mut response = Response::new(body);
     *response.status_mut() =
@@ -77,44 +70,22 @@ pub(crate) fn sent(reply: Reply, manner: Manner) -> Sent {
     response
 }
 
-enum Step {
-    Data(Bytes),
-    Wait(Duration),
-    Fail,
-}
-
-/// A body that follows a script.
-struct Script {
-    steps: VecDeque<Step>,
-    waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl Script {
-    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: steps.into_iter().collect(), waiting: None }
-    }
-}
-
-impl Body for Script {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        loop {
-            if let Some(waiting) = &mut self.waiting {
-                if waiting.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                self.waiting = None;
-            }
-            match self.steps.pop_front() {
-                Some(Step::Data(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                Some(Step::Wait(pause)) => self.waiting = Some(Box::pin(tokio::time::sleep(pause))),
-                Some(Step::Fail) => {
-                    return Poll::Ready(Some(Err(io::Error::other("this fault was asked for"))));
-                }
-                None => return Poll::Ready(None),
+/// Sends a body as its manner is. A client that goes away ends it.
+async fn trickle(bytes: Bytes, manner: Manner, mut to_client: Sender<Bytes, io::Error>) -> Result<(), SendError> {
+    match manner {
+        Manner::Whole => to_client.send_data(bytes).await?,
+        Manner::Half => {
+            to_client.send_data(bytes.slice(..bytes.len() / 2)).await?;
+            // A pause lets the half leave before the connection is torn down.
+            sleep(Duration::from_millis(20)).await;
+            to_client.abort(io::Error::other("this fault was asked for"));
+        }
+        Manner::Drip(interval) => {
+            for at in 0..bytes.len() {
+                to_client.send_data(bytes.slice(at..=at)).await?;
+                sleep(interval).await;
             }
         }
     }
+    Ok(())
 }

@@ -100,12 +100,34 @@ impl From<Effect> for Fault {
     }
 }
 
-impl Fault {
-    /// Lets a request pass: to say "first well, then badly".
-    pub fn pass() -> Self {
-        Effect::Pass.into()
-    }
+macro_rules! faults {
+    ($($(#[$what:meta])+ $name:ident: $effect:ident)+) => {
+        impl Fault {
+            $($(#[$what])+ pub fn $name() -> Self {
+                Effect::$effect.into()
+            })+
+        }
+    };
+}
 
+faults! {
+    /// Lets a request pass: to say "first well, then badly".
+    pass: Pass
+    /// Half of the right answer.
+    cut_body: CutBody
+    /// The connection closes without an answer.
+    close: Close
+    /// Never an answer.
+    hang: Hang
+    /// 200 with nonsense.
+    garbage: Garbage
+    /// 200 with an HTML page.
+    captive: Captive
+    /// A certificate of another authority on the next connection.
+    wrong_certificate: WrongCertificate
+}
+
+impl Fault {
     /// The right answer, late.
     pub fn delay(delay: Duration) -> Self {
         Self::pass().after(delay)
@@ -121,34 +143,9 @@ impl Fault {
         Effect::Error { code: code.into(), message: None, status: None }.into()
     }
 
-    /// Half of the right answer.
-    pub fn cut_body() -> Self {
-        Effect::CutBody.into()
-    }
-
-    /// The connection closes without an answer.
-    pub fn close() -> Self {
-        Effect::Close.into()
-    }
-
-    /// Never an answer.
-    pub fn hang() -> Self {
-        Effect::Hang.into()
-    }
-
     /// 302 to `location`.
     pub fn redirect(location: impl Into<String>) -> Self {
         Effect::Redirect { location: location.into() }.into()
-    }
-
-    /// 200 with nonsense.
-    pub fn garbage() -> Self {
-        Effect::Garbage.into()
-    }
-
-    /// 200 with an HTML page.
-    pub fn captive() -> Self {
-        Effect::Captive.into()
     }
 
     /// The right answer byte by byte.
@@ -159,11 +156,6 @@ impl Fault {
     /// A clock that is `seconds` ahead.
     pub fn clock_skew(seconds: i64) -> Self {
         Effect::ClockSkew { seconds }.into()
-    }
-
-    /// A certificate of another authority on the next connection.
-    pub fn wrong_certificate() -> Self {
-        Effect::WrongCertificate.into()
     }
 
     /// Hits the next `times` requests.

@@ -141,14 +141,3 @@ impl Role {
 fn twelve_hours() -> Duration {
     Duration::from_secs(43_200)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_its_arn() {
-        let role = Role::new("arn:aws:iam::123456789012:role/path/name", "{}");
-        assert_eq!((role.account(), role.name(), role.id().len()), ("123456789012", "name", 21));
-    }
-}

@@ -64,33 +64,3 @@ impl Holder {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_of_a_binding() {
-        let pool = "projects/7/locations/global/workloadIdentityPools/p".to_string();
-        let role = "arn:aws:sts::123456789012:assumed-role/r";
-        let federated = Federated {
-            subject: format!("{role}/session"),
-            attributes: BTreeMap::from([("aws_role".to_string(), role.to_string())]),
-            pool: pool.clone(),
-        };
-        let base = format!("://iam.googleapis.com/{pool}");
-        for (member, good) in [
-            (format!("principal{base}/subject/{role}/session"), true),
-            (format!("principal{base}/subject/{role}/other"), false),
-            (format!("principalSet{base}/attribute.aws_role/{role}"), true),
-            (format!("principalSet{base}/attribute.aws_role/{role}2"), false),
-            (format!("principalSet{base}/attribute.account/{role}"), false),
-            (format!("principalSet{base}/*"), true),
-            (format!("principal{base}/*"), false),
-            (format!("principalSet://iam.googleapis.com/{pool}2/*"), false),
-            ("serviceAccount:a@b".into(), false),
-        ] {
-            assert_eq!(federated.is(&member), good, "{member}");
-        }
-    }
-}

@@ -1,15 +1,19 @@
 //! The faults that are still to come.
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::settings::fault::{Effect, Fault};
 use crate::settings::names::Service;
 
 /// A fault at its service, with the number of requests that it could have hit so far.
-struct Pending {
-    service: Service,
-    fault: Fault,
-    seen: u32,
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Pending {
+    pub service: Service,
+    #[serde(flatten)]
+    pub fault: Fault,
+    #[serde(skip)]
+    pub seen: u32,
 }
 
 impl Pending {
@@ -32,8 +36,8 @@ impl Faults {
         self.0.lock().retain(|pending| service.is_some_and(|s| s != pending.service));
     }
 
-    pub(crate) fn list(&self) -> Vec<(Service, Fault)> {
-        self.0.lock().iter().map(|pending| (pending.service, pending.fault.clone())).collect()
+    pub(crate) fn list(&self) -> Vec<Pending> {
+        self.0.lock().clone()
     }
 
     /// The fault for a request, used up by it.

@@ -177,11 +177,7 @@ impl Log {
         self.entries.lock().requests.clear();
     }
 
-    /// The requests with this action that have been dealt with.
-    pub(crate) fn of(&self, action: &str) -> Vec<Request> {
-        Self::matching(&self.entries.lock(), action)
-    }
-
+    /// Waits until so many requests with this action have been dealt with, and returns all of them.
     pub(crate) fn wait_for(&self, count: usize, action: &str, timeout: Duration) -> Vec<Request> {
         let mut entries = self.entries.lock();
         let few = |entries: &mut Entries| Self::matching(entries, action).len() < count;

@@ -36,9 +36,9 @@ pub(crate) struct State {
     /// The task that it is on ECS; who knows its id gets its keys.
     pub task_id: String,
     settings: RwLock<Settings>,
-    issued: Mutex<Vec<Issued>>,
-    access_tokens: Mutex<HashMap<String, AccessToken>>,
-    imds_tokens: Mutex<HashMap<String, SystemTime>>,
+    pub issued: Mutex<Vec<Issued>>,
+    pub access_tokens: Mutex<HashMap<String, AccessToken>>,
+    pub imds_tokens: Mutex<HashMap<String, SystemTime>>,
 }
 
 impl State {
@@ -75,10 +75,6 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn issue(&self, credentials: Issued) {
-        self.issued.lock().push(credentials);
-    }
-
     /// The newest credentials that are as wanted, or new ones.
     pub(crate) fn issued_or(&self, wanted: impl Fn(&Issued) -> bool, make: impl FnOnce() -> Issued) -> Issued {
         let mut issued = self.issued.lock();
@@ -90,10 +86,6 @@ impl State {
         made
     }
 
-    pub(crate) fn issued(&self) -> Vec<Issued> {
-        self.issued.lock().clone()
-    }
-
     pub(crate) fn find_issued(&self, access_key_id: &str) -> Option<Issued> {
         self.issued.lock().iter().find(|issued| issued.access_key_id == access_key_id).cloned()
     }
@@ -103,18 +95,6 @@ impl State {
         self.find_issued(access_key_id).is_some_and(|known| {
             known.is_live() && known.secret_access_key == secret_access_key && known.session_token == session_token
         })
-    }
-
-    pub(crate) fn remember_token(&self, token: String, meaning: AccessToken) {
-        self.access_tokens.lock().insert(token, meaning);
-    }
-
-    pub(crate) fn find_token(&self, token: &str) -> Option<AccessToken> {
-        self.access_tokens.lock().get(token).cloned()
-    }
-
-    pub(crate) fn remember_imds_token(&self, token: String, until: SystemTime) {
-        self.imds_tokens.lock().insert(token, until);
     }
 
     /// Whether IMDS gave this token out and it has not ended.

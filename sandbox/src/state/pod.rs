@@ -61,7 +61,7 @@ impl Pod {
     /// Writes new tokens. From then on Pod Identity refuses the one before.
     pub(crate) fn rotate(&self, settings: &Settings) -> anyhow::Result<()> {
         let mut current = self.identity_token.lock();
-        let token = |audience: &str| issuers::eks().sign(&self.claims(settings, audience));
+        let token = |audience: &str| issuers::EKS_KEY.sign(&self.claims(settings, audience));
         let google = settings.providers.iter().find(|provider| provider.issuer() == Some(issuers::EKS));
         let identity = token(POD_IDENTITY_AUDIENCE);
         replace(&self.sts_token_file(), &token(STS_AUDIENCE))?;

@@ -101,6 +101,8 @@ fn the_binding_decides() {
         (member("principalSet", "attribute.account/210987654321"), false),
         (member("principal", &format!("subject/{role}/other")), false),
         (member("principalSet", &format!("attribute.aws_role/{role}")).replace("aws-pool", "other"), false),
+        (member("principalSet", "*").replace("aws-pool", "aws-pool2"), false),
+        (member("principal", "*"), false),
         (format!("serviceAccount:{WORKER}"), false),
     ];
     for (member, good) in table {

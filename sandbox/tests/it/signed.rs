@@ -24,16 +24,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 pub fn stamp(at: SystemTime) -> String {
-    let at = time::OffsetDateTime::from(at);
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        at.year(),
-        u8::from(at.month()),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+    humantime::format_rfc3339_seconds(at).to_string().replace(['-', ':'], "")
 }
 
 impl Signed {

@@ -164,7 +164,7 @@ fn a_token_in_the_url_is_refused() {
 
 #[test]
 fn lifetimes_may_be_short() {
-    let sandbox = Sandbox::builder().min_duration(Duration::from_secs(1)).start().unwrap();
+    let sandbox = Sandbox::builder().settings(|s| s.min_duration = Duration::from_secs(1)).start().unwrap();
     let mut form = parameters(&sandbox);
     form.insert("DurationSeconds", "1".into());
     assert_eq!(post_form(&sandbox, &form).status, 200);
