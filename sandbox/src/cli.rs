@@ -127,8 +127,8 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ask
         }
         Err(why) => {
             let why = why.to_string();
-            let first = why.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-            bail!("{}; see --help", first.split_whitespace().collect::<Vec<_>>().join(" "));
+            let parts = why.trim_start_matches("error: ").split("\n\n").filter(|part| !part.starts_with("Usage"));
+            bail!("{}", parts.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" "));
         }
     };
     let options = Options::from_arg_matches(&matches)?;

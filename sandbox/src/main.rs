@@ -108,16 +108,27 @@ fn announce(sandbox: &Sandbox, place: Option<AwsPlace>, quiet: bool) {
 /// Prints the script and stays until a signal asks for the end.
 async fn stay(script: &str) -> anyhow::Result<u8> {
     // Before the script is out: who has read it may send a signal at once.
-    let (mut interrupt, mut terminate, mut hangup) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    let mut ends = listen([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let mut out = std::io::stdout();
     out.write_all(script.as_bytes()).and_then(|()| out.flush()).context("standard output")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
+    next(&mut ends).await;
     Ok(0)
+}
+
+type Signals = Vec<(Signal, tokio::signal::unix::Signal)>;
+
+fn listen(names: impl IntoIterator<Item = Signal>) -> std::io::Result<Signals> {
+    names.into_iter().map(|name| Ok((name, signal(SignalKind::from_raw(name as i32))?))).collect()
+}
+
+/// The next of these signals.
+async fn next(signals: &mut Signals) -> Signal {
+    poll_fn(|context| {
+        let arrived =
+            signals.iter_mut().find_map(|(name, stream)| stream.poll_recv(context).is_ready().then_some(*name));
+        arrived.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }
 
 /// Runs the command with its signals forwarded, and ends as it does.
@@ -125,18 +136,7 @@ async fn supervise(command: Command, program: &std::ffi::OsStr) -> anyhow::Resul
     // These come to the command by itself when they come from the terminal.
     let from_terminal = [Signal::SIGINT, Signal::SIGQUIT];
     let others = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM];
-    let mut streams = Vec::new();
-    for name in from_terminal.into_iter().chain(others) {
-        streams.push((name, signal(SignalKind::from_raw(name as i32))?));
-    }
-    let mut arrived = async || {
-        poll_fn(|context| {
-            let ready =
-                streams.iter_mut().find_map(|(name, stream)| stream.poll_recv(context).is_ready().then_some(*name));
-            ready.map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    };
+    let mut signals = listen(from_terminal.into_iter().chain(others))?;
     let at_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let mut child = match tokio::process::Command::from(command).spawn() {
         Ok(child) => child,
@@ -149,7 +149,7 @@ async fn supervise(command: Command, program: &std::ffi::OsStr) -> anyhow::Resul
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
-            name = arrived() => {
+            name = next(&mut signals) => {
                 let doubled = at_terminal && from_terminal.contains(&name);
                 if let (false, Some(id)) = (doubled, child.id()) {
                     // It may have ended in this moment.

@@ -2,11 +2,13 @@
 //! functions for strings and what
 //! [Google adds](https://cloud.google.com/iam/docs/conditions-attribute-reference#extract): `extract`.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use anyhow::anyhow;
 use cel::extractors::This;
 use cel::{Context, Env, ExecutionError, Program, Value, extensions};
+use parking_lot::Mutex;
 
 static LANGUAGE: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
@@ -14,11 +16,17 @@ static LANGUAGE: LazyLock<Arc<Env>> = LazyLock::new(|| {
     Arc::new(env)
 });
 
-pub(crate) fn parse(text: &str) -> anyhow::Result<Program> {
-    LANGUAGE.compile(text).map_err(|why| {
+/// An expression that is understood. Reading one takes longer than a request, so each is read once.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Arc<Program>> {
+    static READ: LazyLock<Mutex<HashMap<String, Arc<Program>>>> = LazyLock::new(Mutex::default);
+    if let Some(program) = READ.lock().get(text) {
+        return Ok(program.clone());
+    }
+    let program = Arc::new(LANGUAGE.compile(text).map_err(|why| {
         let first = why.errors.first().map_or("no expression", |error| error.msg.as_str());
         anyhow!("\"{text}\": {}", first.replace('\n', " "))
-    })
+    })?);
+    Ok(READ.lock().entry(text.into()).or_insert(program).clone())
 }
 
 /// What an expression comes to, with the fields of an object as names.
