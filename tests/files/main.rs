@@ -7,6 +7,7 @@
 mod common;
 
 mod content;
+mod foreign;
 mod furnished;
 mod hostile;
 mod killed;

@@ -17,9 +17,9 @@ use crate::common::{self, Stage};
 use crate::default_keys;
 
 /// A file, and the line that botocore trips over, if there is one, before and after.
-type Row = (&'static str, &'static str, Option<usize>);
+pub type Row = (&'static str, &'static str, Option<usize>);
 
-const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     ("indented", "[default]\n  region = us-east-1\n  aws_access_key_id = A\n  aws_secret_access_key = b\n", None),
     ("indented by tabs", "[default]\n\tregion = us-east-1\n\taws_access_key_id = A\n[b]\n\tk = v\n", None),
     ("an indented section behind ours", "[default]\n  aws_access_key_id = A\n  [b]\n  k = v\n", None),
