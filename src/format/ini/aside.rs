@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use crate::format::ini::carried::without_carried;
-use crate::format::ini::edit::{Section, around, find};
 use crate::format::ini::lines::{Kind, Line, Malformed, parse, trim};
 use crate::format::ini::read::{OTHER_SOURCES, STATIC_KEYS};
+use crate::format::ini::section::{Section, around, find};
 
 /// How a line that was taken out begins.
 pub const ASIDE: &str = "# set aside by fedboot: ";

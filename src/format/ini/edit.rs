@@ -6,23 +6,7 @@
 use crate::format::ini::aside::{ASIDE, without_older};
 use crate::format::ini::carried::{CARRIED, CARRIED_END, Carried, without_carried};
 use crate::format::ini::lines::{Kind, Line, Malformed, Promoted, SWALLOWED, parse};
-
-/// What a section shall say.
-#[derive(Clone)]
-pub struct Section<'a> {
-    /// The name in brackets.
-    pub name: &'a str,
-    /// Keys to set, with their values, in order.
-    pub set: Vec<(&'a str, String)>,
-    /// Keys to remove.
-    pub remove: Vec<&'a str>,
-    /// Keys to take out of the section that stay in the file, as comments.
-    pub aside: &'a [&'a str],
-    /// Whether the key that stands there is taken out in the same way, to be put back later.
-    pub keeps_keys: bool,
-    /// What it says beside that; `None` leaves what was carried there before as it is.
-    pub carried: Option<Carried>,
-}
+use crate::format::ini::section::{Section, around, find};
 
 /// How a line begins that was taken out for good.
 const COMMENT: &str = "# taken out by fedboot: ";
@@ -37,19 +21,20 @@ enum Fate {
     Comment,
 }
 
-impl Section<'_> {
-    fn fate(&self, line: &Line<'_>) -> Fate {
-        let Some((name, _)) = line.property() else { return Fate::Keep };
-        let is_set = self.set.iter().any(|(key, _)| *key == name);
-        let is_kept = self.keeps_keys && ["aws_access_key_id", "aws_secret_access_key"].contains(&name.as_str());
+impl Fate {
+    /// What becomes of `line` in `section`.
+    fn of(section: &Section<'_>, line: &Line<'_>) -> Self {
+        let Some((name, _)) = line.property() else { return Self::Keep };
+        let is_set = section.set.iter().any(|(key, _)| *key == name);
+        let is_kept = section.keeps_keys && ["aws_access_key_id", "aws_secret_access_key"].contains(&name.as_str());
         // A process line of an earlier fedboot need not come back.
         let is_old = is_set && line.text.contains(" credential-process ");
-        if is_kept || self.aside.contains(&name.as_str()) && !is_old {
-            Fate::Aside
-        } else if is_set || self.remove.contains(&name.as_str()) {
-            Fate::Drop
+        if is_kept || section.aside.contains(&name.as_str()) && !is_old {
+            Self::Aside
+        } else if is_set || section.remove.contains(&name.as_str()) {
+            Self::Drop
         } else {
-            Fate::Keep
+            Self::Keep
         }
     }
 }
@@ -78,7 +63,7 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
     let (before, header, all, after) = around(&lines, start);
     let all: Vec<_> = all.iter().zip(start.saturating_add(2)..).collect();
     let all = if section.carried.is_some() { without_carried(all) } else { all };
-    let is_newly_aside = |line: &Line<'_>| line.kind == Kind::Property && section.fate(line) == Fate::Aside;
+    let is_newly_aside = |line: &Line<'_>| line.kind == Kind::Property && Fate::of(section, line) == Fate::Aside;
     let newly = all.iter().filter(|(line, _)| is_newly_aside(line)).filter_map(|(line, _)| line.property());
     let newly: Vec<_> = newly.map(|(name, _)| name).collect();
     let all = without_older(all, &newly);
@@ -108,7 +93,7 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
         let mut its_fate = fate;
         match line.kind {
             Kind::Property => {
-                fate = section.fate(line);
+                fate = Fate::of(section, line);
                 its_fate = fate;
                 promoted = Promoted::new(line);
                 let name = line.property().unwrap_or_default().0;
@@ -122,7 +107,7 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
                 return Err(Malformed { line: *number, problem: SWALLOWED });
             }
             Kind::Continuation if promoted.takes(line) => {
-                its_fate = match section.fate(line) {
+                its_fate = match Fate::of(section, line) {
                     // Not to be lost with the setting above it.
                     Fate::Keep | Fate::Aside if fate == Fate::Drop => Fate::Comment,
                     Fate::Keep => fate,
@@ -156,34 +141,6 @@ pub fn edit(text: &[u8], section: &Section<'_>) -> Result<Vec<u8>, Malformed> {
     }
     out.push_lines(after);
     Ok(out.text)
-}
-
-/// Where the header of the section stands.
-pub fn find(lines: &[Line<'_>], name: &str) -> Result<Option<usize>, Malformed> {
-    let is_it = |line: &Line<'_>| line.kind != Kind::Filler && line.header().is_some_and(|it| it.0 == name);
-    let mut all = lines.iter().enumerate().filter(|(_, line)| is_it(line));
-    let first = all.next();
-    let problem = match (first, all.next()) {
-        (Some((index, line)), _) if line.kind == Kind::Continuation => Some((index, SWALLOWED)),
-        (_, Some((index, _))) => Some((index, "a section that stands in the file before")),
-        _ => None,
-    };
-    match problem {
-        Some((index, problem)) => Err(Malformed { line: index.saturating_add(1), problem }),
-        None => Ok(first.map(|(index, _)| index)),
-    }
-}
-
-/// The lines before the header in line `start`, the header, its section's, and those behind it.
-pub fn around<'a, 't>(
-    lines: &'a [Line<'t>],
-    start: usize,
-) -> (&'a [Line<'t>], &'a [Line<'t>], &'a [Line<'t>], &'a [Line<'t>]) {
-    let (before, rest) = lines.split_at_checked(start).unwrap_or_default();
-    let (header, behind) = rest.split_at_checked(1).unwrap_or_default();
-    let end = behind.iter().position(|line| line.kind == Kind::Header).unwrap_or(behind.len());
-    let (all, after) = behind.split_at_checked(end).unwrap_or_default();
-    (before, header, all, after)
 }
 
 struct Output<'a> {

@@ -20,12 +20,14 @@ mod edit;
 mod lines;
 mod nested;
 mod read;
+mod section;
 mod settings;
 
 pub use aside::{has_aside, newly_aside, put_back};
 pub use carried::Carried;
-pub use edit::{Section, edit};
+pub use edit::edit;
 pub use lines::Malformed;
 pub use nested::{block, is_services};
 pub use read::{OTHER_SOURCES, STATIC_KEYS, for_all, is_profile, is_profile_or_default, read, trouble};
+pub use section::Section;
 pub use settings::{Settings, settings};
