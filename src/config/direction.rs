@@ -1,4 +1,4 @@
-//! Which way: Google → AWS or AWS → Google. The one file that names both clouds.
+//! Which direction: Google → AWS or AWS → Google.
 
 use crate::config::external_account;
 use crate::config::option_table::Cloud;
@@ -6,7 +6,7 @@ use crate::config::options::Options;
 use crate::error::{Error, Result};
 use crate::system::world::World;
 
-/// Which way.
+/// Which direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// A Google identity becomes AWS credentials.

@@ -1,4 +1,4 @@
-//! The only door to the outside: clock, environment, randomness, files. (HTTP is [`crate::system::http`].)
+//! The door to clock, environment, randomness and files. (Processes and HTTP have doors of their own beside it.)
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
