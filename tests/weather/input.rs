@@ -202,7 +202,7 @@ fn help_and_version_need_no_cloud() {
     stage.set("GCE_METADATA_HOST", NOBODY).unset("FEDBOOT_ROLE_ARN");
     for (words, part) in [
         (&["--help"][..], "--role-arn [PROFILE=]ARN"),
-        (&["-h"], "usage: "),
+        (&["-h"], "usage:"),
         (&["--version"], "fedboot 0."),
         (&["-V"], "fedboot "),
     ] {
