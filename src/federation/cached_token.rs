@@ -50,7 +50,7 @@ impl Failure {
 
 /// How a token stands.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Freshness {
+pub enum TokenFreshness {
     Fresh,
     /// Good, but it is time for a new one.
     Aging,
@@ -70,22 +70,24 @@ impl CachedToken {
         self.issued.borrow().as_ref().map(|(_, credentials)| credentials.clone())
     }
 
-    pub fn standing(&self, now: SystemTime) -> Freshness {
+    pub fn freshness(&self, now: SystemTime) -> TokenFreshness {
         let Some((issued, expiration)) = self.issued.borrow().as_ref().map(|(at, good)| (*at, good.expiration)) else {
-            return Freshness::None;
+            return TokenFreshness::None;
         };
-        let Ok(left) = expiration.duration_since(now) else { return Freshness::None };
+        let Ok(left) = expiration.duration_since(now) else { return TokenFreshness::None };
         let lifetime = expiration.duration_since(issued).unwrap_or_default();
         // Before it was issued: the clock was set back, and nobody knows how old it is.
         let age = now.duration_since(issued).unwrap_or(lifetime);
         match self.wanted {
-            _ if left.is_zero() => Freshness::None,
-            TokenRequest::AccessToken(_) if age < schedule::refresh_after(issued, expiration, 0.5) => Freshness::Fresh,
-            TokenRequest::AccessToken(_) if left > MARGIN.min(lifetime.mul_f64(0.25)) => Freshness::Aging,
-            TokenRequest::IdToken(_) | TokenRequest::SubjectToken if age < lifetime.mul_f64(FRESH_PART) => {
-                Freshness::Fresh
+            _ if left.is_zero() => TokenFreshness::None,
+            TokenRequest::AccessToken(_) if age < schedule::refresh_after(issued, expiration, 0.5) => {
+                TokenFreshness::Fresh
             }
-            _ => Freshness::Last,
+            TokenRequest::AccessToken(_) if left > MARGIN.min(lifetime.mul_f64(0.25)) => TokenFreshness::Aging,
+            TokenRequest::IdToken(_) | TokenRequest::SubjectToken if age < lifetime.mul_f64(FRESH_PART) => {
+                TokenFreshness::Fresh
+            }
+            _ => TokenFreshness::Last,
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::delivery::TokenSource;
 use crate::error::{Error, Kind, Result};
-use crate::federation::cached_token::{CachedToken, Failure, Freshness, wanted_in};
+use crate::federation::cached_token::{CachedToken, Failure, TokenFreshness, wanted_in};
 use crate::federation::token_quota::{self, Turns};
 use crate::federation::{CredentialsIssuer, TokenIssuer};
 use crate::model::client::Client;
@@ -117,16 +117,16 @@ impl TokenSource for TokenCache {
             let entry = self.0.entry(wanted, Some(client));
             let settled = entry.settled.notified();
             let is_usual = *wanted == self.0.usual;
-            match entry.standing(self.0.world.now()) {
-                Freshness::Fresh => {}
+            match entry.freshness(self.0.world.now()) {
+                TokenFreshness::Fresh => {}
                 // The agent's loop cares for the usual one; it has just started, or was just woken, or is now.
-                Freshness::None if is_usual => {
+                TokenFreshness::None if is_usual => {
                     self.0.world.look_at_clock();
                     let _ = tokio::time::timeout(PATIENCE_FOR_USUAL, self.0.usual_settles(&entry)).await;
                 }
                 _ if is_usual => {}
-                Freshness::Aging => drop(self.renew(&entry, client)),
-                Freshness::Last | Freshness::None => {
+                TokenFreshness::Aging => drop(self.renew(&entry, client)),
+                TokenFreshness::Last | TokenFreshness::None => {
                     if self.renew(&entry, client) {
                         settled.await;
                     }
@@ -147,9 +147,9 @@ impl TokenSource for TokenCache {
         let entries = self.0.entries.borrow();
         let entry = entries.iter().find(|entry| entry.wanted == *wanted)?;
         entry.ask(self.0.world.monotonic());
-        match entry.standing(self.0.world.now()) {
-            Freshness::Fresh => entry.good(),
-            Freshness::Aging | Freshness::Last if *wanted == self.0.usual => entry.good(),
+        match entry.freshness(self.0.world.now()) {
+            TokenFreshness::Fresh => entry.good(),
+            TokenFreshness::Aging | TokenFreshness::Last if *wanted == self.0.usual => entry.good(),
             _ => None,
         }
     }
@@ -195,7 +195,7 @@ impl Inner {
             let settled = entry.settled.notified();
             let now = self.world.now();
             let fails = entry.failure.borrow().as_ref().is_some_and(|failure| failure.lasts(now, PATIENCE_FOR_USUAL));
-            if fails || entry.standing(now) != Freshness::None {
+            if fails || entry.freshness(now) != TokenFreshness::None {
                 return;
             }
             settled.await;
