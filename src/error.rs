@@ -83,7 +83,7 @@ impl Error {
 
     /// The same once a second proof was of no help either: then nothing helps until somebody changes something.
     #[must_use]
-    pub fn settled(self) -> Self {
+    pub fn into_fatal(self) -> Self {
         let kind = if self.kind == Kind::RefusedProof { Kind::Fatal } else { self.kind };
         Self { kind, ..self }
     }

@@ -52,8 +52,8 @@ pub fn ini(bytes: &[u8]) {
             assert_eq!(read(&edited, other), read(bytes, other), "[{other}] is another");
         }
         // A file that is well to botocore stays so.
-        if ini::trouble(bytes).is_none() {
-            assert_eq!(ini::trouble(&edited), None);
+        if ini::malformed(bytes).is_none() {
+            assert_eq!(ini::malformed(&edited), None);
         }
         let now_in_go = go_ini::sections(&edited);
         if in_go.names == go_ini::names_to_botocore(bytes) && !has_indented_header(bytes) {

@@ -52,13 +52,13 @@ pub enum Ending {
 
 /// Works until the command ends, or who is followed, or until there is nothing left to do. `said`: whoever waited for the
 /// word has it from an agent before.
-pub fn run(context: &AgentContext<'_>, post: &mut GuardPost, said: bool, line: GuardLine) -> Ending {
+pub fn run(context: &AgentContext<'_>, post: &mut GuardPost, has_reported: bool, line: GuardLine) -> Ending {
     let AgentContext { world, settings, .. } = context;
-    if said {
+    if has_reported {
         world::serve_from_now_on();
     }
     let listener = match post.readiness.take() {
-        _ if said => None,
+        _ if has_reported => None,
         Some(readiness) => Some(ReadinessListener::Parent(readiness)),
         None => Some(ReadinessListener::Stdout),
     };
@@ -142,8 +142,9 @@ fn prepare_alone(context: &AgentContext<'_>) -> Result<(process::Termination, Op
     let followed = options.value(world, "follow-pid");
     let followed = followed.map(|given| Followed::parse(given.raw(), &world.working_directory)).transpose()?;
     if let Some(file) = options.value(world, "log-file").map(|given| given.file(world)) {
-        process::log_to(&file.to_write()?)
-            .map_err(|error| Error::usage(format!("{} cannot be opened: {}", file.said(), world::plain(&error))))?;
+        process::log_to(&file.to_write()?).map_err(|error| {
+            Error::usage(format!("{} cannot be opened: {}", file.origin_and_path(), world::plain(&error)))
+        })?;
     }
     Ok((process::take_termination_signals()?, followed))
 }
@@ -226,11 +227,11 @@ impl Agent {
     /// Keeps the usual access token, and what is made for clients that ask.
     async fn to_google(&self, options: &Options, deadline: Instant) -> Result<()> {
         let config = ToGoogleConfig::resolve(options, &self.world, false)?;
-        let wanted = TokenRequest::AccessToken(config.asked.scopes.clone());
-        self.board.name(0, None, Principal::Google(config.asked.principal()));
+        let request = TokenRequest::AccessToken(config.exchange.scopes.clone());
+        self.board.name(0, None, Principal::Google(config.exchange.principal()));
         let serves = config.delivery.metadata_port.is_some();
-        let mint = AwsToGoogle::new(config.asked.clone(), self.world.clone(), self.settings.log);
-        let tokens = Rc::new(TokenCache::new(self.world.clone(), self.settings.log, Rc::new(mint), wanted));
+        let mint = AwsToGoogle::new(config.exchange.clone(), self.world.clone(), self.settings.log);
+        let tokens = Rc::new(TokenCache::new(self.world.clone(), self.settings.log, Rc::new(mint), request));
         tokens.take_over(self.holdings.handover().clone());
         let (world, settings) = (&self.world, &self.settings);
         let deliveries = Deliveries::for_google(&config, tokens.clone(), world, settings, &self.board, &self.holdings)?;
@@ -331,13 +332,13 @@ impl Agent {
         if self.readiness.is_said() || self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
             return Err(error);
         }
-        let choice = delivery::delivery(options, &self.world)?;
+        let config = delivery::delivery(options, &self.world)?;
         let is_said = options.value(&self.world, "region").is_some();
         let region = Region { name: to_aws::region(options, &self.world), is_said };
         let (world, settings) = (&self.world, &self.settings);
-        let deliveries = Deliveries::open(&choice, region, None, world, settings, &self.board, &self.holdings)?;
+        let deliveries = Deliveries::open(&config, region, None, world, settings, &self.board, &self.holdings)?;
         let deliveries = Rc::new(deliveries);
-        self.readiness.go_on_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
+        self.readiness.start_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
         // Whoever adds roles to the places has them alone.
         let environment = self.readiness.environment(&deliveries);
         self.board.give(move || Some(environment.clone()));

@@ -69,7 +69,7 @@ impl Deliveries {
     /// # Errors
     /// Why one of them cannot stand.
     pub fn open(
-        choice: &DeliveryConfig,
+        config: &DeliveryConfig,
         region: Region,
         role_arn: Option<String>,
         world: &Rc<World>,
@@ -85,32 +85,32 @@ impl Deliveries {
         };
         // Where the agent before this one has written, if there was one.
         let left = holdings.handover().get(CREDENTIALS_FILE).and_then(|json| serde_json::from_value(json).ok());
-        let choose = || private_file::choose(choice.credentials_file.as_deref(), choice.mode, world);
+        let choose = || private_file::choose(config.credentials_file.as_deref(), config.mode, world);
         let chosen = match left.map_or_else(choose, |file| Ok(CredentialsPath { file, warning: None })) {
             // Variables need no file.
-            Err(_) if choice.is_only_environment() => CredentialsPath { file: PathBuf::from("/"), warning: None },
+            Err(_) if config.is_only_environment() => CredentialsPath { file: PathBuf::from("/"), warning: None },
             chosen => chosen?,
         };
         let replaced = ReplacedProfile::of(world);
-        let found = if region.is_said && choice.has_profile() { Found::default() } else { replaced.look() };
-        let shadows = shadows_of(choice, &replaced, &found, &warn);
-        if let Some(warning) = chosen.warning.as_ref().filter(|_| !choice.is_only_environment()) {
+        let found = if region.is_said && config.has_profile() { Found::default() } else { replaced.look() };
+        let shadows = shadows_of(config, &replaced, &found, &warn);
+        if let Some(warning) = chosen.warning.as_ref().filter(|_| !config.is_only_environment()) {
             warn(warning);
         }
-        for warning in shadowed_files::of_aws(world, choice.has(AwsDelivery::Endpoint)) {
+        for warning in shadowed_files::of_aws(world, config.has(AwsDelivery::Endpoint)) {
             warn(&warning);
         }
         let own_name = |suffix: &str| format!("{}{}{suffix}", private_file::PREFIX, holdings.name);
         let has_own =
-            choice.has(AwsDelivery::Endpoint) || choice.has(AwsDelivery::TokenFile) && choice.token_file.is_none();
-        let own_directory = has_own.then(|| private_file::beside(&chosen.file, choice.mode, world)).transpose()?;
+            config.has(AwsDelivery::Endpoint) || config.has(AwsDelivery::TokenFile) && config.token_file.is_none();
+        let own_directory = has_own.then(|| private_file::beside(&chosen.file, config.mode, world)).transpose()?;
         match &own_directory {
             Some(directory) => private_file::sweep_in(directory, &holdings.name, world.now()),
             None => private_file::sweep(&chosen.file, &holdings.name, world.now()),
         }
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         // The endpoint first: its answer is memory, a file may have to wait for a disk.
-        if let Some(directory) = own_directory.clone().filter(|_| choice.has(AwsDelivery::Endpoint)) {
+        if let Some(directory) = own_directory.clone().filter(|_| config.has(AwsDelivery::Endpoint)) {
             let (board, clock) = (board.clone(), world.clone());
             let status = Box::new(move || board.json(clock.now()));
             let plan = EndpointPlan {
@@ -119,20 +119,20 @@ impl Deliveries {
                 is_in_front: holdings.is_in_front,
                 directory,
                 token_file: own_name(private_file::TOKEN_SUFFIX),
-                mode: choice.mode,
+                mode: config.mode,
                 status,
             };
             places.push(Box::new(CredentialsEndpoint::open(world.clone(), plan)?));
         }
-        if choice.has(AwsDelivery::Env) {
+        if config.has(AwsDelivery::Env) {
             places.push(Box::new(Variables::default()));
         }
-        if choice.has(AwsDelivery::TokenFile) {
+        if config.has(AwsDelivery::TokenFile) {
             let own = || own_directory.map(|own| own.path.join(own_name(private_file::WEB_IDENTITY_SUFFIX)));
             places.push(Box::new(TokenFile {
-                path: choice.token_file.clone().or_else(own).unwrap_or_default(),
-                own: choice.token_file.is_none().then(Own::default),
-                mode: choice.mode,
+                path: config.token_file.clone().or_else(own).unwrap_or_default(),
+                own: config.token_file.is_none().then(Own::default),
+                mode: config.mode,
                 patience,
                 variable: "AWS_WEB_IDENTITY_TOKEN_FILE",
                 writer: Writer::default(),
@@ -140,10 +140,10 @@ impl Deliveries {
             }));
         }
         // A profile without keys, from which clients go on to the endpoint.
-        let bare = choice
+        let bare = config
             .profile
             .iter()
-            .filter(|name| choice.has(AwsDelivery::Endpoint) && choice.keys_section.as_ref() != Some(name));
+            .filter(|name| config.has(AwsDelivery::Endpoint) && config.keys_section.as_ref() != Some(name));
         let replaceds = found.region.filter(|name| !region.is_said && partition::check_region(name).is_ok());
         let clients_region = replaceds.unwrap_or(region.name);
         let plan = Plan {
@@ -151,27 +151,27 @@ impl Deliveries {
             copied: replaced
                 .credentials
                 .clone()
-                .filter(|path| choice.credentials_file.is_none() && *path != chosen.file),
-            mode: choice.mode,
-            keys_section: choice.keys_section.clone(),
+                .filter(|path| config.credentials_file.is_none() && *path != chosen.file),
+            mode: config.mode,
+            keys_section: config.keys_section.clone(),
             profiles: bare
                 .map(|name| Profile { name: name.clone(), set: vec![("region", clients_region.clone())] })
                 .collect(),
-            profile: choice.profile.clone(),
+            profile: config.profile.clone(),
             replaced,
             region_is_said: region.is_said,
             patience,
         };
         let file = Some(CredentialsFile::new(plan, warn));
         // Without a profile that says it, botocore knows no region but by the older variable.
-        let names = if choice.profile.is_none() {
+        let names = if config.profile.is_none() {
             REGION_VARIABLES
         } else {
             REGION_VARIABLES.split_at_checked(1).map_or(REGION_VARIABLES, |(first, _)| first)
         };
         let missing = names.iter().filter(|name| world.variable(name).is_none());
         let mut variables: Vec<_> = missing.map(|name| (*name, OsString::from(&clients_region))).collect();
-        if choice.has(AwsDelivery::Endpoint) {
+        if config.has(AwsDelivery::Endpoint) {
             variables.extend(no_proxy(world));
         }
         board.stand_beside(&chosen.file);
@@ -206,7 +206,7 @@ impl Deliveries {
         if let Some(about) = about {
             let guests = config.delivery.guests(world.user, holdings.is_in_front);
             let server = MetadataServer::open(holdings.server()?, about, guests, tokens, world.clone())?;
-            board.serve(server.address(), shared_cache::file_name(&config.asked.request()));
+            board.serve(server.address(), shared_cache::file_name(&config.exchange.request()));
             places.push(Box::new(server));
             variables = no_proxy(world);
         }
@@ -318,10 +318,10 @@ impl Deliveries {
     }
 
     /// Leaves word of a failure where clients may ask for it.
-    pub async fn fail(&self, trouble: &RefreshFailure) {
+    pub async fn fail(&self, failure: &RefreshFailure) {
         for place in self.all() {
             // That one cannot be written is told when there is something to deliver.
-            let _ = place.fail(trouble).await;
+            let _ = place.fail(failure).await;
         }
     }
 
@@ -354,19 +354,19 @@ impl Deliveries {
 /// The variables that the command loses. It keeps the one that names its profile where that has no credentials and nothing
 /// else stands for it.
 fn shadows_of(
-    choice: &DeliveryConfig,
+    config: &DeliveryConfig,
     replaced: &ReplacedProfile,
     found: &Found,
     warn: &dyn Fn(&str),
 ) -> Vec<&'static str> {
     let mut shadows = shadowed_variables::AWS.to_vec();
-    if choice.has_profile() {
+    if config.has_profile() {
         return shadows;
     }
     let mut source = found.source.clone();
     if let Some(variable) = replaced.named_by {
         // Node's SDK looks at no variable with keys where one names a profile.
-        if found.is_there && source.is_none() && !choice.has(AwsDelivery::Env) {
+        if found.is_there && source.is_none() && !config.has(AwsDelivery::Env) {
             shadows.retain(|name| !["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].contains(name));
         } else {
             source = ReplacedProfile { name: "default".into(), ..replaced.clone() }.look().source;
@@ -378,7 +378,7 @@ fn shadows_of(
             }
         }
     }
-    if let Some((path, key)) = source.filter(|_| choice.has(AwsDelivery::Endpoint)) {
+    if let Some((path, key)) = source.filter(|_| config.has(AwsDelivery::Endpoint)) {
         warn(&format!(
             "{} has {key} in the profile that clients use, and they take that before they ask the endpoint: remove it, or \
              choose --delivery file,endpoint",

@@ -38,23 +38,23 @@ enum Watched {
 pub fn stand(context: &AgentContext<'_>, mut post: GuardPost) -> u8 {
     context.settings.log.tell_panics();
     // Whether whoever waits for the agent's word has it.
-    let mut said = false;
+    let mut has_reported = false;
     let mut deaths: u32 = 0;
     loop {
         // Whoever comes back as an agent that lost its guard is the guard from here on.
         let started = context.world.monotonic();
         let forked = post.take().and_then(|()| post.fork_agent());
         let watched = match forked {
-            Ok(Forked::Agent(line)) => match assembly::run(context, &mut post, said, line) {
+            Ok(Forked::Agent(line)) => match assembly::run(context, &mut post, has_reported, line) {
                 Ending::Left(code) => process::exit_now(code),
                 Ending::GuardLost => {
-                    (said, deaths) = (true, 0);
+                    (has_reported, deaths) = (true, 0);
                     continue;
                 }
             },
             Ok(Forked::Guard(mut agent)) => {
                 process::leave_directory();
-                watch(context, &mut post, &mut said, &mut agent)
+                watch(context, &mut post, &mut has_reported, &mut agent)
             }
             Err(errno) => Watched::Died { why: format!("the agent cannot be forked: {}", errno.desc()), lived: false },
         };
@@ -62,7 +62,7 @@ pub fn stand(context: &AgentContext<'_>, mut post: GuardPost) -> u8 {
             Watched::Over(code) => return code,
             Watched::Died { why, lived } => (why, lived),
         };
-        if !said {
+        if !has_reported {
             return fail(context, &mut post, why);
         }
         let is_hasty = started.elapsed() < HASTY;
@@ -82,7 +82,12 @@ pub fn stand(context: &AgentContext<'_>, mut post: GuardPost) -> u8 {
 }
 
 /// Watches an agent to its end, and the command.
-fn watch(context: &AgentContext<'_>, post: &mut GuardPost, said: &mut bool, agent: &mut GuardedAgent) -> Watched {
+fn watch(
+    context: &AgentContext<'_>,
+    post: &mut GuardPost,
+    has_reported: &mut bool,
+    agent: &mut GuardedAgent,
+) -> Watched {
     let is_alone = post.command.is_none();
     let (mut lived, mut is_to_end, mut is_new) = (false, false, true);
     // While a command starts, two processes have better things to do than to tell each other so.
@@ -90,8 +95,8 @@ fn watch(context: &AgentContext<'_>, post: &mut GuardPost, said: &mut bool, agen
     loop {
         let longest = if is_to_end { Some(LAST_PATIENCE) } else { is_new.then_some(RESTING) };
         match post.wait(Some(&mut *agent), longest) {
-            Event::Said(AgentNews::WordIsSaid) => {
-                (*said, lived) = (true, true);
+            Event::News(AgentNews::HasReported) => {
+                (*has_reported, lived) = (true, true);
                 post.readiness = None;
                 if is_alone && !context.holdings.is_in_front {
                     process::release_stderr();
@@ -100,18 +105,18 @@ fn watch(context: &AgentContext<'_>, post: &mut GuardPost, said: &mut bool, agen
                     let _ = process::log_to(file.file(&context.world).path());
                 }
             }
-            Event::Said(AgentNews::HasDelivered) => lived = true,
-            Event::Said(AgentNews::WillBeNothing) => is_to_end = true,
+            Event::News(AgentNews::HasDelivered) => lived = true,
+            Event::News(AgentNews::WillBeNothing) => is_to_end = true,
             Event::CommandEnded => {
                 post.command = None;
                 agent.listens = false;
                 is_to_end = true;
             }
-            Event::Told(signal) => {
+            Event::Signalled(signal) => {
                 agent.signal(signal);
                 is_to_end = true;
             }
-            Event::AgentLeft(code) if code == 0 || is_to_end || !*said => return Watched::Over(code),
+            Event::AgentLeft(code) if code == 0 || is_to_end || !*has_reported => return Watched::Over(code),
             Event::AgentLeft(_) => return Watched::Died { why: "the agent could not go on".into(), lived },
             Event::AgentDied(_) if is_to_end => return Watched::Over(0),
             Event::AgentDied(by) => return Watched::Died { why: format!("the agent was killed by {by}"), lived },

@@ -34,7 +34,7 @@ pub struct Readiness {
     /// The exit code, where the command does not start.
     failed: Cell<Option<u8>>,
     line: Rc<GuardLine>,
-    told: Notify,
+    changed: Notify,
 }
 
 impl ReadinessListener {
@@ -69,7 +69,7 @@ impl Readiness {
             lost: Cell::new(false),
             failed: Cell::default(),
             line,
-            told: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -81,7 +81,7 @@ impl Readiness {
     /// Waits until it is said.
     pub async fn until_said(&self) {
         while !self.is_said() {
-            self.told.notified().await;
+            self.changed.notified().await;
         }
     }
 
@@ -105,12 +105,12 @@ impl Readiness {
             let news = if matches!(report, ReadinessMessage::Failed(_)) {
                 AgentNews::WillBeNothing
             } else {
-                AgentNews::WordIsSaid
+                AgentNews::HasReported
             };
             listener.tell(report, self.alone, world, settings);
             self.line.tell(news);
             world::serve_from_now_on();
-            self.told.notify_waiters();
+            self.changed.notify_waiters();
         }
     }
 
@@ -133,7 +133,7 @@ impl Readiness {
     }
 
     /// The command starts without a role's credentials, but finds what comes later in its `deliveries`.
-    pub async fn go_on_without(
+    pub async fn start_without(
         &self,
         error: Error,
         world: &World,

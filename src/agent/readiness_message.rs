@@ -92,9 +92,9 @@ impl ReadinessMessage {
 
 /// Why an agent that sent `bytes` instead of a report did not come to its end.
 pub fn broken(bytes: &[u8]) -> Error {
-    let said = String::from_utf8_lossy(bytes);
+    let text = String::from_utf8_lossy(bytes);
     let problem: OsString =
-        if bytes.is_empty() { OsStr::new("it ended without a word").into() } else { said.as_ref().into() };
+        if bytes.is_empty() { OsStr::new("it ended without a word").into() } else { text.as_ref().into() };
     Error::new(Kind::Fatal, "start the agent", "", problem.to_string_lossy())
 }
 

@@ -158,7 +158,7 @@ impl Refresher {
                         let wait = retry::REFRESH.delay(self.failures, self.world.random());
                         self.tell(&error, wait).await;
                         readiness
-                            .go_on_without(error, &self.world, &self.settings, &self.first, &self.deliveries)
+                            .start_without(error, &self.world, &self.settings, &self.first, &self.deliveries)
                             .await;
                         wait
                     }
@@ -320,17 +320,17 @@ impl Refresher {
     /// Leaves word of a failure for clients and probes.
     async fn tell(&self, error: &Error, wait: Duration) {
         let now = self.world.now();
-        let trouble = RefreshFailure {
+        let failure = RefreshFailure {
             at: now,
             next_try: world::later(now, wait),
             failures: self.failures,
             error: error.to_string(),
         };
-        self.deliveries.fail(&trouble).await;
+        self.deliveries.fail(&failure).await;
         let change = |state: &mut RoleStatus| {
             state.failures = self.failures;
-            state.next_refresh = Some(trouble.next_try);
-            state.last_error = trouble.error;
+            state.next_refresh = Some(failure.next_try);
+            state.last_error = failure.error;
         };
         self.board.change(self.number, change);
     }

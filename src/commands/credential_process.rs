@@ -49,13 +49,13 @@ pub fn answer(options: &Options, world: &Rc<World>) -> Result<SecretString> {
         credentials.keys().ok_or_else(|| Error::new(Kind::Fatal, "answer", "", "there are no keys in the cache"))?;
     let lifetime = credentials.expiration.duration_since(issued).unwrap_or_default();
     let early = credentials.expiration.checked_sub(EARLY.min(lifetime.mul_f64(0.1)));
-    let said = early.filter(|early| *early > world.now()).unwrap_or(credentials.expiration);
+    let expiration = early.filter(|early| *early > world.now()).unwrap_or(credentials.expiration);
     let answer = serde_json::json!({
         "Version": 1,
         "AccessKeyId": keys.access_key_id,
         "SecretAccessKey": keys.secret_access_key.expose_secret(),
         "SessionToken": keys.session_token.expose_secret(),
-        "Expiration": timestamp(said),
+        "Expiration": timestamp(expiration),
     });
     Ok(format!("{answer}\n").into())
 }

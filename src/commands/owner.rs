@@ -32,7 +32,8 @@ pub fn owner(options: &Options, world: &World) -> Result<Option<Account>> {
 /// # Errors
 /// As there.
 pub fn owner_of_what_is_asked(options: &Options, world: &World) -> Result<Option<Account>> {
-    let is_meant = options.value(world, "owner").is_some_and(|given| world.user == 0 || given.by().starts_with("--"));
+    let is_meant =
+        options.value(world, "owner").is_some_and(|given| world.user == 0 || given.origin().starts_with("--"));
     if is_meant { owner(options, world) } else { Ok(None) }
 }
 

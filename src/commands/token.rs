@@ -48,7 +48,7 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
     }
     let known = [("token", false), ("json", true)];
     let as_json = values::chosen(options, world, "format", &known)?.unwrap_or(false);
-    let wanted = if kind == TokenKind::Id {
+    let request = if kind == TokenKind::Id {
         let audience = options.free_text(world, "audience")?;
         TokenRequest::IdToken(audience.ok_or_else(|| {
             Error::usage("an ID token is for an audience").advice("write fedboot token id --audience AUDIENCE")
@@ -59,7 +59,7 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
         let scopes = scopes.iter().map(|given| given.text().map(str::to_owned)).collect::<Result<Vec<_>>>()?;
         TokenRequest::AccessToken(scopes_in_order(scopes))
     };
-    let credentials = token(&wanted, options, world)?;
+    let credentials = token(&request, options, world)?;
     let token = credentials.token().map(ExposeSecret::expose_secret).unwrap_or_default();
     if !as_json {
         return Ok(format!("{token}\n").into());
@@ -74,67 +74,67 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
     Ok(format!("{answer}\n").into())
 }
 
-fn token(wanted: &TokenRequest, options: &Options, world: &Rc<World>) -> Result<Credentials> {
+fn token(request: &TokenRequest, options: &Options, world: &Rc<World>) -> Result<Credentials> {
     let settings = Settings::resolve(options, world)?;
     let is_named =
         ["external-account", "workload-identity-provider"].iter().any(|it| options.value(world, it).is_some());
     // The command of an agent lost the file's name; what is asked for by name may be something else.
     if let Some(address) = InputValue::variable(world, "FEDBOOT_METADATA_HOST").filter(|_| !is_named) {
-        return shared_cache::run(ask(&address, wanted, world));
+        return shared_cache::run(ask(&address, request, world));
     }
     let config = ToGoogleConfig::resolve(options, world, false)?;
-    let request = shared_cache::file_name(&config.asked.request());
+    let name = shared_cache::file_name(&config.exchange.request());
     for agent in inquiry::agents(&status::credentials_file(options, world), world, false).beside {
         let text = |name: &str| agent.state.get(name).and_then(Value::as_str);
-        if let (Some(address), true) = (text("metadata"), text("request") == Some(request.as_str()))
+        if let (Some(address), true) = (text("metadata"), text("request") == Some(name.as_str()))
             && let Ok(credentials) =
-                shared_cache::run(ask(&InputValue::new("what an agent left", address), wanted, world))
+                shared_cache::run(ask(&InputValue::new("what an agent left", address), request, world))
         {
             return Ok(credentials);
         }
     }
-    let wanted = match wanted {
+    let request = match request {
         TokenRequest::AccessToken(scopes) if scopes.is_empty() => {
-            TokenRequest::AccessToken(config.asked.scopes.clone())
+            TokenRequest::AccessToken(config.exchange.scopes.clone())
         }
         other => other.clone(),
     };
-    from_cache(config, &wanted, &settings, world).map(|(_, credentials)| credentials)
+    from_cache(config, &request, &settings, world).map(|(_, credentials)| credentials)
 }
 
 /// A token that processes share; the first one that needs it makes it.
 fn from_cache(
     config: ToGoogleConfig,
-    wanted: &TokenRequest,
+    request: &TokenRequest,
     settings: &Settings,
     world: &Rc<World>,
 ) -> Result<(SystemTime, Credentials)> {
     let deadline = world.monotonic().checked_add(settings.timeout).unwrap_or(world.monotonic());
-    let request = format!("{} for {}", wanted.exactly(), config.asked.request());
+    let cache_key = format!("{} for {}", request.exactly(), config.exchange.request());
     let mode = config.delivery.mode;
     let issue = |give_up| {
-        let mint = AwsToGoogle::new(config.asked, world.clone(), settings.log);
+        let mint = AwsToGoogle::new(config.exchange, world.clone(), settings.log);
         let http = Http::new(world).with_deadline(Some(give_up));
-        shared_cache::run(retry::until(world, give_up, async || mint.mint(&http, wanted).await))
+        shared_cache::run(retry::until(world, give_up, async || mint.mint(&http, request).await))
     };
     // Where nothing can be kept, each caller exchanges for itself.
     let Ok(directory) = private_file::cache_directory(world) else { return Ok((world.now(), issue(deadline)?)) };
-    let cache = Cache::new(directory.join(shared_cache::file_name(&request)), request, mode);
+    let cache = Cache::new(directory.join(shared_cache::file_name(&cache_key)), cache_key, mode);
     shared_cache::answer(&cache, world, settings, deadline, issue)
 }
 
 /// Asks the metadata server of an agent.
-async fn ask(address: &InputValue, wanted: &TokenRequest, world: &World) -> Result<Credentials> {
+async fn ask(address: &InputValue, request: &TokenRequest, world: &World) -> Result<Credentials> {
     let step = "get a token from fedboot's agent";
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let query = match wanted {
+    let query = match request {
         TokenRequest::IdToken(audience) => format!("identity?audience={}&format=full", encoded(audience)),
         TokenRequest::AccessToken(scopes) if !scopes.is_empty() => {
             format!("token?scopes={}", encoded(&scopes.join(",")))
         }
         _ => "token".into(),
     };
-    let url = InputValue::new(address.by(), format!("http://{}", address.text()?));
+    let url = InputValue::new(address.origin(), format!("http://{}", address.text()?));
     let endpoint = url.endpoint(false)?.direct();
     let address = endpoint.shown("");
     let path = format!("/computeMetadata/v1/instance/service-accounts/default/{query}");
@@ -150,7 +150,7 @@ async fn ask(address: &InputValue, wanted: &TokenRequest, world: &World) -> Resu
         return Err(Error::new(Kind::Fatal, step, address, problem));
     }
     let read = || {
-        if matches!(wanted, TokenRequest::IdToken(_)) {
+        if matches!(request, TokenRequest::IdToken(_)) {
             let proof = jwt::decode(&text).ok()?;
             return Some((proof.token, world::time_at(proof.claims.exp)?));
         }

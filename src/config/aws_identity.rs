@@ -81,9 +81,8 @@ impl AwsIdentityConfig {
             return imds_at(&url);
         }
         let is_ipv6 = match mode.clone().or_else(|| profile.given("ec2_metadata_service_endpoint_mode")) {
-            Some(mode) => {
-                InputValue::new(mode.by(), mode.text()?.to_lowercase()).one_of(&[("ipv4", false), ("ipv6", true)])?
-            }
+            Some(mode) => InputValue::new(mode.origin(), mode.text()?.to_lowercase())
+                .one_of(&[("ipv4", false), ("ipv6", true)])?,
             None => profile.is_true("imds_use_ipv6"),
         };
         match in_file {
@@ -97,17 +96,17 @@ impl AwsIdentityConfig {
     /// # Errors
     /// A usage error in the profile.
     pub fn sts(&self, profile: &Settings) -> Result<StsConfig> {
-        let said = &self.sts;
-        let ignores = said.ignores.unwrap_or_else(|| profile.is_true("ignore_configured_endpoint_urls"));
-        let choice = if ignores { &said.own } else { &said.named };
-        let StsConfig::Regional { fips, dual_stack } = *choice else { return Ok(choice.clone()) };
+        let sts = &self.sts;
+        let ignores = sts.ignores.unwrap_or_else(|| profile.is_true("ignore_configured_endpoint_urls"));
+        let configured = if ignores { &sts.own } else { &sts.named };
+        let StsConfig::Regional { fips, dual_stack } = *configured else { return Ok(configured.clone()) };
         if !ignores && let Some(url) = profile.sts()? {
-            return url.endpoint(said.allow_http).map(StsConfig::Endpoint);
+            return url.endpoint(sts.allow_http).map(StsConfig::Endpoint);
         }
         let names_fips = self.region.is_none() && profile.region().is_some_and(|name| partition::region_of(name).1);
         Ok(StsConfig::Regional {
-            fips: fips || names_fips || !said.says_fips && profile.is_true("use_fips_endpoint"),
-            dual_stack: dual_stack || !said.says_dual_stack && profile.is_true("use_dualstack_endpoint"),
+            fips: fips || names_fips || !sts.says_fips && profile.is_true("use_fips_endpoint"),
+            dual_stack: dual_stack || !sts.says_dual_stack && profile.is_true("use_dualstack_endpoint"),
         })
     }
 
@@ -116,8 +115,8 @@ impl AwsIdentityConfig {
     /// # Errors
     /// A usage error in the profile or the variable.
     pub fn prefers_global_sts(&self, profile: &Settings) -> Result<bool> {
-        let said = self.sts.regional.clone().or_else(|| profile.given("sts_regional_endpoints"));
-        said.map_or(Ok(false), |said| said.one_of(&[("regional", false), ("legacy", true)]))
+        let mode = self.sts.regional.clone().or_else(|| profile.given("sts_regional_endpoints"));
+        mode.map_or(Ok(false), |mode| mode.one_of(&[("regional", false), ("legacy", true)]))
     }
 
     /// Reads what is said by options, variables and the `file`.
@@ -129,7 +128,7 @@ impl AwsIdentityConfig {
         let only = chosen(options, world, "identity", &Source::ALL.map(|source| (source.name(), source)))?;
         let role_arn = match text("assume-role-arn")? {
             Some(given) => {
-                role::check_role_arn(given.by(), given.text()?)?;
+                role::check_role_arn(given.origin(), given.text()?)?;
                 Some(given.text()?.to_owned())
             }
             None => None,
@@ -174,7 +173,7 @@ impl AwsIdentityConfig {
             }
             None => world.hostname.clone(),
         };
-        let told_apart = [
+        let distinguishing = [
             "AWS_ACCESS_KEY_ID",
             "AWS_PROFILE",
             "AWS_DEFAULT_PROFILE",
@@ -198,12 +197,12 @@ impl AwsIdentityConfig {
             role_arn,
             session_name: clean_session_name(&session),
             terms,
-            variables: told_apart.iter().map(|name| world.text_variable(name)).collect(),
+            variables: distinguishing.iter().map(|name| world.text_variable(name)).collect(),
         })
     }
 
     /// What else tells one identity from another; some of it may be secret.
-    pub fn told_apart(&self) -> (&[Option<String>], Option<&OsStr>) {
+    pub fn distinguishing(&self) -> (&[Option<String>], Option<&OsStr>) {
         (&self.variables, self.profile.as_ref().map(InputValue::raw))
     }
 }

@@ -122,7 +122,7 @@ pub fn delivery(options: &Options, world: &World) -> Result<DeliveryConfig> {
         ));
     }
     let path = |name| options.value(world, name).map(|given| given.file(world).to_write()).transpose();
-    let mut choice = DeliveryConfig {
+    let mut config = DeliveryConfig {
         places,
         profile: None,
         keys_section: None,
@@ -131,18 +131,18 @@ pub fn delivery(options: &Options, world: &World) -> Result<DeliveryConfig> {
         cache_file: path("cache-file")?,
         mode: file_mode(options, world)?,
     };
-    choice.keys_section = choice.has(File).then(|| "default".into());
-    let needs_profile = choice.has(Process) || (choice.has(File) && choice.has(Endpoint));
-    choice.profile = needs_profile.then(|| "fedboot".into());
-    let Some(named) = options.text(world, "aws-profile")? else { return Ok(choice) };
+    config.keys_section = config.has(File).then(|| "default".into());
+    let needs_profile = config.has(Process) || (config.has(File) && config.has(Endpoint));
+    config.profile = needs_profile.then(|| "fedboot".into());
+    let Some(named) = options.text(world, "aws-profile")? else { return Ok(config) };
     match named.text()? {
-        "none" if choice.has(Process) => {
+        "none" if config.has(Process) => {
             return Err(Error::usage("--delivery process needs a profile, so --aws-profile cannot be none"));
         }
-        "none" => choice.profile = None,
-        name => choice.name_profile(&check_profile(named.by(), name)?)?,
+        "none" => config.profile = None,
+        name => config.name_profile(&check_profile(named.origin(), name)?)?,
     }
-    Ok(choice)
+    Ok(config)
 }
 
 impl DeliveryConfig {
@@ -259,10 +259,10 @@ impl GoogleDeliveryConfig {
 ///
 /// # Errors
 /// A usage error where it is not.
-pub fn check_profile(by: &str, name: &str) -> Result<String> {
+pub fn check_profile(origin: &str, name: &str) -> Result<String> {
     let is_ordinary = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./%@+".contains(&b));
     if !(1..=128).contains(&name.len()) || !is_ordinary || shown::is_opaque(name) {
-        return Err(Error::usage(format!("{by} is no profile name that every SDK can read"))
+        return Err(Error::usage(format!("{origin} is no profile name that every SDK can read"))
             .advice("use letters, digits and -_./%@+"));
     }
     Ok(name.to_owned())

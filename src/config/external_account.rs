@@ -207,8 +207,8 @@ fn source(json: &Value, subject_token_type: &str) -> Result<CredentialSource> {
             };
             expects(JWT)?;
             let mut headers = Vec::new();
-            let said = object(source, "headers", "credential_source.headers")?;
-            for (name, value) in said.as_object().into_iter().flatten() {
+            let given = object(source, "headers", "credential_source.headers")?;
+            for (name, value) in given.as_object().into_iter().flatten() {
                 let value = value.as_str().ok_or_else(|| wrong("credential_source.headers", "an object of strings"))?;
                 headers.push((name.clone(), SecretString::from(value)));
             }

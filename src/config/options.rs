@@ -77,9 +77,9 @@ pub fn split(arguments: &[OsString]) -> Result<(Invocation, &[OsString])> {
     let word = |n: usize| {
         before.get(n).and_then(|word| word.to_str()).filter(|word| !word.is_empty() && !word.starts_with('-'))
     };
-    let asked = ["--help", "-h", "--version", "-V"];
-    match before.iter().find(|argument| asked.iter().any(|asked| argument == asked)) {
-        Some(asked) if asked == "--version" || asked == "-V" => return Ok((Invocation::Version, &[])),
+    let switches = ["--help", "-h", "--version", "-V"];
+    match before.iter().find(|argument| switches.iter().any(|switch| argument == switch)) {
+        Some(switch) if switch == "--version" || switch == "-V" => return Ok((Invocation::Version, &[])),
         None if word(0) != Some(HELP) => {}
         _ => {
             let name = word(usize::from(word(0) == Some(HELP))).filter(|name| *name != HELP);
@@ -101,7 +101,7 @@ pub fn split(arguments: &[OsString]) -> Result<(Invocation, &[OsString])> {
             };
             return Ok((Invocation::Token(Some(kind)), arguments.get(2..).unwrap_or_default()));
         }
-        Some(word) if meant(word).is_some() => return Err(no_such_verb(word)),
+        Some(word) if closest_verb(word).is_some() => return Err(no_such_verb(word)),
         _ => {
             return match command {
                 Some([]) => Err(Error::usage("no COMMAND after --").advice(USAGE)),
@@ -119,12 +119,12 @@ pub fn split(arguments: &[OsString]) -> Result<(Invocation, &[OsString])> {
 const HELP: &str = "help";
 
 fn no_such_verb(name: &str) -> Error {
-    let meant = meant(name).map(|meant| format!("did you mean {meant}?"));
+    let meant = closest_verb(name).map(|verb| format!("did you mean {verb}?"));
     Error::usage("there is no such verb").advice(meant.unwrap_or_else(|| USAGE.into()))
 }
 
 /// The verb that somebody may have meant.
-fn meant(name: &str) -> Option<&'static str> {
+fn closest_verb(name: &str) -> Option<&'static str> {
     input::closest(VERBS.iter().map(|verb| verb.name), name)
 }
 

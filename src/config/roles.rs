@@ -28,13 +28,13 @@ fn profile_and_arn(given: &InputValue) -> Result<(Option<String>, Template)> {
     let text = given.text()?;
     let (profile, arn) = match text.split_once('=') {
         Some((profile, arn)) if !profile.contains(':') => {
-            (Some(check_profile(&format!("what stands before = in {}", given.by()), profile)?), arn)
+            (Some(check_profile(&format!("what stands before = in {}", given.origin()), profile)?), arn)
         }
         _ => (None, text),
     };
-    let arn = Template::parse(given.by(), arn)?;
+    let arn = Template::parse(given.origin(), arn)?;
     if let Some(arn) = arn.literal() {
-        role::check_role_arn(given.by(), &arn)?;
+        role::check_role_arn(given.origin(), &arn)?;
     }
     Ok((profile, arn))
 }
@@ -110,7 +110,8 @@ pub fn session_policy(file: &InputFile) -> Result<String> {
     /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
     const LONGEST: usize = 2048;
     let bad = |why: &str| {
-        Error::usage(format!("{} {why}", file.said())).advice("it must name a file that holds an IAM policy in JSON")
+        Error::usage(format!("{} {why}", file.origin_and_path()))
+            .advice("it must name a file that holds an IAM policy in JSON")
     };
     let bytes = file.read().map_err(|why| bad(&why))?;
     // Where, and not what: the words of the parser hold some of the content.
@@ -123,7 +124,7 @@ pub fn session_policy(file: &InputFile) -> Result<String> {
     // By itself and not by the map, which would sort what people may compare.
     let policy = compact(&bytes);
     if policy.len() > LONGEST {
-        return Err(Error::usage(format!("{} has {} characters", file.said(), policy.len()))
+        return Err(Error::usage(format!("{} has {} characters", file.origin_and_path(), policy.len()))
             .advice(format!("AWS takes {LONGEST}: shorten it, or name a managed policy with --policy-arn")));
     }
     Ok(policy)

@@ -59,7 +59,7 @@ impl Settings {
         let severity = match options.value(world, "log-level") {
             // In any case of letters, as other programs have it.
             Some(given) => {
-                let level = InputValue::new(given.by(), given.text()?.to_lowercase());
+                let level = InputValue::new(given.origin(), given.text()?.to_lowercase());
                 level.one_of(&known).map_err(|error| hint("log-level", error))?
             }
             None => Severity::Info,

@@ -77,6 +77,6 @@ impl StsConfig {
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
 fn sts_url(options: &Options, world: &World, own: bool) -> Result<Option<InputValue>> {
     let is_ignored = own || world.is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
-    let is_of_sdk = |url: &InputValue| ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].contains(&url.by());
+    let is_of_sdk = |url: &InputValue| ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].contains(&url.origin());
     Ok(options.text(world, "sts-endpoint")?.filter(|url| !(is_ignored && is_of_sdk(url))))
 }

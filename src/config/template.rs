@@ -26,9 +26,9 @@ impl Template {
     ///
     /// # Errors
     /// A usage error that names an unknown placeholder or a brace without its twin.
-    pub fn parse(by: &str, text: &str) -> Result<Self> {
+    pub fn parse(origin: &str, text: &str) -> Result<Self> {
         let mut parts = Vec::new();
-        let unbalanced = || Error::usage(format!("{by} has a brace without its twin"));
+        let unbalanced = || Error::usage(format!("{origin} has a brace without its twin"));
         let mut rest = text;
         while let Some((before, after)) = rest.split_once(['{', '}']) {
             let is_open = rest.get(before.len()..).is_some_and(|rest| rest.starts_with('{'));
@@ -36,7 +36,7 @@ impl Template {
             if !before.is_empty() {
                 parts.push(Part::Literal(before.into()));
             }
-            parts.push(Part::Placeholder(fact(by, name)?));
+            parts.push(Part::Placeholder(fact(origin, name)?));
             rest = behind;
         }
         if !rest.is_empty() {
@@ -82,7 +82,7 @@ pub fn placeholder(fact: &Fact) -> String {
     }
 }
 
-fn fact(by: &str, name: &str) -> Result<Fact> {
+fn fact(origin: &str, name: &str) -> Result<Fact> {
     Ok(match name {
         "service_account" => Fact::ServiceAccount,
         "service_account_email" => Fact::ServiceAccountEmail,
@@ -94,7 +94,7 @@ fn fact(by: &str, name: &str) -> Result<Fact> {
             _ => {
                 let meant = input::closest(NAMES.iter().copied(), name);
                 let meant = meant.map(|name| format!("did you mean {{{name}}}? ")).unwrap_or_default();
-                return Err(Error::usage(format!("{by} has an unknown placeholder"))
+                return Err(Error::usage(format!("{origin} has an unknown placeholder"))
                     .advice(format!("{meant}the placeholders are {KNOWN}")));
             }
         },

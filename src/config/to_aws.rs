@@ -148,7 +148,7 @@ impl ToAwsConfig {
                 None => "sts.amazonaws.com".into(),
             },
             roles,
-            role_session_name: Template::parse(session.by(), session.text()?)?,
+            role_session_name: Template::parse(session.origin(), session.text()?)?,
             duration,
             limits,
             terms,

@@ -25,7 +25,7 @@ use crate::system::world::World;
 #[derive(Debug)]
 pub struct ToGoogleConfig {
     /// What is asked of Google, and with which proof.
-    pub asked: TokenExchange,
+    pub exchange: TokenExchange,
     /// What the metadata server says of the project.
     pub project: Project,
     /// Where tokens are delivered.
@@ -169,7 +169,7 @@ impl ToGoogleConfig {
         let client = file.as_ref().map(|file| (file.client.clone(), file.user_project.clone())).unwrap_or_default();
         let proof = proof(options, world, file, &audience, may_be_executable)?;
         Ok(Self {
-            asked: TokenExchange {
+            exchange: TokenExchange {
                 proof,
                 aws,
                 sts: (sts, path),
@@ -188,11 +188,11 @@ impl ToGoogleConfig {
     /// What the metadata server says.
     pub fn about(&self, world: &World) -> About {
         About {
-            email: match &self.asked.service_account {
+            email: match &self.exchange.service_account {
                 Some((_, email)) => email.clone(),
                 None => self.trust_domain(),
             },
-            scopes: self.asked.scopes.clone(),
+            scopes: self.exchange.scopes.clone(),
             project_id: self.project.id.clone(),
             project_number: self.project.number,
             universe: self.project.universe.clone(),
@@ -203,7 +203,7 @@ impl ToGoogleConfig {
     /// The pool as Google names it where an address is wanted:
     /// <https://cloud.google.com/iam/docs/managed-workload-identity>.
     fn trust_domain(&self) -> String {
-        let pool = self.asked.pool().rsplit('/').next().unwrap_or_default();
+        let pool = self.exchange.pool().rsplit('/').next().unwrap_or_default();
         match self.project.number {
             Some(number) => format!("{pool}.global.{number}.workload.id.goog"),
             None => pool.into(),
@@ -224,7 +224,7 @@ impl TokenExchange {
             ProofChoice::File(file, ..) => Some(file.path()),
             _ => None,
         };
-        let all = (format!("{self:?}"), self.aws.told_apart(), named, secrets.collect::<Vec<_>>());
+        let all = (format!("{self:?}"), self.aws.distinguishing(), named, secrets.collect::<Vec<_>>());
         // Two of 64 bits each, as one might be found twice.
         let hash = |salt: u8| {
             let mut hash = DefaultHasher::new();
@@ -382,11 +382,11 @@ mod tests {
              --duration 12h --scope b --scope a"
         );
         let config = resolve(&flags, &[("AWS_REGION", "eu-west-1")]).expect("a config");
-        assert_eq!(config.asked.audience, format!("//iam.googleapis.com/{PROVIDER}"));
-        assert_eq!(config.asked.sts.0.url(&config.asked.sts.1), "https://sts.googleapis.com/v1/token");
-        assert_eq!(config.asked.scopes, ["a", "b"]);
+        assert_eq!(config.exchange.audience, format!("//iam.googleapis.com/{PROVIDER}"));
+        assert_eq!(config.exchange.sts.0.url(&config.exchange.sts.1), "https://sts.googleapis.com/v1/token");
+        assert_eq!(config.exchange.scopes, ["a", "b"]);
         assert_eq!((config.project.id.as_deref(), config.project.number), (Some("proj"), Some(7)));
-        assert_eq!(config.asked.pool(), "projects/7/locations/global/workloadIdentityPools/p");
+        assert_eq!(config.exchange.pool(), "projects/7/locations/global/workloadIdentityPools/p");
     }
 
     #[test]

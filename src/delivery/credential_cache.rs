@@ -35,7 +35,7 @@ pub struct Record {
     /// The last good credentials, and when they were issued.
     pub credentials: Option<(SystemTime, Credentials)>,
     /// Why there are no newer ones.
-    pub trouble: Option<RefreshFailure>,
+    pub failure: Option<RefreshFailure>,
 }
 
 impl Cache {
@@ -103,11 +103,11 @@ impl Record {
     fn of(json: &Map<String, Value>) -> Self {
         let text = |name| text(json, name);
         let time = |name| time(json, name);
-        let trouble = || {
+        let failure = || {
             let failures = json.get("Failures")?.as_u64()?.try_into().ok()?;
             Some(RefreshFailure { at: time("FailedAt")?, next_try: time("NextTry")?, failures, error: text("Error")? })
         };
-        Self { credentials: credentials_json::decode(json), trouble: trouble() }
+        Self { credentials: credentials_json::decode(json), failure: failure() }
     }
 
     fn json(&self) -> Map<String, Value> {
@@ -115,11 +115,11 @@ impl Record {
         let mut json = credentials.map(|(issued, it)| credentials_json::encode(*issued, it)).unwrap_or_default();
         let mut put = |name: &str, value: Value| json.insert(name.into(), value);
         let time = |time| humantime::format_rfc3339_nanos(shown(time)).to_string();
-        if let Some(trouble) = &self.trouble {
-            put("FailedAt", time(trouble.at).into());
-            put("NextTry", time(trouble.next_try).into());
-            put("Failures", trouble.failures.into());
-            put("Error", trouble.error.as_str().into());
+        if let Some(failure) = &self.failure {
+            put("FailedAt", time(failure.at).into());
+            put("NextTry", time(failure.next_try).into());
+            put("Failures", failure.failures.into());
+            put("Error", failure.error.as_str().into());
         }
         json
     }
@@ -127,7 +127,7 @@ impl Record {
     /// Whether anybody may still be answered from it.
     fn is_of_use(&self, now: SystemTime) -> bool {
         self.credentials.as_ref().is_some_and(|(_, credentials)| now < credentials.expiration)
-            || self.trouble.as_ref().is_some_and(|trouble| now < trouble.next_try)
+            || self.failure.as_ref().is_some_and(|failure| now < failure.next_try)
     }
 }
 
@@ -202,13 +202,13 @@ impl CacheFile {
 impl Delivery for CacheFile {
     fn deliver<'a>(&'a self, credentials: Option<&'a Credentials>) -> BoxFuture<'a, Result<()>> {
         if let Some(credentials) = credentials {
-            self.record.replace(Record { credentials: Some(((self.now)(), credentials.clone())), trouble: None });
+            self.record.replace(Record { credentials: Some(((self.now)(), credentials.clone())), failure: None });
         }
         Box::pin(self.write())
     }
 
-    fn fail<'a>(&'a self, trouble: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
-        self.record.borrow_mut().trouble = Some(trouble.clone());
+    fn fail<'a>(&'a self, failure: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
+        self.record.borrow_mut().failure = Some(failure.clone());
         Box::pin(self.write())
     }
 

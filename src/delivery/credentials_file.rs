@@ -356,9 +356,9 @@ fn are_long_term(values: &HashMap<String, String>) -> bool {
 
 /// What keeps some clients from reading the file, which others read; the line is that of the file as it was `before`.
 fn unreadable(path: &Path, text: &[u8], before: &[u8]) -> Option<String> {
-    let now = ini::trouble(text)?;
+    let now = ini::malformed(text)?;
     let Malformed { line, problem } =
-        ini::trouble(before).filter(|before| before.problem == now.problem).unwrap_or(now);
+        ini::malformed(before).filter(|before| before.problem == now.problem).unwrap_or(now);
     let path = shown::path(path);
     Some(format!("{path} has {problem} in line {line}: boto3 and the AWS CLI cannot read the file"))
 }

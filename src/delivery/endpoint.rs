@@ -60,7 +60,7 @@ struct State {
     secret: SecretString,
     answer: RefCell<Option<Answer>>,
     /// Why the last try has failed, and when the next one is.
-    trouble: RefCell<Option<RefreshFailure>>,
+    failure: RefCell<Option<RefreshFailure>>,
     changed: Notify,
     status: Box<dyn Fn() -> String>,
 }
@@ -103,7 +103,7 @@ impl CredentialsEndpoint {
             world: world.clone(),
             secret,
             answer: RefCell::default(),
-            trouble: RefCell::default(),
+            failure: RefCell::default(),
             changed: Notify::new(),
             status,
         });
@@ -124,7 +124,7 @@ impl Delivery for CredentialsEndpoint {
             });
             let answer = Answer { body: body.to_string().into(), expiration: credentials.expiration };
             self.state.answer.replace(Some(answer));
-            self.state.trouble.take();
+            self.state.failure.take();
             self.state.changed.notify_waiters();
         }
         let (held, content) = (self.held.clone(), self.content.clone());
@@ -135,8 +135,8 @@ impl Delivery for CredentialsEndpoint {
         Box::pin(self.writer.run(restore))
     }
 
-    fn fail<'a>(&'a self, trouble: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
-        self.state.trouble.replace(Some(trouble.clone()));
+    fn fail<'a>(&'a self, failure: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
+        self.state.failure.replace(Some(failure.clone()));
         self.state.changed.notify_waiters();
         Box::pin(async { Ok(()) })
     }
@@ -190,22 +190,22 @@ impl Respond for State {
         if what == STATUS {
             return Reply::Now(reply(StatusCode::OK, (self.status)().into()));
         }
-        if self.is_settled() {
+        if self.can_answer() {
             return Reply::Now(self.answer());
         }
         // The agent has just started, or has just been woken: the refresh is under way, or is now.
         self.world.look_at_clock();
         Reply::Later(Box::pin(async {
-            let settles = async {
+            let answerable = async {
                 loop {
                     let changed = self.changed.notified();
-                    if self.is_settled() {
+                    if self.can_answer() {
                         return;
                     }
                     changed.await;
                 }
             };
-            let _ = tokio::time::timeout(PATIENCE, settles).await;
+            let _ = tokio::time::timeout(PATIENCE, answerable).await;
             self.answer()
         }))
     }
@@ -221,13 +221,13 @@ impl State {
     }
 
     /// Whether there is nothing to wait for: they live, or the next try is too far away.
-    fn is_settled(&self) -> bool {
+    fn can_answer(&self) -> bool {
         self.is_live() || self.has_failed(PATIENCE)
     }
 
     fn has_failed(&self, patience: Duration) -> bool {
-        let trouble = self.trouble.borrow();
-        trouble.as_ref().is_some_and(|it| schedule::has_failed(it.at, it.next_try, self.world.now(), patience))
+        let failure = self.failure.borrow();
+        failure.as_ref().is_some_and(|it| schedule::has_failed(it.at, it.next_try, self.world.now(), patience))
     }
 
     fn answer(&self) -> loopback::Answer {
@@ -236,9 +236,9 @@ impl State {
             Some(_) => ("CredentialsExpired", "the credentials have ended"),
             None => ("NoCredentials", "none could be had yet"),
         };
-        let why = match &*self.trouble.borrow() {
-            Some(trouble) if self.has_failed(Duration::ZERO) => format!("refreshing has failed: {}", trouble.error),
-            Some(trouble) => format!("{}; the last one failed: {}", schedule::NOT_YET, trouble.error),
+        let why = match &*self.failure.borrow() {
+            Some(failure) if self.has_failed(Duration::ZERO) => format!("refreshing has failed: {}", failure.error),
+            Some(failure) => format!("{}; the last one failed: {}", schedule::NOT_YET, failure.error),
             None => format!("{}; see fedboot's log", schedule::NOT_YET),
         };
         refusal(StatusCode::SERVICE_UNAVAILABLE, code, &format!("{what}, and {why}"))

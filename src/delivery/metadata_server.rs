@@ -104,8 +104,8 @@ impl Delivery for MetadataServer {
         Box::pin(async { Ok(()) })
     }
 
-    fn fail<'a>(&'a self, trouble: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
-        self.source.fail(trouble);
+    fn fail<'a>(&'a self, failure: &'a RefreshFailure) -> BoxFuture<'a, Result<()>> {
+        self.source.fail(failure);
         Box::pin(async { Ok(()) })
     }
 
@@ -228,7 +228,7 @@ impl State {
         if account != "default" && account != self.about.email {
             return Reply::Now(not_found());
         }
-        let wanted = match (what, query.text("audience")) {
+        let request = match (what, query.text("audience")) {
             ("token", _) => {
                 let scopes = query.text("scopes").unwrap_or_default().split([',', ' ']).map(str::to_owned);
                 let scopes = scopes_in_order(scopes);
@@ -239,21 +239,21 @@ impl State {
                 return Reply::Now(text(StatusCode::BAD_REQUEST, "non-empty audience parameter required".into()));
             }
         };
-        if let Some(credentials) = self.source.ready(&wanted) {
-            return Reply::Now(self.handed_out(&wanted, &credentials));
+        if let Some(credentials) = self.source.ready(&request) {
+            return Reply::Now(self.handed_out(&request, &credentials));
         }
         let client = client.clone();
         Reply::Later(Box::pin(async move {
-            match self.source.token(&wanted, &client).await {
-                Ok(credentials) => self.handed_out(&wanted, &credentials),
+            match self.source.token(&request, &client).await {
+                Ok(credentials) => self.handed_out(&request, &credentials),
                 Err(error) => refused(&error),
             }
         }))
     }
 
-    fn handed_out(&self, wanted: &TokenRequest, credentials: &Credentials) -> Answer {
+    fn handed_out(&self, request: &TokenRequest, credentials: &Credentials) -> Answer {
         let token = credentials.token().map(ExposeSecret::expose_secret).unwrap_or_default();
-        let TokenRequest::AccessToken(_) = wanted else { return text(StatusCode::OK, token.to_owned()) };
+        let TokenRequest::AccessToken(_) = request else { return text(StatusCode::OK, token.to_owned()) };
         let left = credentials.expiration.duration_since(self.world.now()).unwrap_or_default();
         let answer = TokenAnswer { access_token: token, expires_in: left.as_secs(), token_type: "Bearer" };
         with_flavor(loopback::answer(StatusCode::OK, JSON, serde_json::to_vec(&answer).unwrap_or_default().into()))

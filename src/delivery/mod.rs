@@ -47,11 +47,12 @@ pub trait Delivery {
 pub trait TokenSource {
     /// One that will be good for a while. Requests for the same at the same time are one exchange; one that nobody has
     /// asked for before is made when the client's turn comes.
-    fn token<'a>(&'a self, wanted: &'a TokenRequest, client: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>>;
+    fn token<'a>(&'a self, request: &'a TokenRequest, client: &'a Rc<Client>)
+    -> BoxFuture<'a, Result<Rc<Credentials>>>;
 
     /// The same, if it need not be waited for.
-    fn ready(&self, wanted: &TokenRequest) -> Option<Rc<Credentials>>;
+    fn ready(&self, request: &TokenRequest) -> Option<Rc<Credentials>>;
 
     /// Says why there is no new one of those that are kept by the agent's loop, and when it tries again.
-    fn fail(&self, trouble: &RefreshFailure);
+    fn fail(&self, failure: &RefreshFailure);
 }

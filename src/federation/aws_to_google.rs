@@ -28,7 +28,7 @@ use crate::timing::{retry, schedule};
 /// The way to one provider and service account.
 pub struct AwsToGoogle {
     world: Rc<World>,
-    asked: TokenExchange,
+    exchange: TokenExchange,
     signer: AwsSigner,
     sts: GoogleSts,
     account: Option<IamCredentials>,
@@ -46,18 +46,18 @@ struct Federated {
 }
 
 impl AwsToGoogle {
-    /// The way that `asked` describes.
-    pub fn new(asked: TokenExchange, world: Rc<World>, log: Log) -> Self {
-        let (endpoint, path) = asked.sts.clone();
-        let (client, user_project) = asked.client.clone();
+    /// The way that `exchange` describes.
+    pub fn new(exchange: TokenExchange, world: Rc<World>, log: Log) -> Self {
+        let (endpoint, path) = exchange.sts.clone();
+        let (client, user_project) = exchange.client.clone();
         Self {
-            signer: AwsSigner::new(asked.aws.clone(), world.clone(), log),
-            sts: GoogleSts { endpoint, path, audience: asked.audience.clone(), client, user_project },
-            account: asked
+            signer: AwsSigner::new(exchange.aws.clone(), world.clone(), log),
+            sts: GoogleSts { endpoint, path, audience: exchange.audience.clone(), client, user_project },
+            account: exchange
                 .service_account
                 .as_ref()
                 .map(|(endpoint, email)| IamCredentials::new(endpoint.clone(), email.clone())),
-            asked,
+            exchange,
             world,
             federated: Mutex::default(),
         }
@@ -65,7 +65,7 @@ impl AwsToGoogle {
 
     /// A proof of who this workload is. What needs no identity yet is done meanwhile.
     async fn prove(&self, http: &Http) -> Result<SubjectToken> {
-        match &self.asked.proof {
+        match &self.exchange.proof {
             ProofChoice::File(file, format, kind) => subject_token::in_file(file, format, kind).await,
             ProofChoice::Url(url, headers, format, kind) => {
                 subject_token::from_url(http, url, headers, format, kind).await
@@ -83,7 +83,7 @@ impl AwsToGoogle {
     }
 
     fn caller(&self, verification_url: &str) -> CallerIdentity {
-        CallerIdentity { verification_url: verification_url.into(), target: self.asked.audience.clone() }
+        CallerIdentity { verification_url: verification_url.into(), target: self.exchange.audience.clone() }
     }
 
     /// A token for Google's STS's own answer: the proof, exchanged. The connection for it is opened meanwhile.
@@ -102,7 +102,7 @@ impl AwsToGoogle {
                 }
                 // It may have grown old on its way, or the issuer's keys may have just changed.
                 Err(error) if error.kind == Kind::RefusedProof && first => first = false,
-                Err(error) => return Err(error.settled()),
+                Err(error) => return Err(error.into_fatal()),
             }
             self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
         }
@@ -124,17 +124,17 @@ impl AwsToGoogle {
     }
 
     /// A token of the service account.
-    async fn impersonate(&self, http: &Http, account: &IamCredentials, wanted: &TokenRequest) -> Result<Credentials> {
+    async fn impersonate(&self, http: &Http, account: &IamCredentials, request: &TokenRequest) -> Result<Credentials> {
         let mut first = true;
         loop {
             let connection = async { Ok(account.connect(http).await.ok()) };
             let (bearer, connection) = tokio::try_join!(biased; self.bearer(http), connection)?;
-            let issued = if let TokenRequest::IdToken(audience) = wanted {
+            let issued = if let TokenRequest::IdToken(audience) = request {
                 let token = account.id_token(http, connection, &bearer.token, audience).await;
                 token.and_then(|token| self.id_token(&token))
             } else {
-                let scopes = self.scopes(wanted);
-                account.access_token(http, connection, &bearer.token, scopes, self.asked.lifetime).await
+                let scopes = self.scopes(request);
+                account.access_token(http, connection, &bearer.token, scopes, self.exchange.lifetime).await
             };
             let error = match issued {
                 Ok((token, expiration)) => return Ok(self.google(token, expiration)),
@@ -146,14 +146,14 @@ impl AwsToGoogle {
                 first = false;
                 continue;
             }
-            return Err(self.explain(http, account, error.settled(), bearer.subject.as_deref()).await);
+            return Err(self.explain(http, account, error.into_fatal(), bearer.subject.as_deref()).await);
         }
     }
 
-    fn scopes<'a>(&'a self, wanted: &'a TokenRequest) -> &'a [String] {
-        match wanted {
+    fn scopes<'a>(&'a self, request: &'a TokenRequest) -> &'a [String] {
+        match request {
             TokenRequest::AccessToken(scopes) => scopes,
-            _ => &self.asked.scopes,
+            _ => &self.exchange.scopes,
         }
     }
 
@@ -162,7 +162,7 @@ impl AwsToGoogle {
         let read = jwt::decode(token.expose_secret());
         let read = read.and_then(|proof| Ok((proof.token, world::time_at(proof.claims.exp).ok_or("never ends")?)));
         read.map_err(|why| {
-            let step = format!("mint an ID token of {}", self.asked.principal());
+            let step = format!("mint an ID token of {}", self.exchange.principal());
             Error::new(Kind::Transient, step, "IAM Credentials", format!("answered 200, but the answer {why}"))
         })
     }
@@ -171,7 +171,7 @@ impl AwsToGoogle {
         Credentials {
             content: Content::GoogleToken(token),
             expiration,
-            principal: Principal::Google(self.asked.principal()),
+            principal: Principal::Google(self.exchange.principal()),
         }
     }
 
@@ -201,15 +201,15 @@ impl AwsToGoogle {
         if error.kind != Kind::Fatal || !problem.contains("permission") || problem.contains("disabled") {
             return error;
         }
-        let member = match (subject, &self.asked.proof) {
-            (Some(subject), _) => format!("principal://iam.googleapis.com/{}/subject/{subject}", self.asked.pool()),
+        let member = match (subject, &self.exchange.proof) {
+            (Some(subject), _) => format!("principal://iam.googleapis.com/{}/subject/{subject}", self.exchange.pool()),
             (None, ProofChoice::SignedRequest(url)) => {
                 let arn = self.arn(http, url).await;
                 let arn = arn.unwrap_or_else(|| "arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION".into());
-                let pool = self.asked.pool();
+                let pool = self.exchange.pool();
                 format!("principalSet://iam.googleapis.com/{pool}/attribute.aws_role/{}", aws_role(&arn))
             }
-            _ => format!("principalSet://iam.googleapis.com/{}/*", self.asked.pool()),
+            _ => format!("principalSet://iam.googleapis.com/{}/*", self.exchange.pool()),
         };
         error.advice(format!(
             "let this identity be the service account: gcloud iam service-accounts add-iam-policy-binding {} --role \
@@ -233,9 +233,9 @@ fn aws_role(arn: &str) -> &str {
 }
 
 impl TokenIssuer for AwsToGoogle {
-    fn mint<'a>(&'a self, http: &'a Http, wanted: &'a TokenRequest) -> BoxFuture<'a, Result<Credentials>> {
+    fn mint<'a>(&'a self, http: &'a Http, request: &'a TokenRequest) -> BoxFuture<'a, Result<Credentials>> {
         Box::pin(async move {
-            match (wanted, &self.account) {
+            match (request, &self.account) {
                 (TokenRequest::SubjectToken, _) => {
                     let subject = self.prove(http).await?;
                     let Some(claims) = subject.claims else {
@@ -247,9 +247,9 @@ impl TokenIssuer for AwsToGoogle {
                     let expiration = world::time_at(claims.exp).unwrap_or_else(|| self.world.now());
                     Ok(self.google(subject.token, expiration))
                 }
-                (_, Some(account)) => self.impersonate(http, account, wanted).await,
+                (_, Some(account)) => self.impersonate(http, account, request).await,
                 (TokenRequest::AccessToken(_), None) => {
-                    let Federated { token, expiration, .. } = self.exchange(http, self.scopes(wanted)).await?;
+                    let Federated { token, expiration, .. } = self.exchange(http, self.scopes(request)).await?;
                     Ok(self.google(token, expiration))
                 }
                 (TokenRequest::IdToken(_), None) => Err(Error::new(

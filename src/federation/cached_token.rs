@@ -21,7 +21,7 @@ const FRESH_PART: f64 = 1.0 / 12.0;
 const MARGIN: Duration = Duration::from_secs(240);
 
 pub struct CachedToken {
-    pub wanted: TokenRequest,
+    pub request: TokenRequest,
     /// Who has asked for it first.
     pub by: (Owner, u64),
     /// Whether it was asked for again since it was made.
@@ -30,8 +30,8 @@ pub struct CachedToken {
     pub failure: RefCell<Option<Failure>>,
     pub is_being_made: Cell<bool>,
     /// Whoever waits for it is woken when it is made, or could not be.
-    pub settled: Notify,
-    pub asked: Cell<Instant>,
+    pub finished: Notify,
+    pub last_asked: Cell<Instant>,
 }
 
 pub struct Failure {
@@ -62,7 +62,7 @@ pub enum TokenFreshness {
 impl CachedToken {
     /// Somebody has asked for it.
     pub fn ask(&self, now: Instant) {
-        self.asked.set(now);
+        self.last_asked.set(now);
         self.is_in_use.set(self.is_in_use.get() || self.issued.borrow().is_some());
     }
 
@@ -78,7 +78,7 @@ impl CachedToken {
         let lifetime = expiration.duration_since(issued).unwrap_or_default();
         // Before it was issued: the clock was set back, and nobody knows how old it is.
         let age = now.duration_since(issued).unwrap_or(lifetime);
-        match self.wanted {
+        match self.request {
             _ if left.is_zero() => TokenFreshness::None,
             TokenRequest::AccessToken(_) if age < schedule::refresh_after(issued, expiration, 0.5) => {
                 TokenFreshness::Fresh
@@ -116,7 +116,7 @@ impl CachedToken {
 }
 
 /// For which question an agent has left a token.
-pub fn wanted_in(json: &Value) -> Option<TokenRequest> {
+pub fn request_in(json: &Value) -> Option<TokenRequest> {
     match json["Audience"].as_str() {
         Some(audience) => Some(TokenRequest::IdToken(audience.into())),
         None => Some(TokenRequest::AccessToken(serde_json::from_value(json["Scopes"].clone()).ok()?)),

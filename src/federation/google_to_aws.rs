@@ -203,7 +203,7 @@ impl GoogleToAws {
         match self.exchange_proof(&http, self.proof.take()).await {
             Err(error) if error.kind == Kind::RefusedProof => {
                 self.world.sleep(retry::BOOT.delay(1, self.world.random())).await;
-                self.exchange_proof(&http, None).await.map_err(Error::settled)
+                self.exchange_proof(&http, None).await.map_err(Error::into_fatal)
             }
             other => other,
         }

@@ -25,5 +25,5 @@ pub trait CredentialsIssuer {
 /// Who makes tokens for Google.
 pub trait TokenIssuer {
     /// Makes one.
-    fn mint<'a>(&'a self, http: &'a Http, wanted: &'a TokenRequest) -> BoxFuture<'a, Result<Credentials>>;
+    fn mint<'a>(&'a self, http: &'a Http, request: &'a TokenRequest) -> BoxFuture<'a, Result<Credentials>>;
 }

@@ -103,7 +103,7 @@ pub fn answer(
         if let Some(answer) = live(&record, now) {
             return Ok(answer);
         }
-        let refused = record.trouble.as_ref().filter(|trouble| trouble.next_try > now);
+        let refused = record.failure.as_ref().filter(|failure| failure.next_try > now);
         if let Some(error) = shared(&record, started, now).or_else(|| refused.map(error_of)) {
             return Err(error);
         }
@@ -133,14 +133,14 @@ fn refresh(
     let now = world.now();
     let failed = match issued {
         Ok(credentials) => {
-            record = Record { credentials: Some((now, credentials)), trouble: None };
+            record = Record { credentials: Some((now, credentials)), failure: None };
             None
         }
         Err(error) => {
-            let failures = record.trouble.take().map_or(1, |trouble| trouble.failures.saturating_add(1));
+            let failures = record.failure.take().map_or(1, |failure| failure.failures.saturating_add(1));
             let expiration = record.credentials.as_ref().map(|(_, credentials)| credentials.expiration);
             let next_try = world::later(now, schedule::retry_after(failures, now, expiration, world.random()));
-            record.trouble = Some(RefreshFailure { at: now, next_try, failures, error: error.to_string() });
+            record.failure = Some(RefreshFailure { at: now, next_try, failures, error: error.to_string() });
             Some(error)
         }
     };
@@ -170,7 +170,7 @@ fn refresh(
 fn fresh(record: &Record, now: SystemTime) -> Option<Answer> {
     let (issued, credentials) = record.credentials.as_ref()?;
     let due = world::later(*issued, schedule::refresh_after(*issued, credentials.expiration, 0.5));
-    let waiting = record.trouble.as_ref().is_some_and(|trouble| trouble.at <= now && now < trouble.next_try);
+    let waiting = record.failure.as_ref().is_some_and(|failure| failure.at <= now && now < failure.next_try);
     if (now < due || waiting) && *issued <= now { live(record, now) } else { None }
 }
 
@@ -182,9 +182,9 @@ fn live(record: &Record, now: SystemTime) -> Option<Answer> {
 /// Why another process that tried after `started` has failed: a thousand callers at once are one exchange, also when
 /// it is refused.
 fn shared(record: &Record, started: SystemTime, now: SystemTime) -> Option<Error> {
-    record.trouble.as_ref().filter(|trouble| trouble.at >= started && trouble.at <= now).map(error_of)
+    record.failure.as_ref().filter(|failure| failure.at >= started && failure.at <= now).map(error_of)
 }
 
-fn error_of(trouble: &RefreshFailure) -> Error {
-    Error::new(Kind::Fatal, "", "", trouble.error.clone())
+fn error_of(failure: &RefreshFailure) -> Error {
+    Error::new(Kind::Fatal, "", "", failure.error.clone())
 }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::delivery::TokenSource;
 use crate::error::{Error, Kind, Result};
-use crate::federation::cached_token::{CachedToken, Failure, TokenFreshness, wanted_in};
+use crate::federation::cached_token::{CachedToken, Failure, TokenFreshness, request_in};
 use crate::federation::token_quota::{self, Turns};
 use crate::federation::{CredentialsIssuer, TokenIssuer};
 use crate::model::client::Client;
@@ -88,8 +88,8 @@ impl TokenCache {
         let left = handover.get(LEFT).unwrap_or_default();
         for json in left.as_array().into_iter().flatten() {
             let credentials = json.as_object().and_then(credentials_json::decode);
-            if let (Some(wanted), Some((at, credentials))) = (wanted_in(json), credentials) {
-                let entry = self.0.entry(&wanted, None);
+            if let (Some(request), Some((at, credentials))) = (request_in(json), credentials) {
+                let entry = self.0.entry(&request, None);
                 entry.issued.replace(Some((at, Rc::new(credentials))));
                 entry.is_in_use.set(true);
             }
@@ -102,33 +102,37 @@ impl CredentialsIssuer for TokenCache {
     fn issue(&self, deadline: Option<Instant>) -> BoxFuture<'_, Result<Credentials>> {
         Box::pin(async move {
             let entry = self.0.entry(&self.0.usual, None);
-            let made = self.0.make(&entry.wanted, deadline).await;
+            let made = self.0.make(&entry.request, deadline).await;
             let made = made.map(Rc::new);
-            self.0.settle(&entry, made.clone());
-            entry.settled.notify_waiters();
+            self.0.record(&entry, made.clone());
+            entry.finished.notify_waiters();
             made.map(|made| (*made).clone())
         })
     }
 }
 
 impl TokenSource for TokenCache {
-    fn token<'a>(&'a self, wanted: &'a TokenRequest, client: &'a Rc<Client>) -> BoxFuture<'a, Result<Rc<Credentials>>> {
+    fn token<'a>(
+        &'a self,
+        request: &'a TokenRequest,
+        client: &'a Rc<Client>,
+    ) -> BoxFuture<'a, Result<Rc<Credentials>>> {
         Box::pin(async move {
-            let entry = self.0.entry(wanted, Some(client));
-            let settled = entry.settled.notified();
-            let is_usual = *wanted == self.0.usual;
+            let entry = self.0.entry(request, Some(client));
+            let finished = entry.finished.notified();
+            let is_usual = *request == self.0.usual;
             match entry.freshness(self.0.world.now()) {
                 TokenFreshness::Fresh => {}
                 // The agent's loop cares for the usual one; it has just started, or was just woken, or is now.
                 TokenFreshness::None if is_usual => {
                     self.0.world.look_at_clock();
-                    let _ = tokio::time::timeout(PATIENCE_FOR_USUAL, self.0.usual_settles(&entry)).await;
+                    let _ = tokio::time::timeout(PATIENCE_FOR_USUAL, self.0.usual_finishes(&entry)).await;
                 }
                 _ if is_usual => {}
                 TokenFreshness::Aging => drop(self.renew(&entry, client)),
                 TokenFreshness::Last | TokenFreshness::None => {
                     if self.renew(&entry, client) {
-                        settled.await;
+                        finished.await;
                     }
                 }
             }
@@ -136,20 +140,20 @@ impl TokenSource for TokenCache {
         })
     }
 
-    fn fail(&self, trouble: &RefreshFailure) {
+    fn fail(&self, refresh: &RefreshFailure) {
         let entry = self.0.entry(&self.0.usual, None);
         if let Some(failure) = &mut *entry.failure.borrow_mut() {
-            (failure.at, failure.next_try) = (trouble.at, trouble.next_try);
+            (failure.at, failure.next_try) = (refresh.at, refresh.next_try);
         }
     }
 
-    fn ready(&self, wanted: &TokenRequest) -> Option<Rc<Credentials>> {
+    fn ready(&self, request: &TokenRequest) -> Option<Rc<Credentials>> {
         let entries = self.0.entries.borrow();
-        let entry = entries.iter().find(|entry| entry.wanted == *wanted)?;
+        let entry = entries.iter().find(|entry| entry.request == *request)?;
         entry.ask(self.0.world.monotonic());
         match entry.freshness(self.0.world.now()) {
             TokenFreshness::Fresh => entry.good(),
-            TokenFreshness::Aging | TokenFreshness::Last if *wanted == self.0.usual => entry.good(),
+            TokenFreshness::Aging | TokenFreshness::Last if *request == self.0.usual => entry.good(),
             _ => None,
         }
     }
@@ -174,9 +178,9 @@ impl TokenCache {
                 };
                 entry.is_being_made.set(false);
                 if let Some(made) = made {
-                    inner.settle(&entry, made.map(Rc::new));
+                    inner.record(&entry, made.map(Rc::new));
                 }
-                entry.settled.notify_waiters();
+                entry.finished.notify_waiters();
             });
         }
         true
@@ -184,21 +188,21 @@ impl TokenCache {
 }
 
 impl Inner {
-    async fn make(&self, wanted: &TokenRequest, deadline: Option<Instant>) -> Result<Credentials> {
+    async fn make(&self, request: &TokenRequest, deadline: Option<Instant>) -> Result<Credentials> {
         let http = Http::new(&self.world).with_deadline(deadline);
-        self.mint.mint(&http, wanted).await
+        self.mint.mint(&http, request).await
     }
 
     /// Comes back when the usual token is there, or nothing is tried soon.
-    async fn usual_settles(&self, entry: &CachedToken) {
+    async fn usual_finishes(&self, entry: &CachedToken) {
         loop {
-            let settled = entry.settled.notified();
+            let finished = entry.finished.notified();
             let now = self.world.now();
             let fails = entry.failure.borrow().as_ref().is_some_and(|failure| failure.lasts(now, PATIENCE_FOR_USUAL));
             if fails || entry.freshness(now) != TokenFreshness::None {
                 return;
             }
-            settled.await;
+            finished.await;
         }
     }
 
@@ -211,7 +215,7 @@ impl Inner {
         };
         self.turns.count();
         // Who has a good one need not wait for more than one try.
-        Some(self.make(&entry.wanted, Some(deadline)).await)
+        Some(self.make(&entry.request, Some(deadline)).await)
     }
 
     /// The first one of its kind, when the client's turn has come. None: it has not, and the kind is forgotten.
@@ -237,7 +241,7 @@ impl Inner {
                 _ if self.turns.has_more() => self.turns.count(),
                 _ => return Err(token_quota::limit("it has failed, and others wait")),
             }
-            self.make(&entry.wanted, Some(deadline)).await
+            self.make(&entry.request, Some(deadline)).await
         };
         Some(retry::until(&self.world, deadline, once).await)
     }
@@ -254,7 +258,7 @@ impl Inner {
         self.log.error(self.world.now(), Severity::Warning, error, &[("refused", count.to_string())]);
     }
 
-    fn settle(&self, entry: &CachedToken, made: Result<Rc<Credentials>>) {
+    fn record(&self, entry: &CachedToken, made: Result<Rc<Credentials>>) {
         let now = self.world.now();
         match made {
             Ok(credentials) => {
@@ -267,8 +271,8 @@ impl Inner {
                 let expiration = entry.good().map(|good| good.expiration);
                 let wait = schedule::retry_after(in_a_row, now, expiration, self.world.random());
                 let next_try = now.checked_add(wait).unwrap_or(now);
-                if entry.wanted != self.usual {
-                    let more = [("wanted", entry.wanted.describe())];
+                if entry.request != self.usual {
+                    let more = [("wanted", entry.request.describe())];
                     self.log.error(now, Severity::Warning, &error, &more);
                 }
                 entry.failure.replace(Some(Failure { error, in_a_row, at: now, next_try }));
@@ -280,12 +284,12 @@ impl Inner {
     fn leave(&self) {
         let Some(handover) = &*self.handover.borrow() else { return };
         let mut entries = self.entries.borrow().clone();
-        entries.sort_by_key(|entry| std::cmp::Reverse((entry.wanted == self.usual, entry.asked.get())));
+        entries.sort_by_key(|entry| std::cmp::Reverse((entry.request == self.usual, entry.last_asked.get())));
         let left = entries.iter().take(MOST_LEFT).filter_map(|entry| {
             let issued = entry.issued.borrow();
             let (at, credentials) = issued.as_ref()?;
             let mut json = credentials_json::encode(*at, credentials);
-            match &entry.wanted {
+            match &entry.request {
                 TokenRequest::AccessToken(scopes) => json.insert("Scopes".into(), scopes.clone().into()),
                 TokenRequest::IdToken(audience) => json.insert("Audience".into(), audience.as_str().into()),
                 TokenRequest::SubjectToken => return None,
@@ -295,22 +299,22 @@ impl Inner {
         handover.set(LEFT, left.collect());
     }
 
-    fn entry(&self, wanted: &TokenRequest, client: Option<&Rc<Client>>) -> Rc<CachedToken> {
+    fn entry(&self, request: &TokenRequest, client: Option<&Rc<Client>>) -> Rc<CachedToken> {
         let now = self.world.monotonic();
-        if let Some(entry) = self.entries.borrow().iter().find(|entry| entry.wanted == *wanted) {
+        if let Some(entry) = self.entries.borrow().iter().find(|entry| entry.request == *request) {
             entry.ask(now);
             return entry.clone();
         }
         let by = client.map_or((Owner::Nobody, 0), |client| (client.owner(), client.number));
         let entry = Rc::new(CachedToken {
-            wanted: wanted.clone(),
+            request: request.clone(),
             by,
             is_in_use: Cell::default(),
             issued: RefCell::default(),
             failure: RefCell::default(),
             is_being_made: Cell::default(),
-            settled: Notify::new(),
-            asked: Cell::new(now),
+            finished: Notify::new(),
+            last_asked: Cell::new(now),
         });
         self.entries.borrow_mut().push(entry.clone());
         entry
@@ -336,10 +340,10 @@ impl Inner {
         };
         let may_go = entries.iter().enumerate().filter(|(_, entry)| {
             let is_meant = if of_connection_only { entry.by == by } else { entry.by.0 == user };
-            is_meant && entry.wanted != self.usual && !entry.is_being_made.get()
+            is_meant && entry.request != self.usual && !entry.is_being_made.get()
         });
-        let first =
-            may_go.min_by_key(|(_, entry)| (entry.issued.borrow().is_some(), entry.is_in_use.get(), entry.asked.get()));
+        let first = may_go
+            .min_by_key(|(_, entry)| (entry.issued.borrow().is_some(), entry.is_in_use.get(), entry.last_asked.get()));
         if let Some((index, _)) = first {
             entries.swap_remove(index);
         }

@@ -48,7 +48,7 @@ pub struct Turns {
 
 #[derive(Clone, Copy, Default)]
 struct User {
-    asked: Meter,
+    recent: Meter,
     had: Meter,
 }
 
@@ -57,7 +57,7 @@ struct Place {
     owner: Owner,
     number: u64,
     /// How many the connection had asked for when it came: to wait is no merit.
-    asked: u64,
+    recent: u64,
     sent_away: Rc<Notify>,
 }
 
@@ -113,13 +113,13 @@ impl Turns {
     /// There are others before it, or it has had too many.
     pub async fn turn(&self, client: &Rc<Client>) -> Result<Turn<'_>> {
         let start = self.world.monotonic();
-        client.asked.set(client.asked.get().and_one(start, FORGOTTEN, MOST_REMEMBERED));
-        self.change(client.owner(), |user| user.asked = user.asked.and_one(start, FORGOTTEN, MOST_REMEMBERED));
+        client.recent.set(client.recent.get().and_one(start, FORGOTTEN, MOST_REMEMBERED));
+        self.change(client.owner(), |user| user.recent = user.recent.and_one(start, FORGOTTEN, MOST_REMEMBERED));
         let number = self.next_place.get();
         self.next_place.set(number.wrapping_add(1));
-        let asked = rounded(client.asked.get().level(start, FORGOTTEN));
+        let recent = rounded(client.recent.get().level(start, FORGOTTEN));
         let sent_away = Rc::new(Notify::new());
-        self.line.borrow_mut().push(Place { owner: client.owner(), number, asked, sent_away: sent_away.clone() });
+        self.line.borrow_mut().push(Place { owner: client.owner(), number, recent, sent_away: sent_away.clone() });
         let place = InLine(self, number);
         self.shorten();
         loop {
@@ -184,8 +184,8 @@ impl Turns {
     }
 
     fn rank(&self, place: &Place, now: Instant) -> Rank {
-        let asked = self.users.borrow().get(&place.owner).map(|user| user.asked).unwrap_or_default();
-        (rounded(asked.level(now, FORGOTTEN)), place.asked, std::cmp::Reverse(place.number))
+        let recent = self.users.borrow().get(&place.owner).map(|user| user.recent).unwrap_or_default();
+        (rounded(recent.level(now, FORGOTTEN)), place.recent, std::cmp::Reverse(place.number))
     }
 
     fn change(&self, owner: Owner, change: impl FnOnce(&mut User)) {

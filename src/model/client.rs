@@ -15,7 +15,7 @@ pub struct Client {
     ends: Option<(SocketAddr, SocketAddr)>,
     owner: OnceCell<Owner>,
     /// How many new tokens it has asked for lately.
-    pub asked: Cell<Meter>,
+    pub recent: Cell<Meter>,
     /// No other client has this number.
     pub number: u64,
 }
@@ -23,7 +23,7 @@ pub struct Client {
 impl Client {
     /// The one behind these ends of a connection.
     pub fn new(owners: Rc<Owners>, ends: Option<(SocketAddr, SocketAddr)>, number: u64) -> Self {
-        Self { owners, ends, owner: OnceCell::new(), asked: Cell::default(), number }
+        Self { owners, ends, owner: OnceCell::new(), recent: Cell::default(), number }
     }
 
     /// One of this owner, without a connection.
@@ -84,7 +84,7 @@ impl Guests {
             Owner::User(user) => Err(format!("uid {user} is not allowed here; {advice}")),
             Owner::Unknowable if matches!(self, Self::UsersIfKnowable(_)) => Ok(()),
             Owner::Unknowable => Err(format!("this system does not tell whose a connection is; {advice}")),
-            Owner::Nobody => Err(format!("whoever asked has closed the connection; {advice}")),
+            Owner::Nobody => Err(format!("whoever recent has closed the connection; {advice}")),
         }
     }
 }

@@ -9,9 +9,9 @@ use crate::system::shown;
 ///
 /// # Errors
 /// A usage error that says what is wrong with it.
-pub fn check_role_arn(by: &str, arn: &str) -> Result<()> {
+pub fn check_role_arn(origin: &str, arn: &str) -> Result<()> {
     let bad = |why: &str| {
-        Error::usage(format!("{by} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"))
+        Error::usage(format!("{origin} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"))
     };
     if arn.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(bad("it has white space in it"));

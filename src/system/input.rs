@@ -15,20 +15,20 @@ use crate::system::{process, shown};
 /// A value and who said it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InputValue {
-    by: String,
+    origin: String,
     value: OsString,
 }
 
 impl fmt::Debug for InputValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InputValue({})", self.by)
+        write!(f, "InputValue({})", self.origin)
     }
 }
 
 impl InputValue {
     /// `value`, said by `by`: `--role-arn`, `AWS_ROLE_ARN`.
-    pub fn new(by: impl Into<String>, value: impl Into<OsString>) -> Self {
-        Self { by: by.into(), value: value.into() }
+    pub fn new(origin: impl Into<String>, value: impl Into<OsString>) -> Self {
+        Self { origin: origin.into(), value: value.into() }
     }
 
     /// The variable's value; an empty one counts as unset.
@@ -37,8 +37,8 @@ impl InputValue {
     }
 
     /// Who said it.
-    pub fn by(&self) -> &str {
-        &self.by
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// What was said, to be parsed and not to be shown.
@@ -60,12 +60,12 @@ impl InputValue {
     /// A usage error where it is not text.
     pub fn split(&self, separator: fn(char) -> bool) -> Result<Vec<Self>> {
         let parts = self.text()?.split(separator).map(str::trim);
-        Ok(parts.map(|part| Self::new(self.by.clone(), part)).collect())
+        Ok(parts.map(|part| Self::new(self.origin.clone(), part)).collect())
     }
 
     /// A usage error: who said it, and what is wrong with it.
     pub fn bad(&self, why: impl fmt::Display) -> Error {
-        Error::usage(format!("{} {why}", self.by))
+        Error::usage(format!("{} {why}", self.origin))
     }
 
     /// What one of the `known` words stands for.
@@ -104,14 +104,14 @@ impl InputValue {
 
     /// The file at this path.
     pub fn file(self, world: &World) -> InputFile {
-        InputFile { path: world.absolute(self.expanded(world)), by: self.by, given: self.value.into() }
+        InputFile { path: world.absolute(self.expanded(world)), origin: self.origin, given: self.value.into() }
     }
 
     /// As a shell would have it that has not seen it (a container's ENV, `--option=~/file`): `~` is the home, `~NAME` that
     /// user's. In the variables of AWS's files `$NAME` and `${NAME}` too, as in botocore.
     fn expanded(&self, world: &World) -> PathBuf {
         let path = Path::new(&self.value);
-        let text = self.value.to_str().filter(|_| AWS_FILES.iter().any(|(name, _)| *name == self.by));
+        let text = self.value.to_str().filter(|_| AWS_FILES.iter().any(|(name, _)| *name == self.origin));
         let path = text.map_or(path.into(), |text| PathBuf::from(with_variables(text, world)));
         let mut components = path.components();
         let first = components.next().and_then(|first| first.as_os_str().to_str()?.strip_prefix('~'));
@@ -161,14 +161,14 @@ pub fn closest<'a>(words: impl Iterator<Item = &'a str>, text: &str) -> Option<&
 /// A file that was named from outside.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InputFile {
-    by: String,
+    origin: String,
     given: PathBuf,
     path: PathBuf,
 }
 
 impl fmt::Debug for InputFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InputFile({})", self.by)
+        write!(f, "InputFile({})", self.origin)
     }
 }
 
@@ -199,7 +199,7 @@ impl InputFile {
         let text = self.given.to_string_lossy();
         if text.starts_with('{') || text.contains('\n') || text.contains("://") || shown::is_one_key(&text) {
             return Err(
-                Error::usage(format!("{} is {}", self.by, shown::path(&self.given))).advice("it must name a file")
+                Error::usage(format!("{} is {}", self.origin, shown::path(&self.given))).advice("it must name a file")
             );
         }
         Ok(self.path.clone())
@@ -210,13 +210,13 @@ impl InputFile {
         if shown::is_path(&self.given) {
             return shown::path(&self.path);
         }
-        format!("{}, {},", self.by, shown::path(&self.given))
+        format!("{}, {},", self.origin, shown::path(&self.given))
     }
 
     /// Who said it, and the path.
-    pub fn said(&self) -> String {
+    pub fn origin_and_path(&self) -> String {
         let shown = self.shown();
-        if shown.starts_with(&self.by) { shown } else { format!("{} {shown}", self.by) }
+        if shown.starts_with(&self.origin) { shown } else { format!("{} {shown}", self.origin) }
     }
 
     /// The whole content.
@@ -271,7 +271,7 @@ mod tests {
         let given = InputValue::new("--x", "hunter2");
         let file = given.clone().file(&World::imagined(&[], || unreachable!()));
         let error = given.bad("is wrong").to_string();
-        for text in [format!("{given:?}"), format!("{file:?}"), file.shown(), file.said(), error] {
+        for text in [format!("{given:?}"), format!("{file:?}"), file.shown(), file.origin_and_path(), error] {
             assert!(text.contains("--x") && !text.contains("hunter2"), "{text}");
         }
     }

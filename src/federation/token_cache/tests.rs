@@ -248,7 +248,9 @@ async fn ever_new_audiences_do_not_fill_the_memory() {
             assert_eq!(tokens.0.entries.borrow().len(), MOST);
             assert!(tokens.ready(&tokens.0.usual).is_some());
             // What is asked for again stays before what was asked for once.
-            assert!(tokens.0.entries.borrow().iter().any(|entry| entry.wanted == id("known") && entry.is_in_use.get()));
+            assert!(
+                tokens.0.entries.borrow().iter().any(|entry| entry.request == id("known") && entry.is_in_use.get())
+            );
         })
         .await;
 }

@@ -28,6 +28,6 @@ pub use carried::Carried;
 pub use edit::edit;
 pub use lines::Malformed;
 pub use nested::{block, is_services};
-pub use read::{OTHER_SOURCES, STATIC_KEYS, for_all, is_profile, is_profile_or_default, read, trouble};
+pub use read::{OTHER_SOURCES, STATIC_KEYS, for_all, is_profile, is_profile_or_default, malformed, read};
 pub use section::Section;
 pub use settings::{Settings, settings};

@@ -112,7 +112,7 @@ pub fn is_profile_or_default(section: &str, name: &str) -> bool {
 }
 
 /// What keeps botocore, and so boto3 and the AWS CLI, from reading a file that others read.
-pub fn trouble(text: &[u8]) -> Option<Malformed> {
+pub fn malformed(text: &[u8]) -> Option<Malformed> {
     let mut seen: HashMap<String, String> = HashMap::new();
     let mut section = String::new();
     let mut is_block = false;

@@ -73,7 +73,7 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&InputValue>) 
             }
             // A name that no file holds may be no name.
             let problem = match (seen.last(), &named) {
-                (None, Some(named)) => format!("{} names a profile that is not in {}", named.by(), files.names()),
+                (None, Some(named)) => format!("{} names a profile that is not in {}", named.origin(), files.names()),
                 (None, None) => format!("there is no profile default in {}", files.names()),
                 (Some(last), _) => {
                     format!("the source_profile of {} is not in {}", shown::name(last), files.names())

@@ -66,7 +66,7 @@ impl Settings {
                     .advice("write [services NAME] into the config file"));
             };
             if let Some(url) = sts.get("endpoint_url").filter(|url| !url.is_empty()) {
-                return Ok(Some(InputValue::new(format!("endpoint_url of sts in {}", services.by()), url)));
+                return Ok(Some(InputValue::new(format!("endpoint_url of sts in {}", services.origin()), url)));
             }
         }
         Ok(self.given("endpoint_url"))

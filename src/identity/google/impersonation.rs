@@ -36,7 +36,7 @@ impl Identity for Impersonation {
             let access_token = self.metadata.access_token(http).await?;
             let token = self.account.id_token(http, None, &access_token, &self.audience).await.map_err(|error| {
                 // Another access token would be the same one.
-                let error = error.settled();
+                let error = error.into_fatal();
                 if error.kind == Kind::Fatal {
                     error.or_advice(&format!(
                         "let the default service account mint its tokens: gcloud iam service-accounts \

@@ -257,7 +257,7 @@ impl Http {
     async fn trust(&self, system: bool) -> Result<(TlsConnector, bool), Failure> {
         let mut bundles = Vec::new();
         for file in &self.ca_files {
-            bundles.push(Bundle::named(file.said(), file.load().await));
+            bundles.push(Bundle::named(file.origin_and_path(), file.load().await));
         }
         let store = if system { Bundle::of_system().await } else { None };
         let has_store = store.is_some();

@@ -61,9 +61,9 @@ impl Response {
         if self.status.is_success() {
             return self.describe_without_body();
         }
-        match self.said() {
-            said if said.is_empty() => format!("answered {} with an empty body", self.status),
-            said => format!("answered {}: {said}", self.status),
+        match self.body_text() {
+            text if text.is_empty() => format!("answered {} with an empty body", self.status),
+            text => format!("answered {}: {text}", self.status),
         }
     }
 
@@ -76,7 +76,7 @@ impl Response {
         if is_type { kind.into() } else { "an odd content type".into() }
     }
 
-    fn said(&self) -> String {
+    fn body_text(&self) -> String {
         let Ok(text) = std::str::from_utf8(&self.body) else {
             return format!("{} bytes that are not text", self.body.len());
         };

@@ -31,7 +31,7 @@ const STORES: [&str; 5] = [
 /// A bundle of authorities in PEM.
 pub struct Bundle {
     /// Who has named it, and as what; none for the system's own, which need not be good.
-    said: Option<String>,
+    origin: Option<String>,
     /// Its bytes, or why there are none.
     content: Result<Vec<u8>, String>,
     /// What it holds, once that was needed.
@@ -40,15 +40,15 @@ pub struct Bundle {
 
 impl Bundle {
     /// The one that the user has named.
-    pub fn named(said: String, content: Result<Vec<u8>, String>) -> Self {
-        Self { said: Some(said), content, roots: OnceLock::new() }
+    pub fn named(origin: String, content: Result<Vec<u8>, String>) -> Self {
+        Self { origin: Some(origin), content, roots: OnceLock::new() }
     }
 
     /// The system's own, if it has one.
     pub async fn of_system() -> Option<Self> {
         for store in STORES {
             if let Ok(content) = world::load_file(Path::new(store)).await {
-                return Some(Self { said: None, content: Ok(content), roots: OnceLock::new() });
+                return Some(Self { origin: None, content: Ok(content), roots: OnceLock::new() });
             }
         }
         None
@@ -60,9 +60,9 @@ impl Bundle {
 
     fn parse(&self) -> Result<RootCertStore, rustls::Error> {
         let mut roots = RootCertStore::empty();
-        let bad = |what: &str| match &self.said {
-            Some(said) => {
-                let bad = BadBundle(format!("the CA file of {said} {what}"));
+        let bad = |what: &str| match &self.origin {
+            Some(origin) => {
+                let bad = BadBundle(format!("the CA file of {origin} {what}"));
                 rustls::Error::Other(OtherError(Arc::new(bad)))
             }
             None => unknown_issuer(),

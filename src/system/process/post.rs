@@ -83,7 +83,7 @@ impl GuardPost {
 
     /// Waits for `longest`, or until the command ends or whoever started this says that it shall; says whether.
     pub fn rest(&self, longest: Duration) -> bool {
-        matches!(self.wait(None, Some(longest)), Event::CommandEnded | Event::Told(_))
+        matches!(self.wait(None, Some(longest)), Event::CommandEnded | Event::Signalled(_))
     }
 
     /// Waits for the next thing that happens to `agent` or to whoever is watched.
@@ -133,14 +133,14 @@ impl GuardPost {
         if let (true, Some(agent)) = (agent_speaks || signalled, agent.as_mut())
             && let Some(news) = agent.news()
         {
-            return Event::Said(news);
+            return Event::News(news);
         }
         if let (true, Some(signals)) = (signalled, &self.signals)
             && let Ok(Some(info)) = signals.read_signal()
         {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
             if let Some(signal) = signal.filter(|signal| *signal != Signal::SIGCHLD) {
-                return Event::Told(signal);
+                return Event::Signalled(signal);
             }
         }
         reap(agent.as_deref())
@@ -181,10 +181,10 @@ pub enum Event {
     TimeIsUp,
     /// The command has ended.
     CommandEnded,
-    /// Somebody wants this to end.
-    Told(Signal),
-    /// The agent has said so.
-    Said(AgentNews),
+    /// Somebody wants this to end, by this signal.
+    Signalled(Signal),
+    /// The agent has sent a word of how it stands.
+    News(AgentNews),
     /// The agent has nothing more to do: its exit code.
     AgentLeft(u8),
     /// Something has ended the agent.
@@ -203,7 +203,7 @@ pub struct GuardedAgent {
 #[derive(Clone, Copy, Debug)]
 pub enum AgentNews {
     /// The command may start.
-    WordIsSaid,
+    HasReported,
     /// There will never be any credentials.
     WillBeNothing,
     /// Clients have credentials that are good.
@@ -214,7 +214,7 @@ impl GuardedAgent {
     fn news(&mut self) -> Option<AgentNews> {
         let mut byte = [0];
         match (nix::unistd::read(&self.line, &mut byte), byte) {
-            (Ok(1), [b'W']) => Some(AgentNews::WordIsSaid),
+            (Ok(1), [b'W']) => Some(AgentNews::HasReported),
             (Ok(1), [b'N']) => Some(AgentNews::WillBeNothing),
             (Ok(1), _) => Some(AgentNews::HasDelivered),
             (Ok(_), _) => {
@@ -242,7 +242,7 @@ impl GuardLine {
     /// Tells the guard.
     pub fn tell(&self, news: AgentNews) {
         let byte = match news {
-            AgentNews::WordIsSaid => b'W',
+            AgentNews::HasReported => b'W',
             AgentNews::WillBeNothing => b'N',
             AgentNews::HasDelivered => b'D',
         };
