@@ -50,8 +50,8 @@ pub enum Ending {
     GuardLost,
 }
 
-/// Works until the command ends, or who is followed, or until there is nothing left to do. `said`: whoever waited for the
-/// word has it from an agent before.
+/// Works until the command ends, or who is followed, or until there is nothing left to do. `has_reported`: whoever
+/// waited for readiness knows it from an agent before.
 pub fn run(context: &AgentContext<'_>, post: &mut GuardPost, has_reported: bool, line: GuardLine) -> Ending {
     let AgentContext { world, settings, .. } = context;
     if has_reported {
@@ -88,7 +88,7 @@ pub fn run(context: &AgentContext<'_>, post: &mut GuardPost, has_reported: bool,
         let lost = async {
             line.guard_ended().await;
             // Before that, somebody still waits for this one.
-            readiness.until_said().await;
+            readiness.until_reported().await;
             world.sleep(LAST_ANSWERS).await;
         };
         let agent = Agent {
@@ -202,7 +202,7 @@ impl Agent {
         };
         self.first.replace(Some(deliveries.clone()));
         self.give(deliveries);
-        let takes_over = self.readiness.is_said();
+        let takes_over = self.readiness.has_reported();
         self.readiness.wait_for(config.roles.iter().filter(|role| role.required).count());
         let mut refreshers = JoinSet::new();
         let all = std::iter::once(deliveries.clone()).chain(further.into_iter().map(Rc::new));
@@ -213,14 +213,14 @@ impl Agent {
                 profile: role.profile.clone(),
                 readiness: (role.required && !takes_over).then(|| self.readiness.clone()),
                 deliveries: own,
-                current: self.left(number),
+                current: self.from_handover(number),
                 refresh: config.refresh && !config.delivery.is_only_environment(),
                 ..self.refresher(deliveries)
             };
             let way = GoogleToAws::new(config, role, self.world.clone(), &self.settings.log)?;
             refreshers.spawn_local(refresher.keep(Rc::new(way), deadline));
         }
-        self.stay(refreshers, config.delivery.has_server()).await;
+        self.wait_for_refreshers(refreshers, config.delivery.has_server()).await;
         Ok(())
     }
 
@@ -239,14 +239,14 @@ impl Agent {
         self.give(&deliveries);
         process::leave_directory();
         let refresher = Refresher {
-            readiness: (!self.readiness.is_said()).then(|| self.readiness.clone()),
+            readiness: (!self.readiness.has_reported()).then(|| self.readiness.clone()),
             refresh: config.refresh,
-            current: self.left(0),
+            current: self.from_handover(0),
             ..self.refresher(&deliveries)
         };
         let mut refreshers = JoinSet::new();
         refreshers.spawn_local(refresher.keep(tokens, deadline));
-        self.stay(refreshers, serves).await;
+        self.wait_for_refreshers(refreshers, serves).await;
         Ok(())
     }
 
@@ -254,13 +254,12 @@ impl Agent {
     fn give(&self, first: &Rc<Deliveries>) {
         // The places have the board in them, and let go of their files with the agent.
         let (readiness, first) = (self.readiness.clone(), Rc::downgrade(first));
-        self.board
-            .give(move || first.upgrade().filter(|_| readiness.is_said()).map(|first| readiness.environment(&first)));
+        self.board.set_environment_source(move || first.upgrade().filter(|_| readiness.has_reported()).map(|first| readiness.environment(&first)));
     }
 
     /// What the agent before this one left of role `number`, while it is good.
-    fn left(&self, number: usize) -> Option<Issued> {
-        Issued::left(self.holdings.handover(), number).filter(|issued| issued.is_good(self.world.now()))
+    fn from_handover(&self, number: usize) -> Option<Issued> {
+        Issued::from_handover(self.holdings.handover(), number).filter(|issued| issued.is_good(self.world.now()))
     }
 
     /// The refresher of what goes to `deliveries`, for the first role.
@@ -276,7 +275,7 @@ impl Agent {
             deliveries: deliveries.clone(),
             started: self.started,
             refresh: true,
-            takes_over: self.readiness.is_said(),
+            takes_over: self.readiness.has_reported(),
             handover: self.holdings.handover().clone(),
             line: self.readiness.line(),
             failures: 0,
@@ -286,7 +285,7 @@ impl Agent {
     }
 
     /// Comes back when the refreshers have, unless a server is to answer for longer, or when the command does not start.
-    async fn stay(&self, mut refreshers: JoinSet<()>, serves: bool) {
+    async fn wait_for_refreshers(&self, mut refreshers: JoinSet<()>, serves: bool) {
         while refreshers.join_next().await.is_some() {
             if self.readiness.failed().is_some() {
                 return;
@@ -329,7 +328,7 @@ impl Agent {
     /// # Errors
     /// Where there is nothing to wait for.
     async fn prepare_later(&self, options: &Options, error: Error) -> Result<(ToAwsConfig, Rc<Deliveries>)> {
-        if self.readiness.is_said() || self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
+        if self.readiness.has_reported() || self.settings.on_failure == OnFailure::Exit || !error.is_retryable() {
             return Err(error);
         }
         let config = delivery::delivery(options, &self.world)?;
@@ -341,7 +340,7 @@ impl Agent {
         self.readiness.start_without(error, &self.world, &self.settings, &deliveries, &deliveries).await;
         // Whoever adds roles to the places has them alone.
         let environment = self.readiness.environment(&deliveries);
-        self.board.give(move || Some(environment.clone()));
+        self.board.set_environment_source(move || Some(environment.clone()));
         let mut failures: u32 = 1;
         let mut wait = schedule::retry_after(failures, self.world.now(), None, self.world.random());
         loop {

@@ -64,7 +64,7 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Opens every place that `choice` names for the first role. What an SDK needs to know of them is then fixed.
+    /// Opens every place that `config` names for the first role. What an SDK needs to know of them is then fixed.
     ///
     /// # Errors
     /// Why one of them cannot stand.
@@ -174,7 +174,7 @@ impl Deliveries {
         if config.has(AwsDelivery::Endpoint) {
             variables.extend(no_proxy(world));
         }
-        board.stand_beside(&chosen.file);
+        board.set_directory(&chosen.file);
         if let Ok(json) = serde_json::to_value(&chosen.file) {
             holdings.handover().note(CREDENTIALS_FILE, json);
         }
@@ -232,7 +232,7 @@ impl Deliveries {
         }
         // Only the state stands there, and without a directory there is none.
         let neighbour = directory.map_or_else(|_| PathBuf::from("/"), |directory| directory.join("google"));
-        board.stand_beside(&neighbour);
+        board.set_directory(&neighbour);
         Ok(Self { places, file: None, credentials_file: neighbour, shadows, variables, patience })
     }
 

@@ -1,4 +1,4 @@
-//! The guard context the command: it holds what outlives an agent, forks an agent, and another one whenever that ends
+//! The guard beside the command: it holds what outlives an agent, forks an agent, and another one whenever that ends
 //! without leave (killed, out of memory, a panic): at once, then with backoff, for ever. It has no runtime and reads no
 //! secret of any cloud.
 //!

@@ -26,11 +26,11 @@ pub enum ReadinessListener {
 pub struct Readiness {
     listener: RefCell<Option<ReadinessListener>>,
     /// There is no command, so the environment is printed.
-    alone: bool,
+    has_no_command: bool,
     /// How many roles are still waited for.
     awaited: Cell<usize>,
     /// Nothing could be delivered, so the command's environment stays as it is.
-    lost: Cell<bool>,
+    delivers_nothing: Cell<bool>,
     /// The exit code, where the command does not start.
     failed: Cell<Option<u8>>,
     line: Rc<GuardLine>,
@@ -39,11 +39,11 @@ pub struct Readiness {
 
 impl ReadinessListener {
     /// Tells the listener, once.
-    fn tell(self, report: ReadinessMessage, alone: bool, world: &World, settings: &Settings) {
+    fn tell(self, report: ReadinessMessage, has_no_command: bool, world: &World, settings: &Settings) {
         match (self, report) {
             (Self::Parent(pipe), report) => {
                 let heard = pipe.say(&report.encode());
-                if alone {
+                if has_no_command {
                     process::release_stderr();
                     // Whoever wanted it is gone, and nobody else knows that it is here.
                     if !heard {
@@ -60,13 +60,13 @@ impl ReadinessListener {
 }
 
 impl Readiness {
-    /// One role is waited for, by this listener; without one it is said already. `alone`: there is no command.
-    pub fn of(listener: Option<ReadinessListener>, alone: bool, line: Rc<GuardLine>) -> Self {
+    /// One role is waited for, by this listener; without one it is said already. `has_no_command`: the environment is printed.
+    pub fn of(listener: Option<ReadinessListener>, has_no_command: bool, line: Rc<GuardLine>) -> Self {
         Self {
-            alone,
+            has_no_command,
             listener: RefCell::new(listener),
             awaited: Cell::new(1),
-            lost: Cell::new(false),
+            delivers_nothing: Cell::new(false),
             failed: Cell::default(),
             line,
             changed: Notify::new(),
@@ -79,8 +79,8 @@ impl Readiness {
     }
 
     /// Waits until it is said.
-    pub async fn until_said(&self) {
-        while !self.is_said() {
+    pub async fn until_reported(&self) {
+        while !self.has_reported() {
             self.changed.notified().await;
         }
     }
@@ -96,7 +96,7 @@ impl Readiness {
     }
 
     /// Whether it is said.
-    pub fn is_said(&self) -> bool {
+    pub fn has_reported(&self) -> bool {
         self.listener.borrow().is_none()
     }
 
@@ -107,7 +107,7 @@ impl Readiness {
             } else {
                 AgentNews::HasReported
             };
-            listener.tell(report, self.alone, world, settings);
+            listener.tell(report, self.has_no_command, world, settings);
             self.line.tell(news);
             world::serve_from_now_on();
             self.changed.notify_waiters();
@@ -125,8 +125,8 @@ impl Readiness {
 
     /// What the command is told of the `first` role's places.
     pub fn environment(&self, first: &Deliveries) -> Environment {
-        let mut environment = if self.lost.get() { Environment::default() } else { first.environment() };
-        if self.alone {
+        let mut environment = if self.delivers_nothing.get() { Environment::default() } else { first.environment() };
+        if self.has_no_command {
             environment.set("FEDBOOT_AGENT_PID", self.line.guard().to_string());
         }
         environment
@@ -143,9 +143,9 @@ impl Readiness {
     ) {
         // A further role changes nothing in the environment.
         if deliveries.deliver(None).await.is_err() && std::ptr::eq(first, deliveries) {
-            self.lost.set(true);
+            self.delivers_nothing.set(true);
         }
-        starts_without(&error, world, settings);
+        log_start_without(&error, world, settings);
         self.one_is_ready(first, world, settings);
     }
 
@@ -159,20 +159,20 @@ impl Readiness {
     pub fn give_up(&self, error: Error, world: &World, settings: &Settings) {
         match settings.on_failure {
             // The next agent tries again.
-            _ if self.is_said() => {
+            _ if self.has_reported() => {
                 self.failed.set(Some(1));
                 settings.log.error(world.now(), Severity::Error, &error, &[]);
             }
             OnFailure::Exit => self.fail(error, world, settings),
             OnFailure::Run => {
-                starts_without(&error, world, settings);
+                log_start_without(&error, world, settings);
                 self.say(ReadinessMessage::Ready(Environment::default()), world, settings);
             }
         }
     }
 }
 
-fn starts_without(error: &Error, world: &World, settings: &Settings) {
+fn log_start_without(error: &Error, world: &World, settings: &Settings) {
     let more = [("consequence", "the command starts without credentials".to_owned())];
     settings.log.error(world.now(), Severity::Error, error, &more);
 }

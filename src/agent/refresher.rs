@@ -74,18 +74,18 @@ pub struct Issued {
 
 impl Issued {
     /// What an agent left of role `number`.
-    pub fn left(handover: &Handover, number: usize) -> Option<Self> {
-        let json = handover.get(&place(number))?;
+    pub fn from_handover(handover: &Handover, number: usize) -> Option<Self> {
+        let json = handover.get(&handover_key(number))?;
         let (at, credentials) = credentials_json::decode(json.as_object()?)?;
         let refresh = world::time_at(json.get("Refresh")?.as_u64()?)?;
         Some(Self { credentials, at, refresh })
     }
 
-    fn leave(&self, handover: &Handover, number: usize) {
+    fn write_handover(&self, handover: &Handover, number: usize) {
         let mut json = credentials_json::encode(self.at, &self.credentials);
         let refresh = self.refresh.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs());
         json.insert("Refresh".into(), refresh.into());
-        handover.set(&place(number), json.into());
+        handover.set(&handover_key(number), json.into());
     }
 
     /// Whether clients can use it at `now`, which is not before it was issued.
@@ -94,14 +94,14 @@ impl Issued {
     }
 }
 
-fn place(number: usize) -> String {
+fn handover_key(number: usize) -> String {
     format!("role-{number}")
 }
 
 impl Refresher {
     /// Comes back when there is nothing more to do: after the first time without refresh, or after a failure that
     /// keeps the command from starting.
-    pub async fn keep(mut self, way: Rc<dyn CredentialsIssuer>, deadline: Instant) {
+    pub async fn keep(mut self, issuer: Rc<dyn CredentialsIssuer>, deadline: Instant) {
         let mut boot = self.readiness.is_some().then_some(deadline);
         let mut last: Option<Error> = None;
         if self.takes_over {
@@ -119,14 +119,14 @@ impl Refresher {
             let deadline = boot.or_else(|| patience.map(|patience| self.world.deadline(patience)));
             let longest = patience.unwrap_or(LONGEST_TRY).saturating_add(FROZEN);
             let thaw = world::later(self.world.now(), longest);
-            let wait = match (self.issue_and_deliver(&*way, deadline).await, boot) {
+            let wait = match (self.issue_and_deliver(&*issuer, deadline).await, boot) {
                 (Ok(issued), _) => {
                     boot = None;
                     let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
                     let is_first = self.current.is_none();
                     self.announce(issued);
                     if is_first {
-                        self.board.stand_beside(self.first.credentials_file());
+                        self.board.set_directory(self.first.credentials_file());
                     } else {
                         self.board.look_again().await;
                     }
@@ -156,7 +156,7 @@ impl Refresher {
                         }
                         self.failures = 1;
                         let wait = retry::REFRESH.delay(self.failures, self.world.random());
-                        self.tell(&error, wait).await;
+                        self.publish_failure(&error, wait).await;
                         readiness
                             .start_without(error, &self.world, &self.settings, &self.first, &self.deliveries)
                             .await;
@@ -169,7 +169,7 @@ impl Refresher {
                     self.complain(&error, self.world.now() > thaw).await
                 }
             };
-            self.world.wait_and(wait, async || self.put_back().await).await;
+            self.world.wait_and(wait, async || self.redeliver().await).await;
         }
     }
 
@@ -184,15 +184,15 @@ impl Refresher {
         self.current = Some(issued);
         self.line.tell(AgentNews::HasDelivered);
         if self.refresh {
-            self.world.wait_and(wait, async || self.put_back().await).await;
+            self.world.wait_and(wait, async || self.redeliver().await).await;
         }
     }
 
     /// One turn. Credentials that only could not be written are not thrown away, unless they are due anyway.
-    async fn issue_and_deliver(&mut self, way: &dyn CredentialsIssuer, deadline: Option<Instant>) -> Result<Issued> {
+    async fn issue_and_deliver(&mut self, issuer: &dyn CredentialsIssuer, deadline: Option<Instant>) -> Result<Issued> {
         let issued = match self.undelivered.take().filter(|issued| self.world.now() < issued.refresh) {
             Some(issued) => issued,
-            None => self.schedule(way.issue(deadline).await?),
+            None => self.schedule(issuer.issue(deadline).await?),
         };
         match self.deliveries.deliver(Some(&issued.credentials)).await {
             Ok(()) => Ok(issued),
@@ -210,7 +210,7 @@ impl Refresher {
     }
 
     /// Puts back what others have removed.
-    async fn put_back(&self) {
+    async fn redeliver(&self) {
         let Some(Issued { credentials, .. }) = &self.current else { return };
         if self.deliveries.are_intact().await {
             return;
@@ -268,7 +268,7 @@ impl Refresher {
         }
         self.failures = 0;
         self.show(&issued);
-        issued.leave(&self.handover, self.number);
+        issued.write_handover(&self.handover, self.number);
         self.current = Some(issued);
         match self.readiness.take() {
             Some(readiness) => readiness.one_is_ready(&self.first, &self.world, &self.settings),
@@ -313,12 +313,12 @@ impl Refresher {
             None => Severity::Error,
         };
         self.settings.log.error(now, severity, error, &more);
-        self.tell(error, wait).await;
+        self.publish_failure(error, wait).await;
         wait
     }
 
     /// Leaves word of a failure for clients and probes.
-    async fn tell(&self, error: &Error, wait: Duration) {
+    async fn publish_failure(&self, error: &Error, wait: Duration) {
         let now = self.world.now();
         let failure = RefreshFailure {
             at: now,

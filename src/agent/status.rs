@@ -52,7 +52,7 @@ pub struct StatusBoard {
     metadata: RefCell<Option<(String, String)>>,
     /// The directory of the credentials file, by which agents are told apart.
     place: RefCell<DirectoryIdentity>,
-    given: RefCell<Option<GivenEnvironment>>,
+    command_environment: RefCell<Option<GivenEnvironment>>,
 }
 
 /// What the command is given, once it is.
@@ -99,18 +99,18 @@ impl StatusBoard {
     }
 
     /// Says beside which file this agent's others stand.
-    pub fn stand_beside(&self, file: &Path) {
+    pub fn set_directory(&self, file: &Path) {
         self.place.replace(DirectoryIdentity::of(file.parent().unwrap_or(file)));
     }
 
     /// Says how to learn what the command is given.
-    pub fn give(&self, given: impl Fn() -> Option<Environment> + 'static) {
-        self.given.replace(Some(Box::new(given)));
+    pub fn set_environment_source(&self, given: impl Fn() -> Option<Environment> + 'static) {
+        self.command_environment.replace(Some(Box::new(given)));
     }
 
     /// Everything, for the agent's own user.
     fn all(&self, now: SystemTime) -> String {
-        let given = self.given.borrow().as_ref().and_then(|given| given());
+        let given = self.command_environment.borrow().as_ref().and_then(|given| given());
         let exports = given.map(|environment| format!("\0{}", environment.exports())).unwrap_or_default();
         self.json(now) + &exports
     }

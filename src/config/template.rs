@@ -22,7 +22,7 @@ enum Part {
 }
 
 impl Template {
-    /// Parses `text`, which was said by `by`.
+    /// Parses `text`, which was said by `origin`.
     ///
     /// # Errors
     /// A usage error that names an unknown placeholder or a brace without its twin.

@@ -9,7 +9,6 @@ use aws_credential_types::Credentials as AwsKeys;
 use crate::config::aws_identity::AwsIdentityConfig;
 use crate::config::sts::StsConfig;
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Exchange;
 use crate::exchange::sts::assume_role::{AssumeRole, AssumeRoleTerms};
 use crate::exchange::sts::client::{SessionPolicies, Sts};
 use crate::exchange::sts::hosts;
@@ -86,9 +85,9 @@ impl AwsSigner {
             AwsBaseIdentity::WebIdentity(proof, role) => {
                 let exchange =
                     AssumeRoleWithWebIdentity::new(self.sts_for_roles(&region)?.0, SessionPolicies::default());
-                let prepared = exchange.prepare(http).await;
+                let connection = exchange.connect(http).await;
                 let session = session(&role.arn, role.session_name.as_ref());
-                let issued = exchange.exchange(http, prepared, &proof, &session).await?;
+                let issued = exchange.exchange(http, connection, &proof, &session).await?;
                 caller.clone_from(&role.arn);
                 session_keys(&issued)?
             }

@@ -23,7 +23,7 @@ const MARGIN: Duration = Duration::from_secs(240);
 pub struct CachedToken {
     pub request: TokenRequest,
     /// Who has asked for it first.
-    pub by: (Owner, u64),
+    pub first_requester: (Owner, u64),
     /// Whether it was asked for again since it was made.
     pub is_in_use: Cell<bool>,
     pub issued: RefCell<Option<(SystemTime, Rc<Credentials>)>>,
@@ -96,21 +96,21 @@ impl CachedToken {
         if let Some(good) = self.good().filter(|good| good.expiration > now) {
             return Ok(good);
         }
-        let said = |problem: String, advice: &str| {
+        let unavailable = |problem: String, advice: &str| {
             Err(Error::new(Kind::Transient, "hand out a token", "", problem).advice(advice))
         };
         match (&*self.failure.borrow(), &*self.issued.borrow()) {
             (Some(failure), _) if !is_usual || failure.lasts(now, Duration::ZERO) => Err(failure.error.clone()),
             // The agent's loop is at it.
-            (Some(failure), _) => said(format!("{}; the last one failed: {}", schedule::NOT_YET, failure.error), ""),
+            (Some(failure), _) => unavailable(format!("{}; the last one failed: {}", schedule::NOT_YET, failure.error), ""),
             (None, Some((at, good))) if good.expiration <= *at => {
-                said("it had expired when it came".into(), "check this machine's clock")
+                unavailable("it had expired when it came".into(), "check this machine's clock")
             }
             (None, Some(_)) => {
                 let problem = format!("it has ended, and {}", schedule::NOT_YET);
-                said(problem, "see fedboot's log; is it told not to refresh?")
+                unavailable(problem, "see fedboot's log; is it told not to refresh?")
             }
-            (None, None) => said("none could be had yet".into(), "see fedboot's log"),
+            (None, None) => unavailable("none could be had yet".into(), "see fedboot's log"),
         }
     }
 }

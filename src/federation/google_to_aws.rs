@@ -15,7 +15,6 @@ use crate::config::sts::StsConfig;
 use crate::config::template::{Template, placeholder};
 use crate::config::to_aws::{self, Source, ToAwsConfig};
 use crate::error::{Error, Kind, Result};
-use crate::exchange::Exchange;
 use crate::exchange::sts::assume_role::{self, AssumeRole};
 use crate::exchange::sts::client::Sts;
 use crate::exchange::sts::web_identity::AssumeRoleWithWebIdentity;
@@ -218,7 +217,7 @@ impl GoogleToAws {
             }
         };
         // The request for the proof goes first: it takes longer than to say hello.
-        let connection = async { Ok(self.exchange.prepare(http).await) };
+        let connection = async { Ok(self.exchange.connect(http).await) };
         let (proof, connection) = tokio::try_join!(biased; proof, connection)?;
         let known = self.names.borrow().clone();
         let names = match known {

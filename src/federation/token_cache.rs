@@ -57,7 +57,7 @@ pub struct TokenCache(Rc<Inner>);
 struct Inner {
     world: Rc<World>,
     log: Log,
-    mint: Rc<dyn TokenIssuer>,
+    issuer: Rc<dyn TokenIssuer>,
     usual: TokenRequest,
     entries: RefCell<Vec<Rc<CachedToken>>>,
     handover: RefCell<Option<Rc<Handover>>>,
@@ -68,13 +68,13 @@ struct Inner {
 }
 
 impl TokenCache {
-    /// Tokens that `mint` makes; the `usual` access token is kept by whoever calls [`CredentialsIssuer::issue`].
-    pub fn new(world: Rc<World>, log: Log, mint: Rc<dyn TokenIssuer>, usual: TokenRequest) -> Self {
+    /// Tokens that `issuer` makes; the `usual` access token is kept by whoever calls [`CredentialsIssuer::issue`].
+    pub fn new(world: Rc<World>, log: Log, issuer: Rc<dyn TokenIssuer>, usual: TokenRequest) -> Self {
         Self(Rc::new(Inner {
             turns: Turns::new(world.clone()),
             world,
             log,
-            mint,
+            issuer,
             usual,
             entries: RefCell::default(),
             handover: RefCell::default(),
@@ -140,10 +140,10 @@ impl TokenSource for TokenCache {
         })
     }
 
-    fn fail(&self, refresh: &RefreshFailure) {
+    fn fail(&self, failure: &RefreshFailure) {
         let entry = self.0.entry(&self.0.usual, None);
-        if let Some(failure) = &mut *entry.failure.borrow_mut() {
-            (failure.at, failure.next_try) = (refresh.at, refresh.next_try);
+        if let Some(kept) = &mut *entry.failure.borrow_mut() {
+            (kept.at, kept.next_try) = (failure.at, failure.next_try);
         }
     }
 
@@ -190,7 +190,7 @@ impl TokenCache {
 impl Inner {
     async fn make(&self, request: &TokenRequest, deadline: Option<Instant>) -> Result<Credentials> {
         let http = Http::new(&self.world).with_deadline(deadline);
-        self.mint.mint(&http, request).await
+        self.issuer.mint(&http, request).await
     }
 
     /// Comes back when the usual token is there, or nothing is tried soon.
@@ -231,7 +231,7 @@ impl Inner {
                 return None;
             }
         };
-        self.make_room(entry.by);
+        self.make_room(entry.first_requester);
         let tries = Cell::new(0_u32);
         let once = async || {
             tries.set(tries.get().saturating_add(1));
@@ -264,7 +264,7 @@ impl Inner {
             Ok(credentials) => {
                 entry.issued.replace(Some((now, credentials)));
                 entry.failure.take();
-                self.leave();
+                self.write_handover();
             }
             Err(error) => {
                 let in_a_row = entry.failure.take().map_or(1, |failure| failure.in_a_row.saturating_add(1));
@@ -281,7 +281,7 @@ impl Inner {
     }
 
     /// Leaves the tokens that were asked for last to the next agent.
-    fn leave(&self) {
+    fn write_handover(&self) {
         let Some(handover) = &*self.handover.borrow() else { return };
         let mut entries = self.entries.borrow().clone();
         entries.sort_by_key(|entry| std::cmp::Reverse((entry.request == self.usual, entry.last_asked.get())));
@@ -305,10 +305,10 @@ impl Inner {
             entry.ask(now);
             return entry.clone();
         }
-        let by = client.map_or((Owner::Nobody, 0), |client| (client.owner(), client.number));
+        let first_requester = client.map_or((Owner::Nobody, 0), |client| (client.owner(), client.number));
         let entry = Rc::new(CachedToken {
             request: request.clone(),
-            by,
+            first_requester,
             is_in_use: Cell::default(),
             issued: RefCell::default(),
             failure: RefCell::default(),
@@ -322,24 +322,24 @@ impl Inner {
 
     /// Forgets one where there are too many: of the connection's own, or the user's, or of the user who has most; first
     /// what was never had, then what nobody has asked for again, then what was not asked for longest.
-    fn make_room(&self, by: (Owner, u64)) {
+    fn make_room(&self, requester: (Owner, u64)) {
         let mut entries = self.entries.borrow_mut();
         // Those that wait for their turn are not there yet.
         let kept = || entries.iter().filter(|entry| !entry.is_being_made.get());
         let count = |of: &dyn Fn(&CachedToken) -> bool| kept().filter(|entry| of(entry)).count();
-        let of_user = |user: Owner| count(&|entry| entry.by.0 == user);
+        let of_user = |user: Owner| count(&|entry| entry.first_requester.0 == user);
         let is_full = kept().count() >= MOST;
-        let (of_connection_only, user) = if count(&|entry| entry.by == by) >= MOST_OF_CONNECTION {
-            (true, by.0)
-        } else if of_user(by.0) >= MOST_OF_USER {
-            (false, by.0)
-        } else if let (true, Some(most)) = (is_full, kept().max_by_key(|entry| of_user(entry.by.0))) {
-            (false, most.by.0)
+        let (of_connection_only, user) = if count(&|entry| entry.first_requester == requester) >= MOST_OF_CONNECTION {
+            (true, requester.0)
+        } else if of_user(requester.0) >= MOST_OF_USER {
+            (false, requester.0)
+        } else if let (true, Some(most)) = (is_full, kept().max_by_key(|entry| of_user(entry.first_requester.0))) {
+            (false, most.first_requester.0)
         } else {
             return;
         };
         let may_go = entries.iter().enumerate().filter(|(_, entry)| {
-            let is_meant = if of_connection_only { entry.by == by } else { entry.by.0 == user };
+            let is_meant = if of_connection_only { entry.first_requester == requester } else { entry.first_requester.0 == user };
             is_meant && entry.request != self.usual && !entry.is_being_made.get()
         });
         let first = may_go

@@ -49,7 +49,7 @@ pub struct Turns {
 #[derive(Clone, Copy, Default)]
 struct User {
     recent: Meter,
-    had: Meter,
+    granted: Meter,
 }
 
 /// A place in the line.
@@ -131,7 +131,7 @@ impl Turns {
             match self.wait_of(client.owner(), now) {
                 Some(Duration::ZERO) if self.first(now) == Some(number) => {
                     self.count();
-                    self.change(client.owner(), |user| user.had = user.had.and_one(now, RATE_OF_ONE, BURST_OF_ONE));
+                    self.change(client.owner(), |user| user.granted = user.granted.and_one(now, RATE_OF_ONE, BURST_OF_ONE));
                     self.running.set(self.running.get().saturating_add(1));
                     drop(place);
                     // There may be one more, for another.
@@ -160,9 +160,9 @@ impl Turns {
         if self.running.get() >= AT_A_TIME {
             return None;
         }
-        let had = self.users.borrow().get(&owner).map(|user| user.had).unwrap_or_default();
+        let granted = self.users.borrow().get(&owner).map(|user| user.granted).unwrap_or_default();
         let all = until_one_more(self.all.get(), now, RATE, BURST);
-        Some(all.max(until_one_more(had, now, RATE_OF_ONE, BURST_OF_ONE)))
+        Some(all.max(until_one_more(granted, now, RATE_OF_ONE, BURST_OF_ONE)))
     }
 
     /// Whose turn it is, of those who may have one.
@@ -192,7 +192,7 @@ impl Turns {
         let mut users = self.users.borrow_mut();
         if users.len() >= MOST_USERS && !users.contains_key(&owner) {
             let now = self.world.monotonic();
-            users.retain(|_, user| user.had.level(now, RATE_OF_ONE) > 0.0);
+            users.retain(|_, user| user.granted.level(now, RATE_OF_ONE) > 0.0);
         }
         change(users.entry(owner).or_default());
     }

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::system::shown;
 
-/// Checks that `arn`, which was said by `by`, is one of a role. Partition and account are free: compatible stores write
+/// Checks that `arn`, which was said by `origin`, is one of a role. Partition and account are free: compatible stores write
 /// `arn:minio:iam:::role/name`.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ impl fmt::Debug for InputValue {
 }
 
 impl InputValue {
-    /// `value`, said by `by`: `--role-arn`, `AWS_ROLE_ARN`.
+    /// `value`, said by `origin`: `--role-arn`, `AWS_ROLE_ARN`.
     pub fn new(origin: impl Into<String>, value: impl Into<OsString>) -> Self {
         Self { origin: origin.into(), value: value.into() }
     }

@@ -6,10 +6,8 @@
 use secrecy::ExposeSecret;
 
 use crate::error::Result;
-use crate::exchange::Exchange;
 use crate::exchange::sts::client::{SessionPolicies, Sts, form};
 use crate::exchange::sts::errors::Caller;
-use crate::model::BoxFuture;
 use crate::model::credentials::Credentials;
 use crate::model::proof::Proof;
 use crate::model::request::SessionRequest;
@@ -26,27 +24,26 @@ impl AssumeRoleWithWebIdentity {
     pub fn new(sts: Sts, limits: SessionPolicies) -> Self {
         Self { sts, limits }
     }
-}
 
-impl Exchange for AssumeRoleWithWebIdentity {
-    type Prepared = std::result::Result<Connection, Failure>;
-
-    fn prepare<'a>(&'a self, http: &'a Http) -> BoxFuture<'a, Self::Prepared> {
-        Box::pin(self.sts.connect(http))
+    /// Opens the connection, which needs no proof yet and so happens while the proof is made.
+    pub async fn connect(&self, http: &Http) -> std::result::Result<Connection, Failure> {
+        self.sts.connect(http).await
     }
 
-    fn exchange<'a>(
-        &'a self,
-        http: &'a Http,
-        prepared: Self::Prepared,
-        proof: &'a Proof,
-        session: &'a SessionRequest,
-    ) -> BoxFuture<'a, Result<Credentials>> {
-        Box::pin(async move {
-            let mut form = form("AssumeRoleWithWebIdentity", session, &self.limits);
-            form.append_pair("WebIdentityToken", proof.token.expose_secret());
-            let caller = Caller::Token(&proof.claims);
-            self.sts.credentials(http, prepared, (&[], form.finish()), session, &caller).await
-        })
+    /// Assumes `session`'s role with the `proof`.
+    ///
+    /// # Errors
+    /// What came back instead of credentials.
+    pub async fn exchange(
+        &self,
+        http: &Http,
+        connection: std::result::Result<Connection, Failure>,
+        proof: &Proof,
+        session: &SessionRequest,
+    ) -> Result<Credentials> {
+        let mut form = form("AssumeRoleWithWebIdentity", session, &self.limits);
+        form.append_pair("WebIdentityToken", proof.token.expose_secret());
+        let caller = Caller::Token(&proof.claims);
+        self.sts.credentials(http, connection, (&[], form.finish()), session, &caller).await
     }
 }

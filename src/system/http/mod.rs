@@ -195,7 +195,7 @@ impl Http {
         Ok(Connection { sender: handshake(stream).await?, absolute_form: false, proxy_authorization: None })
     }
 
-    /// Connects, sends `request` to `path` under `endpoint`, and reads the whole answer.
+    /// Connects, sends a request to `path` under `endpoint`, and reads the whole answer.
     ///
     /// # Errors
     /// What came back instead, `no answer within …` after `timeout`.

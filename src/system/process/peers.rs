@@ -38,10 +38,10 @@ pub struct Heard {
 }
 
 /// An agent that is being asked.
-struct TokenExchange {
+struct PendingAnswer {
     stream: UnixStream,
     pid: i32,
-    said: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 fn prefix(user: u32, key: u64) -> String {
@@ -74,7 +74,7 @@ pub fn ask(user: u32, key: u64, others: bool) -> Heard {
     names.dedup();
     let own = prefix(user, key);
     let (own, foreign): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| name.starts_with(&own));
-    let mut asked: Vec<TokenExchange> = own.into_iter().filter_map(reach).map(|(_, agent)| agent).collect();
+    let mut asked: Vec<PendingAnswer> = own.into_iter().filter_map(reach).map(|(_, agent)| agent).collect();
     let is_own = !asked.is_empty();
     let mut heard = Heard::default();
     if !is_own && others {
@@ -99,21 +99,21 @@ pub fn ask(user: u32, key: u64, others: bool) -> Heard {
     heard
 }
 
-impl TokenExchange {
+impl PendingAnswer {
     /// Takes what is there; gives itself back while there is more to come.
     fn listen(mut self, heard: &mut Heard) -> Option<Self> {
         let mut buffer = [0; 4096];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) if self.said.len() < LONGEST_ANSWER => self.said.extend(buffer.iter().take(count)),
+                Ok(count) if self.bytes.len() < LONGEST_ANSWER => self.bytes.extend(buffer.iter().take(count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(self),
                 // It says too much, or has just ended.
                 Ok(_) | Err(_) => return None,
             }
         }
-        if !self.said.is_empty() {
-            heard.answers.push(self.said);
+        if !self.bytes.is_empty() {
+            heard.answers.push(self.bytes);
         }
         None
     }
@@ -127,12 +127,12 @@ fn listening(line: &str) -> Option<&str> {
 }
 
 /// Reaches the agent with this name, and says whose it is.
-fn reach(name: &str) -> Option<(u32, TokenExchange)> {
+fn reach(name: &str) -> Option<(u32, PendingAnswer)> {
     let of: u32 = name.strip_prefix("fedboot/")?.split('/').next()?.parse().ok()?;
     // Without blocking: a socket whose queue is full would have this one wait for ever.
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).ok()?;
     connect(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes()).ok()?).ok()?;
     let peer = getsockopt(&fd, PeerCredentials).ok()?;
-    (peer.uid() == of).then(|| (of, TokenExchange { stream: fd.into(), pid: peer.pid(), said: Vec::new() }))
+    (peer.uid() == of).then(|| (of, PendingAnswer { stream: fd.into(), pid: peer.pid(), bytes: Vec::new() }))
 }

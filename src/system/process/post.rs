@@ -22,14 +22,14 @@ const NOBODY: i32 = 0;
 pub struct GuardPost {
     /// Watches the process that becomes the command; none for an agent alone.
     pub command: Option<Watch>,
-    /// The other end of a [`WordReader`], until the word is said.
+    /// The other end of a `ReadinessReader`, until readiness is reported.
     pub readiness: Option<ReadinessWriter>,
     signals: Option<SignalFd>,
     keeps_name: bool,
 }
 
 impl GuardPost {
-    /// A guard that stands by `command`, if there is one, whose agent says its `word`.
+    /// A guard that stands by `command`, if there is one, whose agent reports its `readiness`.
     pub(super) fn beside(command: Option<Watch>, readiness: ReadinessWriter) -> Self {
         Self { command, readiness: Some(readiness), signals: None, keeps_name: false }
     }
