@@ -213,7 +213,7 @@ impl Agent {
                 profile: role.profile.clone(),
                 readiness: (role.required && !takes_over).then(|| self.readiness.clone()),
                 deliveries: own,
-                current: self.from_handover(number),
+                current: self.handed_over(number),
                 refresh: config.refresh && !config.delivery.is_only_environment(),
                 ..self.refresher(deliveries)
             };
@@ -241,7 +241,7 @@ impl Agent {
         let refresher = Refresher {
             readiness: (!self.readiness.has_reported()).then(|| self.readiness.clone()),
             refresh: config.refresh,
-            current: self.from_handover(0),
+            current: self.handed_over(0),
             ..self.refresher(&deliveries)
         };
         let mut refreshers = JoinSet::new();
@@ -254,11 +254,13 @@ impl Agent {
     fn give(&self, first: &Rc<Deliveries>) {
         // The places have the board in them, and let go of their files with the agent.
         let (readiness, first) = (self.readiness.clone(), Rc::downgrade(first));
-        self.board.set_environment_source(move || first.upgrade().filter(|_| readiness.has_reported()).map(|first| readiness.environment(&first)));
+        self.board.set_environment_source(move || {
+            first.upgrade().filter(|_| readiness.has_reported()).map(|first| readiness.environment(&first))
+        });
     }
 
     /// What the agent before this one left of role `number`, while it is good.
-    fn from_handover(&self, number: usize) -> Option<Issued> {
+    fn handed_over(&self, number: usize) -> Option<Issued> {
         Issued::from_handover(self.holdings.handover(), number).filter(|issued| issued.is_good(self.world.now()))
     }
 

@@ -101,7 +101,7 @@ fn handover_key(number: usize) -> String {
 impl Refresher {
     /// Comes back when there is nothing more to do: after the first time without refresh, or after a failure that
     /// keeps the command from starting.
-    pub async fn keep(mut self, issuer: Rc<dyn CredentialsIssuer>, deadline: Instant) {
+    pub async fn keep(mut self, federation: Rc<dyn CredentialsIssuer>, deadline: Instant) {
         let mut boot = self.readiness.is_some().then_some(deadline);
         let mut last: Option<Error> = None;
         if self.takes_over {
@@ -119,7 +119,7 @@ impl Refresher {
             let deadline = boot.or_else(|| patience.map(|patience| self.world.deadline(patience)));
             let longest = patience.unwrap_or(LONGEST_TRY).saturating_add(FROZEN);
             let thaw = world::later(self.world.now(), longest);
-            let wait = match (self.issue_and_deliver(&*issuer, deadline).await, boot) {
+            let wait = match (self.issue_and_deliver(&*federation, deadline).await, boot) {
                 (Ok(issued), _) => {
                     boot = None;
                     let wait = issued.refresh.duration_since(self.world.now()).unwrap_or_default();
@@ -189,10 +189,14 @@ impl Refresher {
     }
 
     /// One turn. Credentials that only could not be written are not thrown away, unless they are due anyway.
-    async fn issue_and_deliver(&mut self, issuer: &dyn CredentialsIssuer, deadline: Option<Instant>) -> Result<Issued> {
+    async fn issue_and_deliver(
+        &mut self,
+        federation: &dyn CredentialsIssuer,
+        deadline: Option<Instant>,
+    ) -> Result<Issued> {
         let issued = match self.undelivered.take().filter(|issued| self.world.now() < issued.refresh) {
             Some(issued) => issued,
-            None => self.schedule(issuer.issue(deadline).await?),
+            None => self.schedule(federation.issue(deadline).await?),
         };
         match self.deliveries.deliver(Some(&issued.credentials)).await {
             Ok(()) => Ok(issued),

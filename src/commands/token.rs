@@ -109,7 +109,7 @@ fn from_cache(
     settings: &Settings,
     world: &Rc<World>,
 ) -> Result<(SystemTime, Credentials)> {
-    let deadline = world.monotonic().checked_add(settings.timeout).unwrap_or(world.monotonic());
+    let deadline = world.deadline(settings.timeout);
     let cache_key = format!("{} for {}", request.exactly(), config.exchange.request());
     let mode = config.delivery.mode;
     let issue = |give_up| {

@@ -109,8 +109,7 @@ impl GoogleSts {
         let (code, said) = (code.unwrap_or_default(), said.unwrap_or_default());
         let kind = match code {
             "invalid_grant" => Kind::RefusedProof,
-            _ if response.is_transient() => Kind::Transient,
-            _ => Kind::Fatal,
+            _ => response.kind(false),
         };
         let problem = match (code, said) {
             ("", _) => response.describe(),

@@ -113,7 +113,7 @@ impl AwsToGoogle {
         let mut kept = self.federated.lock().await;
         if let Some(federated) = &*kept
             && self.world.now()
-                < world::after(federated.issued, schedule::refresh_after(federated.issued, federated.expiration, 0.0))
+                < world::later(federated.issued, schedule::refresh_after(federated.issued, federated.expiration, 0.0))
             && federated.issued <= self.world.now()
         {
             return Ok(federated.clone());

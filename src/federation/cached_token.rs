@@ -102,7 +102,9 @@ impl CachedToken {
         match (&*self.failure.borrow(), &*self.issued.borrow()) {
             (Some(failure), _) if !is_usual || failure.lasts(now, Duration::ZERO) => Err(failure.error.clone()),
             // The agent's loop is at it.
-            (Some(failure), _) => unavailable(format!("{}; the last one failed: {}", schedule::NOT_YET, failure.error), ""),
+            (Some(failure), _) => {
+                unavailable(format!("{}; the last one failed: {}", schedule::NOT_YET, failure.error), "")
+            }
             (None, Some((at, good))) if good.expiration <= *at => {
                 unavailable("it had expired when it came".into(), "check this machine's clock")
             }

@@ -47,7 +47,7 @@ pub struct GoogleToAws {
     identity: Box<dyn Identity>,
     exchange: AssumeRoleWithWebIdentity,
     /// The second role's exchange and ARN.
-    then: Option<(AssumeRole, Template)>,
+    second_role: Option<(AssumeRole, Template)>,
     /// Clients exchange the token themselves.
     token_only: bool,
     role_arn: Template,
@@ -102,7 +102,7 @@ async fn configure_by_attributes(
         return ToAwsConfig::resolve(options, world, attributes);
     }
     let server = MetadataClient::new(to_aws::metadata_endpoint(options, world)?, String::new());
-    let give_up = later(world.monotonic(), ATTRIBUTE_PATIENCE);
+    let give_up = world.deadline(ATTRIBUTE_PATIENCE);
     let give_up = deadline.map_or(give_up, |deadline| deadline.min(give_up));
     let http = Http::new(world).with_deadline(Some(give_up));
     let mut failures = 0_u32;
@@ -113,7 +113,7 @@ async fn configure_by_attributes(
                 known.replace(Some(attributes));
                 return config;
             }
-            Err(error) if error.is_retryable() && later(world.monotonic(), retry::LAST_TRY) < give_up => {
+            Err(error) if error.is_retryable() && world.deadline(retry::LAST_TRY) < give_up => {
                 failures = failures.saturating_add(1);
                 let left = give_up.duration_since(world.monotonic());
                 world.sleep(retry::BOOT.delay(failures, world.random()).min(left.mul_f64(0.5))).await;
@@ -131,10 +131,6 @@ async fn configure_by_attributes(
     }
 }
 
-fn later(now: Instant, wait: Duration) -> Instant {
-    now.checked_add(wait).unwrap_or(now)
-}
-
 /// The project's attributes, and over them the instance's.
 async fn attributes(server: &MetadataClient, http: &Http) -> Result<HashMap<String, String>> {
     let instance = server.attributes(http, "instance").await?;
@@ -150,11 +146,11 @@ async fn attributes(server: &MetadataClient, http: &Http) -> Result<HashMap<Stri
 }
 
 impl GoogleToAws {
-    /// The way to the role `choice` of `config`.
+    /// The way to the role `role_config` of `config`.
     ///
     /// # Errors
     /// A usage error where the STS host cannot be formed.
-    pub fn new(config: &ToAwsConfig, choice: &RoleConfig, world: Rc<World>, log: &Log) -> Result<Self> {
+    pub fn new(config: &ToAwsConfig, role_config: &RoleConfig, world: Rc<World>, log: &Log) -> Result<Self> {
         let metadata = || MetadataClient::new(config.metadata.clone(), config.audience.clone());
         let identity: Box<dyn Identity> = match &config.source {
             Source::Metadata => Box::new(metadata()),
@@ -165,14 +161,14 @@ impl GoogleToAws {
             }
         };
         let warn = |message: &str| log.event(world.now(), Severity::Warning, message, &[]);
-        let (arn, region) = (choice.role_arn.expand(placeholder), config.region());
+        let (arn, region) = (role_config.role_arn.expand(placeholder), config.region());
         if let (StsConfig::Regional { .. }, Some(other)) = (&config.sts, partition::other_partition(&arn, &region)) {
             warn(&format!("the region {region} is in the partition {other}, {arn} is not: AWS will refuse"));
         }
         let sts = Sts::new(world.clone(), config.sts_endpoint()?);
         let mut duration = config.duration;
         let mut limits = config.limits.clone();
-        let then = choice.then_role_arn.clone().map(|arn| {
+        let second_role = role_config.then_role_arn.clone().map(|arn| {
             if duration > assume_role::LONGEST {
                 duration = assume_role::LONGEST;
                 warn("AWS lets the session of a second role last an hour at most: --duration is cut to that");
@@ -183,9 +179,9 @@ impl GoogleToAws {
         Ok(Self {
             identity,
             exchange: AssumeRoleWithWebIdentity::new(sts, limits),
-            then,
+            second_role,
             token_only: config.delivery.has(AwsDelivery::TokenFile),
-            role_arn: choice.role_arn.clone(),
+            role_arn: role_config.role_arn.clone(),
             role_session_name: config.role_session_name.clone(),
             duration,
             world,
@@ -227,7 +223,7 @@ impl GoogleToAws {
         let mut session = SessionRequest {
             role_arn: names.role_arn.clone(),
             role_session_name: names.role_session_name.clone(),
-            duration: if self.then.is_some() { self.duration.min(FIRST_OF_CHAIN) } else { self.duration },
+            duration: if self.second_role.is_some() { self.duration.min(FIRST_OF_CHAIN) } else { self.duration },
         };
         // Before the command runs, the exchange that clients will do is tried once: a role that refuses is named now.
         let issued = if self.accepted.get() {
@@ -254,8 +250,8 @@ impl GoogleToAws {
 
     fn token(&self, proof: &Proof, session: SessionRequest) -> Credentials {
         // A token that says nothing of its end is as good as a session.
-        let said = world::time_at(proof.claims.exp).filter(|_| proof.claims.exp > 0);
-        let expiration = said.unwrap_or_else(|| world::after(self.world.now(), session.duration));
+        let token_end = world::time_at(proof.claims.exp).filter(|_| proof.claims.exp > 0);
+        let expiration = token_end.unwrap_or_else(|| world::later(self.world.now(), session.duration));
         Credentials {
             content: Content::WebIdentityToken(proof.token.clone()),
             expiration,
@@ -271,7 +267,8 @@ impl GoogleToAws {
         names: &Names,
         mut session: SessionRequest,
     ) -> Result<Credentials> {
-        let (Some((exchange, _)), Some(arn), Some(keys)) = (&self.then, &names.then_role_arn, first.keys()) else {
+        let (Some((exchange, _)), Some(arn), Some(keys)) = (&self.second_role, &names.then_role_arn, first.keys())
+        else {
             return Ok(first);
         };
         session.role_arn.clone_from(arn);
@@ -280,7 +277,7 @@ impl GoogleToAws {
 
     async fn fill_in(&self, http: &Http, claims: &Claims) -> Result<Names> {
         let mut values = Vec::new();
-        let then = self.then.as_ref().map(|(_, arn)| arn);
+        let then = self.second_role.as_ref().map(|(_, arn)| arn);
         for fact in [&self.role_arn, &self.role_session_name].into_iter().chain(then).flat_map(Template::facts) {
             let value = match self.known(fact, claims) {
                 Some(value) => Some(value),

@@ -29,7 +29,7 @@ use crate::system::handover::Handover;
 use crate::system::http::Http;
 use crate::system::log::{Log, Severity};
 use crate::system::process::owner::Owner;
-use crate::system::world::World;
+use crate::system::world::{World, later};
 use crate::timing::{retry, schedule};
 
 /// How long a client waits for a token that has to be made.
@@ -208,7 +208,7 @@ impl Inner {
 
     /// Another one for what is known: nobody is to wait for it but behind others of its kind.
     async fn renewed(&self, entry: &CachedToken) -> Option<Result<Credentials>> {
-        let deadline = self.world.monotonic().checked_add(PATIENCE)?;
+        let deadline = self.world.deadline(PATIENCE);
         let Ok(Ok(_turn)) = tokio::time::timeout_at(deadline, self.renewals.acquire()).await else {
             let problem = format!("others are in line before it, for {} s already", PATIENCE.as_secs());
             return Some(Err(Error::new(Kind::Transient, "make a token", "", problem)));
@@ -220,7 +220,7 @@ impl Inner {
 
     /// The first one of its kind, when the client's turn has come. None: it has not, and the kind is forgotten.
     async fn first(&self, entry: &Rc<CachedToken>, client: &Rc<Client>) -> Option<Result<Credentials>> {
-        let deadline = self.world.monotonic().checked_add(PATIENCE)?;
+        let deadline = self.world.deadline(PATIENCE);
         let _turn = match self.turns.turn(client).await {
             Ok(turn) => turn,
             Err(error) => {
@@ -270,7 +270,7 @@ impl Inner {
                 let in_a_row = entry.failure.take().map_or(1, |failure| failure.in_a_row.saturating_add(1));
                 let expiration = entry.good().map(|good| good.expiration);
                 let wait = schedule::retry_after(in_a_row, now, expiration, self.world.random());
-                let next_try = now.checked_add(wait).unwrap_or(now);
+                let next_try = later(now, wait);
                 if entry.request != self.usual {
                     let more = [("wanted", entry.request.describe())];
                     self.log.error(now, Severity::Warning, &error, &more);
@@ -339,7 +339,8 @@ impl Inner {
             return;
         };
         let may_go = entries.iter().enumerate().filter(|(_, entry)| {
-            let is_meant = if of_connection_only { entry.first_requester == requester } else { entry.first_requester.0 == user };
+            let is_meant =
+                if of_connection_only { entry.first_requester == requester } else { entry.first_requester.0 == user };
             is_meant && entry.request != self.usual && !entry.is_being_made.get()
         });
         let first = may_go

@@ -59,8 +59,7 @@ pub async fn from_url(
             failure.in_step(step, &address).advice("is the server of \"credential_source.url\" running?")
         })?;
     if response.status != 200 {
-        let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
-        return Err(Error::new(kind, step, address, response.describe()));
+        return Err(Error::new(response.kind(false), step, address, response.describe()));
     }
     format.token(&response.body).map(|token| subject(token, token_type)).map_err(|why| {
         Error::new(Kind::Transient, step, address, format!("answered 200, but the answer {why}"))

@@ -103,8 +103,7 @@ impl IamCredentials {
         }
         let kind = match response.status.as_u16() {
             401 => Kind::RefusedProof,
-            _ if response.is_transient() => Kind::Transient,
-            _ => Kind::Fatal,
+            _ => response.kind(false),
         };
         let reply: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let problem = match refusal(&reply) {

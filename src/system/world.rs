@@ -202,11 +202,6 @@ pub fn later(time: SystemTime, duration: Duration) -> SystemTime {
     time.checked_add(duration).unwrap_or(last).min(last)
 }
 
-/// The time that is `wait` after `now`, or `now` where no clock will ever say it.
-pub fn after(now: SystemTime, wait: Duration) -> SystemTime {
-    now.checked_add(wait).unwrap_or(now)
-}
-
 /// The time that is so many seconds after `now`.
 pub fn time_in(now: SystemTime, seconds: u64) -> Option<SystemTime> {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -137,7 +137,7 @@ impl Sts {
                 session_token: SecretString::from(token),
             }),
             // Some compatible stores leave the expiration out; they were asked for this duration.
-            expiration: answer.expiration().unwrap_or_else(|| world::after(self.world.now(), session.duration)),
+            expiration: answer.expiration().unwrap_or_else(|| world::later(self.world.now(), session.duration)),
             principal: Principal::Role {
                 arn: session.role_arn.clone(),
                 session_name: session.role_session_name.clone(),

@@ -26,6 +26,9 @@ impl AssumeRoleWithWebIdentity {
     }
 
     /// Opens the connection, which needs no proof yet and so happens while the proof is made.
+    ///
+    /// # Errors
+    /// What came back instead of one.
     pub async fn connect(&self, http: &Http) -> std::result::Result<Connection, Failure> {
         self.sts.connect(http).await
     }

@@ -68,8 +68,7 @@ pub(super) async fn ask(world: &World, http: &Http) -> Result<Answer> {
         return Ok(Answer::Found(of_keys(Source::Container, keys)));
     }
     // A token that has just been replaced is read anew at the next try.
-    let transient = response.is_transient() || (response.status == 401 && token.is_some());
-    let kind = if transient { Kind::Transient } else { Kind::Fatal };
+    let kind = response.kind(response.status == 401 && token.is_some());
     Err(Error::new(kind, step, address, response.describe()).advice(advice))
 }
 

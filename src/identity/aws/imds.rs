@@ -105,8 +105,7 @@ async fn token(http: &Http, endpoint: &Endpoint, v1: bool) -> Result<Option<Stri
             Error::new(Kind::Transient, step, endpoint.shown(path), "answered 200 with no token in it")
         }
         Ok(response) => {
-            let kind = if response.is_transient() { Kind::Transient } else { Kind::Fatal };
-            let error = Error::new(kind, step, endpoint.shown(path), response.describe());
+            let error = Error::new(response.kind(false), step, endpoint.shown(path), response.describe());
             match response.status.as_u16() {
                 403 => error.advice("the instance's metadata options have switched the service off, or a proxy is between"),
                 _ => error.advice("is that EC2's service? It may know version 1 only, which --imdsv1 allows"),
@@ -139,9 +138,7 @@ fn expect_ok(response: &Response, endpoint: &Endpoint, path: &str) -> Result<()>
         return Ok(());
     }
     // The token has ended, or the instance is another one since it was given: the next try has a new one.
-    let transient = response.is_transient() || response.status == 401;
-    let kind = if transient { Kind::Transient } else { Kind::Fatal };
-    Err(Error::new(kind, STEP, endpoint.shown(path), response.describe()))
+    Err(Error::new(response.kind(response.status == 401), STEP, endpoint.shown(path), response.describe()))
 }
 
 /// Letters, digits and `others`, and something at all.

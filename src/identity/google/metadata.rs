@@ -111,7 +111,7 @@ impl MetadataClient {
             .await
             .map_err(|failure| failure.in_step(step, self.url(path)).advice(NOT_ON_GOOGLE))?;
         // A 5xx of a server that is just starting need not bear the header.
-        if response.header("metadata-flavor").as_deref() == Some("Google") || response.is_transient() {
+        if response.header("metadata-flavor").as_deref() == Some("Google") || response.kind(false) == Kind::Transient {
             return Ok(response);
         }
         // Of a stranger's words none, as it may be a proxy that handed a token on.
@@ -127,9 +127,8 @@ impl MetadataClient {
             self.refuses_since.set(None);
             return Ok(response);
         }
-        let is_transient = response.is_transient() || self.may_give_later(&response);
-        let kind = if is_transient { Kind::Transient } else { Kind::Fatal };
-        let error = Error::new(kind, step, self.url(path), response.describe());
+        let error =
+            Error::new(response.kind(self.may_give_later(&response)), step, self.url(path), response.describe());
         Err(match response.status.as_u16() {
             404 if path.contains("service-accounts") => error.advice(NO_ACCOUNT),
             403 if path.contains("service-accounts") => error.advice(NO_BINDING),

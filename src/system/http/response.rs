@@ -5,6 +5,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, LOCATION};
 use serde_json::Value;
 
+use crate::error::Kind;
 use crate::system::http::sent::Sent;
 use crate::system::shown;
 
@@ -92,10 +93,10 @@ impl Response {
         }
     }
 
-    /// Whether the same request may succeed later, by its status alone.
-    pub fn is_transient(&self) -> bool {
-        self.status.is_server_error()
-            || matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+    /// Whether the same request may succeed later: where that `may_heal`, or by its status.
+    pub fn kind(&self, may_heal: bool) -> Kind {
+        let is_transient = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+        if may_heal || is_transient || self.status.is_server_error() { Kind::Transient } else { Kind::Fatal }
     }
 }
 
