@@ -1,4 +1,4 @@
-//! What guard and agents have in common.
+//! Options, settings, world and holdings: what the guard is started with, and each agent that it forks.
 
 use std::rc::Rc;
 

@@ -1,6 +1,6 @@
 //! How things stand with each role: kept by the agent, which tells it on a socket that only its own user and root may ask
 //! (`fedboot status` does), and at `/status` of the credentials endpoint. There is no secret in it. On that socket alone,
-//! behind a NUL, stands what the command was given, for `fedboot env`; the path in there is one.
+//! behind a NUL, stands the command's environment, for `fedboot env`: the endpoint's path in there is a secret.
 
 use std::cell::RefCell;
 use std::fs;

@@ -1,7 +1,7 @@
 //! `fedboot credential-process`: one answer for `credential_process` in an AWS profile.
 //!
 //! `{"Version": 1, "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"}` on stdout, one line on stderr and
-//! exit code 1 where there is no answer: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>.
+//! exit code 1 (2 for a usage error) where there is no answer: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>.
 //!
 //! The answer comes from a cache that an agent keeps fresh, or that callers share: see [`crate::federation::shared_cache`].
 

@@ -1,4 +1,5 @@
-//! Commands that become another user, as far as their words tell: what is written for root is not for that one.
+//! A command such as `gosu USER …` or `su USER …` becomes another user, who cannot read what is written for root: found in
+//! its arguments, and warned of.
 
 use std::ffi::OsString;
 

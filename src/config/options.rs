@@ -1,4 +1,4 @@
-//! argv → what was typed. What it means is [`crate::config`]'s business.
+//! argv → verb, options and command as typed. What an option means is for the other files of [`crate::config`].
 
 use std::ffi::{OsStr, OsString};
 

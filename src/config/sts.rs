@@ -1,4 +1,4 @@
-//! Which AWS STS is asked.
+//! Which endpoint of AWS STS is asked: one that was named, or the region's, with FIPS or dual stack.
 
 use crate::config::options::Options;
 use crate::config::values::switch;

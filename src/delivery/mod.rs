@@ -1,4 +1,6 @@
-//! Where do clients look? One file a place, with `loopback` for servers below them.
+//! Where do clients look? One file a place (`credentials_file`, `endpoint`, `metadata_server`, `token_file`, `process`,
+//! `variables`), with `loopback` and `connections` for servers below them, and what would be found before them:
+//! `shadowed_variables`, `shadowed_files`, `replaced_profile`, `no_proxy`.
 
 use std::rc::Rc;
 

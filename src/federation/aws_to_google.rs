@@ -108,7 +108,7 @@ impl AwsToGoogle {
         }
     }
 
-    /// What IAM Credentials is shown: used for as many tokens as come in the first half of its life.
+    /// What IAM Credentials is shown: used for as many tokens as come before it is due for a refresh.
     async fn bearer(&self, http: &Http) -> Result<Federated> {
         let mut kept = self.federated.lock().await;
         if let Some(federated) = &*kept

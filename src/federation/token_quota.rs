@@ -132,7 +132,7 @@ impl Turns {
                 Some(Duration::ZERO) if self.first(now) == Some(number) => {
                     self.count();
                     self.change(client.owner(), |user| {
-                        user.granted = user.granted.and_one(now, RATE_OF_ONE, BURST_OF_ONE)
+                        user.granted = user.granted.and_one(now, RATE_OF_ONE, BURST_OF_ONE);
                     });
                     self.running.set(self.running.get().saturating_add(1));
                     drop(place);

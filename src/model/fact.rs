@@ -1,4 +1,4 @@
-//! What is known of a workload.
+//! Names and values that a template may ask for: host name, project, service account, metadata attributes.
 
 /// A fact about the workload that a template may name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What is asked for.
+//! What an exchange is asked for: an AWS session, or a token of Google.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A fork by way of a process that has no memory of its own. Who is to leave an orphan behind forks twice, and the process
-//! in between lives for two system calls: a copy of all page tables for it was a thirtieth of what a boot costs.
+//! A fork by way of a process that has no memory of its own. To leave a process that is not its child, fedboot
+//! forks twice; the process in between makes two system calls. Copying all page tables for it was a thirtieth of a boot.
 
 use std::arch::asm;
 
