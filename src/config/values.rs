@@ -54,15 +54,3 @@ pub fn switch(options: &Options, world: &World, name: &str) -> Result<bool> {
         _ => Err(given.bad("is no value of a switch").advice("use true or false")),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations() {
-        for (text, seconds) in [("3600", 3600), ("90m", 5400), ("12h", 43_200), ("1h 30m", 5400)] {
-            assert_eq!(parse_duration(&InputValue::new("--duration", text)).expect(text).as_secs(), seconds);
-        }
-    }
-}

@@ -157,6 +157,11 @@ fn each_field() {
             json!("https://iam.example/v1/projects/-/serviceAccounts/x:generateIdToken"),
             &["\"service_account_impersonation_url\" must be"],
         ),
+        (
+            "/service_account_impersonation_url",
+            json!("https://iam.example/v1/projects/-/keys/x:generateAccessToken"),
+            &["\"service_account_impersonation_url\" must be"],
+        ),
         ("/service_account_impersonation", json!(2800), &["\"service_account_impersonation\" must be an object"]),
         (
             "/service_account_impersonation",
