@@ -350,6 +350,3 @@ impl Inner {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -26,14 +26,6 @@ impl Client {
         Self { owners, ends, owner: OnceCell::new(), recent: Cell::default(), number }
     }
 
-    /// One of this owner, without a connection.
-    #[cfg(test)]
-    pub fn of(owner: Owner, number: u64) -> Self {
-        let client = Self::new(Rc::default(), None, number);
-        let _ = client.owner.set(owner);
-        client
-    }
-
     /// Whose it is. The kernel is asked once.
     pub fn owner(&self) -> Owner {
         *self.owner.get_or_init(|| match self.ends {

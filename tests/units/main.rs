@@ -26,6 +26,7 @@ mod subject_token_format;
 mod template;
 mod to_aws;
 mod to_google;
+mod token_cache;
 mod values;
 mod world;
 mod xml;
