@@ -133,8 +133,8 @@ const TO_AWS: u8 = STARTS | CREDENTIAL_PROCESS;
 /// What may get Google credentials.
 const TO_GOOGLE: u8 = STARTS | TOKEN;
 /// What may get credentials.
-const EXCHANGES: u8 = TO_AWS | TO_GOOGLE;
-const ALL: u8 = EXCHANGES | STATUS | ENV;
+const TO_BOTH: u8 = TO_AWS | TO_GOOGLE;
+const ALL: u8 = TO_BOTH | STATUS | ENV;
 
 const NO_CREDENTIALS: &str = "0; 1 no credentials, 2 called wrongly";
 
@@ -202,15 +202,18 @@ pub const VERBS: &[Verb] = &[
 use Cloud::{Aws, Either, Google};
 use Group::{Conduct, Delivery, Exchange, Identity, Logging, Role};
 
-const fn opt(name: &'static str, value: &'static str, group: Group, cloud: Cloud, verbs: u8) -> Opt {
-    Opt { name, value, variables: &[], attribute: false, repeatable: false, group, cloud, verbs, default: "", help: "" }
+const fn opt(
+    name: &'static str,
+    value: &'static str,
+    group: Group,
+    cloud: Cloud,
+    verbs: u8,
+    default: &'static str,
+) -> Opt {
+    Opt { name, value, variables: &[], attribute: false, repeatable: false, group, cloud, verbs, default, help: "" }
 }
 
 impl Opt {
-    const fn or(self, default: &'static str) -> Self {
-        Self { default, ..self }
-    }
-
     const fn from(self, variables: &'static [&'static str]) -> Self {
         Self { variables, ..self }
     }
@@ -230,132 +233,103 @@ impl Opt {
 
 /// Every option, in the order of `--help`.
 pub const OPTIONS: &[Opt] = &[
-    opt("google-token-file", "FILE", Identity, Aws, TO_AWS)
-        .or("the metadata server")
+    opt("google-token-file", "FILE", Identity, Aws, TO_AWS, "the metadata server")
         .says("read the Google ID token from FILE"),
-    opt("identity", "SOURCE", Identity, Google, TO_GOOGLE)
-        .or("the first that is configured")
+    opt("identity", "SOURCE", Identity, Google, TO_GOOGLE, "the first that is configured")
         .says("who this is on AWS: environment, profile, web-identity, container or imds"),
-    opt("imdsv1", "", Identity, Google, TO_GOOGLE).says("accept version 1 of the instance metadata service too"),
-    opt("impersonate-service-account", "EMAIL", Identity, Either, EXCHANGES)
-        .or("the workload's own; for Google the file's")
+    opt("imdsv1", "", Identity, Google, TO_GOOGLE, "").says("accept version 1 of the instance metadata service too"),
+    opt("impersonate-service-account", "EMAIL", Identity, Either, TO_BOTH, "the workload's own; for Google the file's")
         .says("be this Google service account"),
-    opt("iam-credentials-endpoint", "URL", Identity, Either, EXCHANGES)
+    opt("iam-credentials-endpoint", "URL", Identity, Either, TO_BOTH, "https://iamcredentials.googleapis.com")
         .from(&["CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"])
-        .or("https://iamcredentials.googleapis.com")
         .says("another IAM Credentials"),
-    opt("role-arn", "[PROFILE=]ARN", Role, Aws, TO_AWS)
+    opt("role-arn", "[PROFILE=]ARN", Role, Aws, TO_AWS, "required")
         .from(&["AWS_ROLE_ARN"])
         .or_attribute()
         .repeatable()
-        .or("required")
         .says("the AWS role to assume (template); further ones each for a profile"),
-    opt("then-role-arn", "[PROFILE=]ARN", Role, Aws, TO_AWS)
+    opt("then-role-arn", "[PROFILE=]ARN", Role, Aws, TO_AWS, "")
         .repeatable()
         .says("a second role, assumed with the first one's credentials (template)"),
-    opt("session-policy", "FILE", Role, Aws, TO_AWS).says("JSON policy that limits the session"),
-    opt("policy-arn", "ARN", Role, Aws, TO_AWS).repeatable().says("managed policy that limits the session"),
-    opt("assume-role-arn", "ARN", Role, Google, TO_GOOGLE).says("a second role, assumed before Google is asked"),
-    opt("role-session-name", "NAME", Role, Either, EXCHANGES)
+    opt("session-policy", "FILE", Role, Aws, TO_AWS, "").says("JSON policy that limits the session"),
+    opt("policy-arn", "ARN", Role, Aws, TO_AWS, "").repeatable().says("managed policy that limits the session"),
+    opt("assume-role-arn", "ARN", Role, Google, TO_GOOGLE, "").says("a second role, assumed before Google is asked"),
+    opt("role-session-name", "NAME", Role, Either, TO_BOTH, "{hostname}")
         .from(&["AWS_ROLE_SESSION_NAME"])
         .or_attribute()
-        .or("{hostname}")
         .says("session name in CloudTrail (template)"),
-    opt("external-id", "ID", Role, Either, EXCHANGES).says("what the second role's trust policy asks for"),
-    opt("source-identity", "NAME", Role, Either, EXCHANGES).says("source identity of the second role's session"),
-    opt("session-tag", "KEY=VALUE", Role, Either, EXCHANGES).repeatable().says("a tag of the second role's session"),
-    opt("external-account", "FILE", Exchange, Google, TO_GOOGLE)
+    opt("external-id", "ID", Role, Either, TO_BOTH, "").says("what the second role's trust policy asks for"),
+    opt("source-identity", "NAME", Role, Either, TO_BOTH, "").says("source identity of the second role's session"),
+    opt("session-tag", "KEY=VALUE", Role, Either, TO_BOTH, "").repeatable().says("a tag of the second role's session"),
+    opt("external-account", "FILE", Exchange, Google, TO_GOOGLE, "required")
         .from(&["GOOGLE_APPLICATION_CREDENTIALS"])
-        .or("required")
         .says("the file that gcloud wrote for a workload identity pool"),
-    opt("workload-identity-provider", "NAME", Exchange, Google, TO_GOOGLE)
-        .or("the file's")
+    opt("workload-identity-provider", "NAME", Exchange, Google, TO_GOOGLE, "the file's")
         .says("instead of a file: projects/N/locations/global/workloadIdentityPools/…"),
-    opt("scope", "SCOPE", Exchange, Google, TO_GOOGLE)
+    opt("scope", "SCOPE", Exchange, Google, TO_GOOGLE, "https://www.googleapis.com/auth/cloud-platform")
         .repeatable()
-        .or("https://www.googleapis.com/auth/cloud-platform")
         .says("scope of the Google access token"),
-    opt("proof", "KIND", Exchange, Google, TO_GOOGLE)
-        .or("by the file")
+    opt("proof", "KIND", Exchange, Google, TO_GOOGLE, "by the file")
         .says("signed-request or web-identity-token (of AWS STS)"),
-    opt("subject-token-audience", "AUDIENCE", Exchange, Google, TO_GOOGLE)
-        .or("https:, then the provider")
+    opt("subject-token-audience", "AUDIENCE", Exchange, Google, TO_GOOGLE, "https:, then the provider")
         .says("audience of that web identity token"),
-    opt("google-sts-endpoint", "URL", Exchange, Google, TO_GOOGLE)
-        .or("the file's, https://sts.googleapis.com")
+    opt("google-sts-endpoint", "URL", Exchange, Google, TO_GOOGLE, "the file's, https://sts.googleapis.com")
         .says("another Google STS"),
-    opt("audience", "AUDIENCE", Exchange, Either, EXCHANGES)
+    opt("audience", "AUDIENCE", Exchange, Either, TO_BOTH, "sts.amazonaws.com")
         .or_attribute()
-        .or("sts.amazonaws.com")
         .says("audience of the Google ID token; token id has no default"),
-    opt("duration", "TIME", Exchange, Either, EXCHANGES)
+    opt("duration", "TIME", Exchange, Either, TO_BOTH, "1h; for Google the file's")
         .or_attribute()
-        .or("1h; for Google the file's")
         .says("lifetime of the credentials: 3600, 90m, 12h"),
-    opt("region", "REGION", Exchange, Either, EXCHANGES)
+    opt("region", "REGION", Exchange, Either, TO_BOTH, "by the role's partition")
         .from(&["AWS_REGION", "AWS_DEFAULT_REGION"])
         .or_attribute()
-        .or("by the role's partition")
         .says("AWS region whose STS is asked"),
-    opt("sts-endpoint", "URL", Exchange, Either, EXCHANGES)
+    opt("sts-endpoint", "URL", Exchange, Either, TO_BOTH, "the region's")
         .from(&["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"])
-        .or("the region's")
         .says("another AWS STS"),
-    opt("allow-http", "", Exchange, Either, EXCHANGES)
+    opt("allow-http", "", Exchange, Either, TO_BOTH, "")
         .says("accept http: endpoints that are not on loopback or link-local"),
-    opt("credentials-file", "FILE", Delivery, Aws, STARTS | STATUS | ENV)
+    opt("credentials-file", "FILE", Delivery, Aws, STARTS | STATUS | ENV, "~/.aws/credentials")
         .from(&["AWS_SHARED_CREDENTIALS_FILE"])
-        .or("~/.aws/credentials")
         .says("where credentials are written; tells agents apart, too"),
-    opt("web-identity-token-file", "FILE", Delivery, Aws, STARTS)
-        .or("a new one beside the credentials file")
+    opt("web-identity-token-file", "FILE", Delivery, Aws, STARTS, "a new one beside the credentials file")
         .says("where delivery token-file writes"),
-    opt("cache-file", "FILE", Delivery, Aws, TO_AWS)
-        .or("by the other options, in ~/.cache/fedboot")
+    opt("cache-file", "FILE", Delivery, Aws, TO_AWS, "by the other options, in ~/.cache/fedboot")
         .says("what credential-process answers from"),
-    opt("metadata-port", "PORT", Delivery, Google, STARTS).or("any free one").says("port of the metadata server"),
-    opt("allow-uid", "UID,…|any", Delivery, Google, STARTS)
-        .or("beside COMMAND, unless as root: nobody else; any")
+    opt("metadata-port", "PORT", Delivery, Google, STARTS, "any free one").says("port of the metadata server"),
+    opt("allow-uid", "UID,…|any", Delivery, Google, STARTS, "beside COMMAND, unless as root: nobody else; any")
         .says("who may ask the metadata server, beside root and the agent's user"),
-    opt("access-token-file", "FILE", Delivery, Google, STARTS)
-        .or("a new one in ~/.cache/fedboot")
+    opt("access-token-file", "FILE", Delivery, Google, STARTS, "a new one in ~/.cache/fedboot")
         .says("where delivery access-token-file writes"),
-    opt("project", "ID", Delivery, Google, STARTS)
+    opt("project", "ID", Delivery, Google, STARTS, "the file's quota project, the service account's, the pool's")
         .from(&["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"])
-        .or("the file's quota project, the service account's, the pool's")
         .says("the project that clients are told"),
-    opt("delivery", "LIST", Delivery, Either, STARTS).or("file,endpoint; for Google metadata").says(
+    opt("delivery", "LIST", Delivery, Either, STARTS, "file,endpoint; for Google metadata").says(
         "file,endpoint; or file, endpoint, process, token-file, env alone; or file with process or env; for Google \
              metadata, access-token-file, or both",
     ),
-    opt("aws-profile", "NAME|none", Delivery, Either, TO_GOOGLE)
-        .or("fedboot, where the delivery needs one")
+    opt("aws-profile", "NAME|none", Delivery, Either, TO_GOOGLE, "fedboot, where the delivery needs one")
         .says("the profile that clients use; for Google: that is read"),
-    opt("file-mode", "MODE", Delivery, Either, TO_GOOGLE).or("0600").says("who may read what is written, as in chmod"),
-    opt("owner", "USER[:GID]", Delivery, Either, ALL)
-        .or("who starts fedboot")
+    opt("file-mode", "MODE", Delivery, Either, TO_GOOGLE, "0600").says("who may read what is written, as in chmod"),
+    opt("owner", "USER[:GID]", Delivery, Either, ALL, "who starts fedboot")
         .says("as root: whose what is written is, at that user's home; COMMAND is still root's"),
-    opt("require", "PROFILE,…", Conduct, Aws, STARTS).says("further roles that COMMAND waits for as well"),
-    opt("on-failure", "exit|run", Conduct, Either, STARTS)
-        .or("exit")
+    opt("require", "PROFILE,…", Conduct, Aws, STARTS, "").says("further roles that COMMAND waits for as well"),
+    opt("on-failure", "exit|run", Conduct, Either, STARTS, "exit")
         .says("what to do when there are no credentials in time"),
-    opt("timeout", "TIME", Conduct, Either, EXCHANGES | ENV).or("60s").says("how long credentials are waited for"),
-    opt("no-refresh", "", Conduct, Either, STARTS).says("credentials once, never again"),
-    opt(FLAGS_ONLY, "", Conduct, Either, ALL).says("read no variable for any option"),
-    opt("foreground", "", Conduct, Either, AGENT).says("stay in front"),
-    opt("follow-pid", "PID|FILE", Conduct, Either, AGENT)
+    opt("timeout", "TIME", Conduct, Either, TO_BOTH | ENV, "60s").says("how long credentials are waited for"),
+    opt("no-refresh", "", Conduct, Either, STARTS, "").says("credentials once, never again"),
+    opt(FLAGS_ONLY, "", Conduct, Either, ALL, "").says("read no variable for any option"),
+    opt("foreground", "", Conduct, Either, AGENT, "").says("stay in front"),
+    opt("follow-pid", "PID|FILE", Conduct, Either, AGENT, "")
         .says("end with this process, or with the one whose pid comes to stand in FILE"),
-    opt("format", "text|token|json", Conduct, Either, TOKEN | STATUS)
-        .or("text; of token: token")
+    opt("format", "text|token|json", Conduct, Either, TOKEN | STATUS, "text; of token: token")
         .says("text or json; of token: token or json"),
-    opt("log-file", "FILE", Logging, Either, AGENT)
-        .or("stderr; in the background unless that is a pipe")
+    opt("log-file", "FILE", Logging, Either, AGENT, "stderr; in the background unless that is a pipe")
         .says("append the log to FILE"),
-    opt("log-format", "auto|text|json", Logging, Either, ALL)
-        .or("auto; where no agent is started, text")
+    opt("log-format", "auto|text|json", Logging, Either, ALL, "auto; where no agent is started, text")
         .says("auto: text on a terminal, else JSON"),
-    opt("log-level", "LEVEL", Logging, Either, ALL)
-        .or("info; before COMMAND on a terminal warning")
+    opt("log-level", "LEVEL", Logging, Either, ALL, "info; before COMMAND on a terminal warning")
         .says("debug, info, warning, error or critical"),
 ];
 
