@@ -166,30 +166,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_table() {
-        for (status, code, expected) in [
-            (400, "ExpiredTokenException", Kind::RefusedProof),
-            (400, "InvalidIdentityToken", Kind::RefusedProof),
-            (400, "Throttling", Kind::Transient),
-            (400, "ThrottlingException", Kind::Transient),
-            (400, "RequestLimitExceeded", Kind::Transient),
-            (400, "IDPCommunicationError", Kind::Transient),
-            (500, "InternalFailure", Kind::Transient),
-            (503, "", Kind::Transient),
-            (429, "", Kind::Transient),
-            (403, "AccessDenied", Kind::Fatal),
-            (400, "ValidationError", Kind::Fatal),
-            (400, "MalformedPolicyDocument", Kind::Fatal),
-            (400, "PackedPolicyTooLarge", Kind::Fatal),
-            (403, "RegionDisabledException", Kind::Fatal),
-            (403, "IDPRejectedClaim", Kind::Fatal),
-            (400, "SomethingNew", Kind::Fatal),
-        ] {
-            assert_eq!(kind(status, code), expected, "{status} {code}");
-        }
-    }
-
-    #[test]
     fn the_condition_names_what_aws_matches() {
         let claims =
             Claims { sub: "117".into(), azp: Some("117".into()), aud: vec!["sts".into()], ..Claims::default() };
