@@ -141,7 +141,7 @@ fn in_tokens(tokens: TokenStream, paths: &mut Vec<Vec<String>>) {
     paths.push(path);
 }
 
-/// The files of a crate, by module; tests of their own are none.
+/// The files of a crate, by module.
 fn rooms(source: &Path) -> BTreeMap<Module, Room> {
     let mut rooms = BTreeMap::new();
     let mut directories = vec![source.to_owned()];
@@ -152,7 +152,7 @@ fn rooms(source: &Path) -> BTreeMap<Module, Room> {
                 directories.push(entry);
                 continue;
             }
-            if stem == "tests" || entry.extension().is_none_or(|extension| extension != "rs") {
+            if entry.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
             let inner = entry.strip_prefix(source).expect("inside").with_extension("");
