@@ -24,7 +24,7 @@
 //! - [`config`]: what was typed, the environment and files → what is meant.
 //! - [`identity`] (who am I here?), [`exchange`] (what do I get for it?), [`delivery`] (where do clients look?): the stages.
 //! - [`format`]: bytes ↔ meaning. [`model`]: what flows. [`timing`]: when to try again.
-//! - [`system`]: the only doors to the outside, and what came through them. [`error`]: the one error type.
+//! - [`system`]: the only doors to the outside, and what came through them. [`error`]: the one error type, and the table of reasons.
 
 #![cfg_attr(
     not(test),

@@ -37,7 +37,12 @@ impl TokenSource for Always {
 
 fn token() -> Rc<Credentials> {
     let principal = Principal::Google("sa@project.iam.gserviceaccount.com".into());
-    Rc::new(Credentials { content: Content::GoogleToken("token".into()), expiration: end(), principal })
+    Rc::new(Credentials {
+        content: Content::GoogleToken("token".into()),
+        expiration: end(),
+        principal,
+        identity: String::new(),
+    })
 }
 
 fn end() -> SystemTime {
@@ -103,7 +108,8 @@ pub fn credentials_endpoint(bytes: &[u8]) {
                 session_token: "token".into(),
             };
             let principal = Principal::Role { arn: "arn".into(), session_name: "me".into() };
-            let credentials = Credentials { content: Content::Keys(keys), expiration: end(), principal };
+            let credentials =
+                Credentials { content: Content::Keys(keys), expiration: end(), principal, identity: String::new() };
             drop(endpoint.deliver(Some(&credentials)));
             Ok(endpoint)
         })

@@ -16,6 +16,7 @@ use crate::agent::holdings::Holdings;
 use crate::agent::readiness::{Readiness, ReadinessListener};
 use crate::agent::refresher::{Issued, Refresher};
 use crate::agent::status::{self, RoleStatus, StatusBoard};
+use crate::agent::waiting;
 use crate::config::delivery;
 use crate::config::direction::{self, Direction};
 use crate::config::options::Options;
@@ -174,6 +175,10 @@ impl Agent {
         let deadline = self.world.deadline(self.settings.timeout);
         if let Some(listener) = self.holdings.status() {
             tokio::task::spawn_local(status::answer(listener, self.board.clone(), self.world.clone()));
+        }
+        if !self.readiness.has_reported() {
+            let (readiness, world, settings) = (self.readiness.clone(), self.world.clone(), self.settings.clone());
+            tokio::task::spawn_local(waiting::tell(readiness, world, settings));
         }
         let worked = match direction::of(options, &self.world) {
             Ok(Direction::GoogleToAws) => self.to_aws(options, deadline).await,

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use crate::agent::assembly::{self, Ending};
 use crate::agent::context::AgentContext;
 use crate::agent::readiness_message::ReadinessMessage;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, reasons};
 use crate::system::log::Severity;
 use crate::system::process::{self, AgentNews, Event, Forked, GuardPost, GuardedAgent};
 use crate::timing::retry::Backoff;
@@ -133,6 +133,7 @@ fn watch(
 /// Tells whoever waits for the agent's word that there will be none.
 fn fail(context: &AgentContext<'_>, post: &mut GuardPost, why: String) -> u8 {
     let error = Error::new(Kind::Fatal, "get credentials", "", why)
+        .reason(&reasons::AGENT)
         .advice("is there too little memory, or a limit (ulimit -a) that is too low?");
     match post.readiness.take() {
         Some(readiness) => drop(readiness.say(&ReadinessMessage::Failed(Box::new(error)).encode())),

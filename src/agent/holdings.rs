@@ -13,7 +13,7 @@ use crate::config::delivery::{self, GoogleDeliveryConfig};
 use crate::config::direction::{self, Direction};
 use crate::config::options::Options;
 use crate::delivery::loopback::Listeners;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::system::handover::Handover;
 use crate::system::process::{self, peers};
 use crate::system::world::{self, World, random_name};
@@ -117,7 +117,8 @@ fn bind(what: &str, port: u16) -> Result<Listeners> {
     let bound = listen(Ipv4Addr::LOCALHOST, port).map(|first| (first, further()));
     bound.map_err(|error| {
         let address = if port == 0 { "127.0.0.1".to_owned() } else { format!("127.0.0.1:{port}") };
-        let error = Error::new(Kind::Fatal, format!("open the {what}"), address, world::plain(&error));
+        let error =
+            Error::new(Kind::Fatal, format!("open the {what}"), address, world::plain(&error)).reason(&reasons::PORT);
         if port == 0 { error } else { error.advice("is another agent running? Name another --metadata-port") }
     })
 }

@@ -10,3 +10,4 @@ pub mod readiness;
 pub mod readiness_message;
 pub mod refresher;
 pub mod status;
+pub mod waiting;

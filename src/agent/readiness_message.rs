@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Paste, reasons};
 use crate::model::environment::Environment;
 use crate::system::world::os_string;
 
@@ -47,7 +47,15 @@ impl ReadinessMessage {
                     Kind::Usage => b"usage",
                     _ => b"fatal",
                 });
-                for text in [&error.step, &error.address, &error.problem, &error.advice] {
+                let (kind, paste) = match &error.paste {
+                    Some(Paste::Policy(text)) => ("policy", text.as_str()),
+                    Some(Paste::Command(text)) => ("command", text.as_str()),
+                    None => ("", ""),
+                };
+                let texts =
+                    [&error.step, &error.address, &error.problem, &error.advice, &error.answer, &error.identity]
+                        .map(String::as_str);
+                for text in texts.into_iter().chain([kind, paste, error.reason.code]) {
                     field(text.replace('\0', " ").as_bytes());
                 }
                 field(error.request_id.as_deref().unwrap_or_default().as_bytes());
@@ -77,6 +85,14 @@ impl ReadinessMessage {
                     let mut text = || fields.next().map(|field| String::from_utf8_lossy(field).into_owned());
                     let kind = if text()? == "usage" { Kind::Usage } else { Kind::Fatal };
                     let mut error = Error::new(kind, text()?, text()?, text()?).advice(text()?);
+                    error.answer = text()?;
+                    error.identity = text()?;
+                    error.paste = match (text()?.as_str(), text()?) {
+                        ("policy", text) => Some(Paste::Policy(text)),
+                        ("command", text) => Some(Paste::Command(text)),
+                        _ => None,
+                    };
+                    error.reason = reasons::with_code(&text()?).unwrap_or(error.reason);
                     error.request_id = text().filter(|id| !id.is_empty());
                     let attempts = text()?.parse().ok()?;
                     let elapsed = Duration::from_millis(text()?.parse().ok()?);
@@ -95,5 +111,5 @@ pub fn broken(bytes: &[u8]) -> Error {
     let text = String::from_utf8_lossy(bytes);
     let problem: OsString =
         if bytes.is_empty() { OsStr::new("it ended without a word").into() } else { text.as_ref().into() };
-    Error::new(Kind::Fatal, "start the agent", "", problem.to_string_lossy())
+    Error::new(Kind::Fatal, "start the agent", "", problem.to_string_lossy()).reason(&reasons::AGENT)
 }

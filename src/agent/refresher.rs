@@ -241,6 +241,9 @@ impl Refresher {
         let mut fields = Vec::new();
         fields.extend(self.profile.clone().map(|profile| ("profile", profile)));
         fields.extend(credentials.principal.fields());
+        if !credentials.identity.is_empty() {
+            fields.push(("identity", credentials.identity.clone()));
+        }
         if !key_id.is_empty() {
             fields.push(("access_key_id", key_id));
         }
@@ -254,6 +257,7 @@ impl Refresher {
         let first = self.current.is_none();
         if first {
             fields.push(("elapsed_ms", self.started.elapsed().as_millis().to_string()));
+            fields.push(("direction", self.settings.direction.clone()));
         }
         let what = match &credentials.content {
             Content::Keys(_) => "AWS credentials are",
@@ -285,6 +289,7 @@ impl Refresher {
         let Issued { credentials, at, refresh } = issued;
         self.board.change(self.number, |state: &mut RoleStatus| {
             state.principal = Some(credentials.principal.clone());
+            state.identity.clone_from(&credentials.identity);
             state.access_key_id = credentials.keys().map(Keys::shown_id).unwrap_or_default();
             state.expiration = Some(credentials.expiration);
             state.last_refresh = Some(*at);
@@ -297,8 +302,13 @@ impl Refresher {
     /// One line says why the command does not start yet; the last error says the rest.
     fn complain_at_boot(&self, error: &Error) {
         let severity = if self.failures == 1 { Severity::Warning } else { Severity::Debug };
-        let more = [("consequence", "trying again".to_owned())];
-        self.settings.log.error(self.world.now(), severity, error, &more);
+        let now = self.world.now();
+        let left = self.settings.timeout.saturating_sub(self.started.elapsed());
+        let more = [
+            ("consequence", format!("trying again until {}", timestamp(world::later(now, left)))),
+            ("direction", self.settings.direction.clone()),
+        ];
+        self.settings.log.error(now, severity, error, &more);
     }
 
     /// Logs a failed refresh and says how long to wait.

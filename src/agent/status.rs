@@ -38,6 +38,8 @@ pub struct RoleStatus {
     pub last_refresh: Option<SystemTime>,
     /// When the next one is tried for.
     pub next_refresh: Option<SystemTime>,
+    /// Whose identity the credentials were issued to, and where that was found.
+    pub identity: String,
     /// Failures in a row.
     pub failures: u32,
     /// The last of them.
@@ -154,6 +156,7 @@ impl StatusBoard {
                     "profile": state.profile,
                     "state": Freshness::of(state.expiration, state.next_refresh, state.failures, now).name(),
                     "access_key_id": state.access_key_id,
+                    "identity": state.identity,
                     "expiration": time(state.expiration),
                     "last_refresh": time(state.last_refresh),
                     "next_refresh": time(state.next_refresh),

@@ -10,7 +10,7 @@ use crate::agent::inquiry::{self, Agent, Found};
 use crate::agent::status;
 use crate::config::options::Options;
 use crate::config::settings::Settings;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::system::shown;
 use crate::system::world::World;
 
@@ -31,7 +31,9 @@ pub fn exports(options: &Options, world: &World) -> Result<String> {
         let mut found = if beside.is_empty() { elsewhere } else { beside };
         found.sort_by_key(is_to_google);
         let not_yet = match &found[..] {
-            _ if !silent.is_empty() => Error::new(Kind::Fatal, "", "", inquiry::does_not_answer(&silent)),
+            _ if !silent.is_empty() => {
+                Error::new(Kind::Fatal, "", "", inquiry::does_not_answer(&silent)).reason(&reasons::AGENT)
+            }
             [] => {
                 let problem = format!(
                     "no agent of user {} keeps credentials beside {}, nor elsewhere in this container",
@@ -40,8 +42,9 @@ pub fn exports(options: &Options, world: &World) -> Result<String> {
                 );
                 let advice = "start the container's command behind fedboot, or eval \"$(fedboot agent)\"";
                 return Err(match others[..] {
-                    [] => Error::usage(problem).advice(advice),
+                    [] => Error::usage(problem).reason(&reasons::NO_AGENT).advice(advice),
                     _ => Error::usage(format!("{problem}; {}", inquiry::of_others(&others)))
+                        .reason(&reasons::NO_AGENT)
                         .advice(inquiry::as_them(&others)),
                 });
             }
@@ -49,13 +52,16 @@ pub fn exports(options: &Options, world: &World) -> Result<String> {
                 let pids = found.iter().map(|agent| agent.state.get("agent").unwrap_or(&Value::Null).to_string());
                 let pids = pids.collect::<Vec<_>>().join(", ");
                 return Err(Error::usage(format!("there are several agents (processes {pids})"))
+                    .reason(&reasons::NO_AGENT)
                     .advice("name the --credentials-file of the one that is meant"));
             }
             all => {
                 if let Some(exports) = all.iter().map(|agent| agent.exports.as_deref()).collect::<Option<String>>() {
                     return Ok(exports);
                 }
-                Error::new(Kind::Fatal, "", "", "the agent has no credentials yet").advice("see its log")
+                Error::new(Kind::Fatal, "", "", "the agent has no credentials yet")
+                    .reason(&reasons::NO_AGENT)
+                    .advice("see its log")
             }
         };
         if world.deadline(POLL) > deadline {

@@ -15,11 +15,11 @@ use std::rc::Rc;
 
 use secrecy::ExposeSecret;
 
-use crate::config::help;
-use crate::config::option_table::Opt;
+use crate::config::option_table::{Opt, VERBS};
 use crate::config::options::{self, Invocation, Options};
 use crate::config::settings::Settings;
-use crate::error::{Error, Result};
+use crate::config::{direction, help, misspelled};
+use crate::error::{Error, Result, reasons};
 use crate::system::log::{Format, Log, Severity};
 use crate::system::process;
 use crate::system::world::World;
@@ -45,7 +45,9 @@ pub fn main(arguments: &[OsString]) -> u8 {
                 options.leave_variables(typed.verb());
             }
             let refused = |option: &Opt| option.verbs & typed.verb() == 0;
-            let outcome = parsed.and_then(|()| options.refuse(&refused)).and_then(|()| start(&typed, &options, &world));
+            let outcome = parsed
+                .and_then(|()| options.refuse(&refused).map_err(|error| of_verb(error, &typed)))
+                .and_then(|()| start(&typed, &options, &world));
             (Some(typed), outcome)
         }
         Err(error) => (None, Err(error)),
@@ -55,11 +57,19 @@ pub fn main(arguments: &[OsString]) -> u8 {
             process::write_stdout(&text);
             code
         }
-        Err(error) => {
+        Err(mut error) => {
             process::ignore_broken_pipes();
+            if [&reasons::NO_ROLE, &reasons::NO_PROVIDER].iter().any(|reason| reason.code == error.reason.code)
+                && let Some((name, meant)) = misspelled::misspelled(&world).first()
+            {
+                error = error.advice(format!("{name} is no option's variable: did you mean {meant}?"));
+            }
             // Why the command does not run is told at any level.
             let log = Settings::log(&options, &world).unwrap_or(Log::new(Format::Auto, Severity::Error));
-            log.error(world.now(), Severity::Error.max(log.least), &error, &[]);
+            let way = direction::described(&options, &world);
+            let is_of_a_way = matches!(typed, Some(Invocation::Run(_) | Invocation::Agent)) && !way.is_empty();
+            let more: Vec<_> = is_of_a_way.then_some(("direction", way)).into_iter().collect();
+            log.error(world.now(), Severity::Error.max(log.least), &error, &more);
             if matches!(typed, Some(Invocation::Agent | Invocation::Env)) {
                 // A shell forgets the exit code of the inner command of eval "$(fedboot agent)".
                 process::write_stdout("false\n");
@@ -75,13 +85,27 @@ pub fn main(arguments: &[OsString]) -> u8 {
     }
 }
 
+/// Says where to read which options a verb has.
+fn of_verb(error: Error, typed: &Invocation) -> Error {
+    match VERBS.iter().find(|verb| verb.bit == typed.verb() && !verb.name.is_empty()) {
+        Some(verb) => error.advice(format!("fedboot help {} lists the options that have", verb.name)),
+        None => error,
+    }
+}
+
 /// Returns what is to be printed, and the exit code; nothing where this process becomes the command.
 fn start(typed: &Invocation, options: &Options, world: &Rc<World>) -> Result<(String, u8)> {
     match typed {
         Invocation::Help(verb) => Ok((help::help(*verb), 0)),
         Invocation::Version => Ok((concat!("fedboot ", env!("CARGO_PKG_VERSION"), "\n").into(), 0)),
-        Invocation::Run(command) => Err(run::run(command, options, world)?),
-        Invocation::Agent => agent::run(options, world),
+        Invocation::Run(command) => {
+            warn_of_misspelled(options, world)?;
+            Err(run::run(command, options, world)?)
+        }
+        Invocation::Agent => {
+            warn_of_misspelled(options, world)?;
+            agent::run(options, world)
+        }
         Invocation::CredentialProcess => {
             process::ignore_broken_pipes();
             process::keep_files_private();
@@ -109,6 +133,16 @@ fn start(typed: &Invocation, options: &Options, world: &Rc<World>) -> Result<(St
             Ok((env::exports(options, &world)?, 0))
         }
     }
+}
+
+/// A variable that nobody reads is a setting that its author believes in.
+fn warn_of_misspelled(options: &Options, world: &World) -> Result<()> {
+    let log = Settings::log(options, world)?;
+    for (name, meant) in misspelled::misspelled(world) {
+        let message = format!("{name} is no option's variable: did you mean {meant}?");
+        log.event(world.now(), Severity::Warning, &message, &[]);
+    }
+    Ok(())
 }
 
 /// The world as the user sees it whose agent is asked.

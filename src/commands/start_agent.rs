@@ -10,7 +10,7 @@ use crate::agent::readiness_message::{self, ReadinessMessage};
 use crate::commands::owner;
 use crate::config::options::Options;
 use crate::config::settings::Settings;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::model::environment::Environment;
 use crate::system::process::{self, Account, Started};
 use crate::system::world::{self, World};
@@ -39,7 +39,9 @@ pub fn start_agent(options: &Options, world: &Rc<World>, settings: Settings, has
     };
     let bytes = reader.read(patience, ReadinessMessage::is_complete).map_err(|error| {
         let problem = world::plain(&error);
-        Error::new(Kind::Fatal, "hear from the agent", "", problem).advice("is it stopped or out of memory?")
+        Error::new(Kind::Fatal, "hear from the agent", "", problem)
+            .reason(&reasons::AGENT)
+            .advice("is it stopped or out of memory?")
     })?;
     match ReadinessMessage::decode(&bytes) {
         Some(ReadinessMessage::Ready(environment)) => Ok(environment),

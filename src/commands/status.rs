@@ -70,7 +70,7 @@ fn line(role: &Value) -> String {
         text("state").unwrap_or("none"),
         ["role", "service_account", "principal"].into_iter().find_map(text).unwrap_or("(no role yet)")
     );
-    for name in ["profile", "session", "access_key_id", "expiration", "last_refresh", "next_refresh"] {
+    for name in ["profile", "session", "identity", "access_key_id", "expiration", "last_refresh", "next_refresh"] {
         if let Some(value) = text(name) {
             let _ = write!(line, " {name}={value}");
         }

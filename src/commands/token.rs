@@ -18,7 +18,7 @@ use crate::agent::{inquiry, status};
 use crate::config::options::{Kind as TokenKind, Options};
 use crate::config::settings::Settings;
 use crate::config::to_google::ToGoogleConfig;
-use crate::config::values;
+use crate::config::{scopes, values};
 use crate::delivery::credential_cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::federation::aws_to_google::AwsToGoogle;
@@ -56,7 +56,7 @@ pub fn answer(kind: TokenKind, options: &Options, world: &Rc<World>) -> Result<S
     } else {
         options.refuse(&|option| option.name == "audience")?;
         let scopes = options.texts(world, "scope")?;
-        let scopes = scopes.iter().map(|given| given.text().map(str::to_owned)).collect::<Result<Vec<_>>>()?;
+        let scopes = scopes.iter().map(scopes::check).collect::<Result<Vec<_>>>()?;
         TokenRequest::AccessToken(scopes_in_order(scopes))
     };
     let credentials = token(&request, options, world)?;
@@ -159,7 +159,12 @@ async fn ask(address: &InputValue, request: &TokenRequest, world: &World) -> Res
     };
     let (token, expiration) =
         read().ok_or_else(|| Error::new(Kind::Fatal, step, address, "answered 200 without a token in it"))?;
-    Ok(Credentials { content: Content::GoogleToken(token), expiration, principal: Principal::Google(String::new()) })
+    Ok(Credentials {
+        content: Content::GoogleToken(token),
+        expiration,
+        principal: Principal::Google(String::new()),
+        identity: String::new(),
+    })
 }
 
 /// The answer to a client that exchanges by itself; what went wrong is an answer too.

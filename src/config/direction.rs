@@ -3,7 +3,7 @@
 use crate::config::external_account;
 use crate::config::option_table::Cloud;
 use crate::config::options::Options;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reasons};
 use crate::system::world::World;
 
 /// Which direction.
@@ -25,9 +25,9 @@ pub fn of(options: &Options, world: &World) -> Result<Direction> {
     let way = match (to_google, names("role-arn")) {
         (true, true) => {
             let both = "--role-arn is for AWS, --external-account and --workload-identity-provider are for Google";
-            return Err(
-                Error::usage(both).advice("name one of them; --assume-role-arn names an AWS role on the way to Google")
-            );
+            return Err(Error::usage(both)
+                .reason(&reasons::BOTH_WAYS)
+                .advice("name one of them; --assume-role-arn names an AWS role on the way to Google"));
         }
         (true, false) => Direction::AwsToGoogle,
         (false, false) if leads_to_google(options, world) => Direction::AwsToGoogle,
@@ -38,6 +38,23 @@ pub fn of(options: &Options, world: &World) -> Result<Direction> {
         Direction::AwsToGoogle => options.refuse(&|option| option.cloud == Cloud::Aws)?,
     }
     Ok(way)
+}
+
+/// The way that is meant, and what says so, for people.
+pub fn described(options: &Options, world: &World) -> String {
+    let is_to_google = match of(options, world) {
+        Ok(way) => way == Direction::AwsToGoogle,
+        Err(_) => return String::new(),
+    };
+    let (way, names): (_, &[&str]) = if is_to_google {
+        ("AWS → Google", &["external-account", "workload-identity-provider"])
+    } else {
+        ("Google → AWS", &["role-arn"])
+    };
+    match names.iter().find_map(|name| options.value(world, name)) {
+        Some(given) => format!("{way}, by {}", given.origin()),
+        None => format!("{way}, as nothing says otherwise"),
+    }
 }
 
 /// Whether the variables are those of a workload on AWS that Google's clients would use.

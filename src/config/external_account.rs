@@ -16,7 +16,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reasons};
 use crate::exchange::sts::caller_identity;
 use crate::format::subject_token_format::SubjectTokenFormat;
 use crate::model::proof::{AWS_REQUEST, JWT};
@@ -72,9 +72,10 @@ pub enum CredentialSource {
 /// A usage error that names the field and says what it should hold.
 pub fn read(file: &InputFile) -> Result<ExternalAccount> {
     let shown = file.shown();
-    let bytes = file.read().map_err(|why| Error::usage(format!("{shown} {why}")))?;
+    let bytes = file.read().map_err(|why| Error::usage(format!("{shown} {why}")).reason(&reasons::EXTERNAL_ACCOUNT))?;
     parse(&bytes).map_err(|error| {
-        let error = Error { problem: format!("{shown}: {}", error.problem), ..error };
+        let error =
+            Error { problem: format!("{shown}: {}", error.problem), ..error }.reason(&reasons::EXTERNAL_ACCOUNT);
         error.or_advice("write it with gcloud iam workload-identity-pools create-cred-config, and use it as it is")
     })
 }
@@ -107,7 +108,10 @@ pub fn parse(bytes: &[u8]) -> Result<ExternalAccount> {
                 "service_account" => {
                     "that is a key: delete it, and name the external-account file of a workload identity pool"
                 }
-                "authorized_user" => "that is a person's sign-in, which a workload should not have",
+                "authorized_user" => {
+                    "that is a person's sign-in, which a workload should not have: name the external-account file of a \
+                     workload identity pool"
+                }
                 "external_account_authorized_user" | "gdch_service_account" | "impersonated_service_account" => {
                     "name the external-account file that it was made from"
                 }

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::config::option_table::{self, FLAGS_ONLY, OF_A_SECOND_ROLE, OPTIONS, Opt, VERBS, Verb};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reasons};
 use crate::system::input::{self, InputValue};
 use crate::system::shown;
 use crate::system::world::World;
@@ -104,12 +104,12 @@ pub fn split(arguments: &[OsString]) -> Result<(Invocation, &[OsString])> {
         Some(word) if closest_verb(word).is_some() => return Err(no_such_verb(word)),
         _ => {
             return match command {
-                Some([]) => Err(Error::usage("no COMMAND after --").advice(USAGE)),
+                Some([]) => Err(Error::usage("no COMMAND after --").reason(&reasons::COMMAND_LINE).advice(USAGE)),
                 Some(command) => Ok((Invocation::Run(command.to_vec()), before)),
                 // A mistake in the options is the better answer.
-                None => Err(parse_options(before, true, &mut Options::default())
-                    .err()
-                    .unwrap_or_else(|| Error::usage("no -- before the command").advice(USAGE))),
+                None => Err(parse_options(before, true, &mut Options::default()).err().unwrap_or_else(|| {
+                    Error::usage("no -- before the command").reason(&reasons::COMMAND_LINE).advice(USAGE)
+                })),
             };
         }
     };
@@ -120,7 +120,8 @@ const HELP: &str = "help";
 
 fn no_such_verb(name: &str) -> Error {
     let meant = closest_verb(name).map(|verb| format!("did you mean {verb}?"));
-    Error::usage("there is no such verb").advice(meant.unwrap_or_else(|| USAGE.into()))
+    let advice = meant.unwrap_or_else(|| "a command stands behind --: fedboot -- COMMAND [ARG…]".into());
+    Error::usage("there is no such verb").reason(&reasons::COMMAND_LINE).advice(advice)
 }
 
 /// The verb that somebody may have meant.
@@ -138,19 +139,25 @@ const USAGE: &str = "usage: fedboot [OPTIONS] -- COMMAND [ARG…] (fedboot --hel
 pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Options) -> Result<()> {
     let mut parser = lexopt::Parser::from_args(arguments);
     // What the parser says holds the word itself, which may be a key in the wrong place.
-    let typed = |_| Error::usage("an option is malformed").advice(USAGE);
+    let typed = |_| Error::usage("an option is malformed").reason(&reasons::COMMAND_LINE).advice(USAGE);
     while let Some(argument) = parser.next().map_err(typed)? {
         let name = match argument {
             lexopt::Arg::Long(name) => name.to_owned(),
             lexopt::Arg::Short(letter) if letter.is_ascii_alphanumeric() => {
-                return Err(Error::usage(format!("unknown option -{letter}")).advice(USAGE));
+                return Err(Error::usage(format!("unknown option -{letter}"))
+                    .reason(&reasons::COMMAND_LINE)
+                    .advice(USAGE));
             }
-            lexopt::Arg::Short(_) => return Err(Error::usage("unknown option").advice(USAGE)),
+            lexopt::Arg::Short(_) => {
+                return Err(Error::usage("unknown option").reason(&reasons::COMMAND_LINE).advice(USAGE));
+            }
             lexopt::Arg::Value(_) => return Err(stray(has_command)),
         };
         let Some(option) = option_table::option(&name) else {
             let shown = if is_option_name(&name) { format!(" --{name}") } else { String::new() };
-            return Err(Error::usage(format!("unknown option{shown}")).advice(suggestion(&name)));
+            return Err(Error::usage(format!("unknown option{shown}"))
+                .reason(&reasons::COMMAND_LINE)
+                .advice(suggestion(&name)));
         };
         if !option.repeatable && options.flags_of(option.name).next().is_some() {
             return Err(Error::usage(format!("--{name} is given twice")));
@@ -177,9 +184,12 @@ pub fn parse_options(arguments: &[OsString], has_command: bool, options: &mut Op
 fn stray(has_command: bool) -> Error {
     if has_command {
         return Error::usage("a word that belongs to no option stands before --")
+            .reason(&reasons::COMMAND_LINE)
             .advice("write fedboot [OPTIONS] -- COMMAND [ARG…]");
     }
-    Error::usage("there is a word that belongs to no option, and this takes no command").advice(USAGE)
+    Error::usage("there is a word that belongs to no option, and this takes no command")
+        .reason(&reasons::COMMAND_LINE)
+        .advice(USAGE)
 }
 
 /// Whether somebody meant to write an option.
@@ -245,7 +255,9 @@ impl Options {
     /// A usage error that names the first of them.
     pub fn refuse(&self, has_no_meaning: &dyn Fn(&Opt) -> bool) -> Result<()> {
         match self.flags.iter().find(|(flag, _)| option_table::option(flag).is_some_and(has_no_meaning)) {
-            Some((flag, _)) => Err(Error::usage(format!("--{flag} has no meaning here")).advice(USAGE)),
+            Some((flag, _)) => {
+                Err(Error::usage(format!("--{flag} has no meaning here")).reason(&reasons::COMMAND_LINE).advice(USAGE))
+            }
             None => Ok(()),
         }
     }
@@ -258,12 +270,12 @@ impl Options {
         if self.flags_of(name).next().is_some() {
             return self.flags_of(name).map(|value| checked(InputValue::new(format!("--{name}"), value))).collect();
         }
-        let mut words = match self.text(world, name)? {
+        let mut words = match self.value(world, name) {
             Some(given) => given.split(char::is_whitespace)?,
             None => Vec::new(),
         };
         words.retain(|word| !word.raw().is_empty());
-        Ok(words)
+        words.into_iter().map(checked).collect()
     }
 
     /// The value where it is text.
@@ -284,7 +296,7 @@ impl Options {
 }
 
 fn checked(given: InputValue) -> Result<InputValue> {
-    given.text()?;
+    given.unwrapped()?;
     Ok(given)
 }
 

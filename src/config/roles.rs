@@ -3,7 +3,7 @@
 use crate::config::delivery::{DeliveryConfig, check_profile};
 use crate::config::options::Options;
 use crate::config::template::Template;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reasons};
 use crate::exchange::sts::assume_role::AssumeRoleTerms;
 use crate::model::role;
 use crate::system::input::{InputFile, InputValue};
@@ -76,10 +76,7 @@ pub fn roles(
         roles.push(RoleConfig { profile, role_arn, then_role_arn: None, required });
     }
     if roles.is_empty() {
-        return Err(Error::usage("no role to assume").advice(
-            "name one with --role-arn, FEDBOOT_ROLE_ARN or AWS_ROLE_ARN, or with the metadata attribute \
-             fedboot-role-arn of the instance or the project",
-        ));
+        return Err(Error::usage("").because(&reasons::NO_ROLE, &[]));
     }
     let profiles: Vec<_> = roles.iter().filter_map(|role| role.profile.as_deref()).collect();
     if let Some(given) = required.iter().find(|given| !profiles.iter().any(|name| given.raw() == *name)) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::direction;
 use crate::config::options::{Options, hint};
 use crate::config::values::{chosen, duration};
 use crate::error::Result;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Where events go.
     pub log: Log,
+    /// Which way is meant, and what says so; empty where that cannot be told.
+    pub direction: String,
 }
 
 /// What happens when there are no credentials in time.
@@ -38,7 +41,7 @@ impl Settings {
         let known = [("exit", OnFailure::Exit), ("run", OnFailure::Run)];
         let on_failure = chosen(options, world, "on-failure", &known)?.unwrap_or(OnFailure::Exit);
         let timeout = duration(options, world, "timeout")?.unwrap_or(Duration::from_secs(60));
-        Ok(Self { on_failure, timeout, log })
+        Ok(Self { on_failure, timeout, log, direction: direction::described(options, world) })
     }
 
     /// Reads how to log, which is good to know before anything else is read.

@@ -84,26 +84,27 @@ impl ToAwsConfig {
     /// # Errors
     /// A usage error that names the option and what is wrong with it.
     pub fn resolve(options: &Options, world: &World, attributes: &HashMap<String, String>) -> Result<Self> {
-        let text = |name: &str| -> Result<Option<InputValue>> {
-            let attribute = || {
-                option_table::option(name).filter(|option| option.attribute)?;
-                let attribute = format!("fedboot-{name}");
-                let value = attributes.get(&attribute).map(|value| value.trim()).filter(|value| !value.is_empty())?;
-                Some(InputValue::new(format!("the metadata attribute {attribute}"), value))
-            };
-            Ok(options.text(world, name)?.or_else(attribute))
+        let attribute = |name: &str| {
+            option_table::option(name).filter(|option| option.attribute)?;
+            let attribute = format!("fedboot-{name}");
+            let value = attributes.get(&attribute).map(|value| value.trim()).filter(|value| !value.is_empty())?;
+            Some(InputValue::new(format!("the metadata attribute {attribute}"), value))
         };
+        let text = |name: &str| Ok::<_, Error>(options.text(world, name)?.or_else(|| attribute(name)));
         let file = |name: &str| options.value(world, name).map(|given| given.file(world));
         let allow_http = switch(options, world, "allow-http")?;
         let mut arns = options.texts(world, "role-arn")?;
-        if let (true, Some(given)) = (arns.is_empty(), text("role-arn")?) {
+        if arns.is_empty()
+            && let Some(given) = attribute("role-arn")
+        {
             arns = given.split(char::is_whitespace)?;
             arns.retain(|arn| !arn.raw().is_empty());
         }
         let mut delivery = delivery(options, world)?;
         let roles = roles(&arns, options, world, &mut delivery)?;
-        let session =
-            text("role-session-name")?.unwrap_or_else(|| InputValue::new("--role-session-name", "{hostname}"));
+        // Whatever is no letter of a name is replaced later.
+        let session = options.value(world, "role-session-name").or_else(|| attribute("role-session-name"));
+        let session = session.unwrap_or_else(|| InputValue::new("--role-session-name", "{hostname}"));
         check_session_name(&session)?;
         let source = match (file("google-token-file"), options.text(world, "impersonate-service-account")?) {
             (Some(_), Some(_)) => {

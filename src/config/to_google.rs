@@ -9,10 +9,10 @@ use crate::config::aws_identity::AwsIdentityConfig;
 use crate::config::delivery::GoogleDeliveryConfig;
 use crate::config::external_account::{self, CredentialSource, ExternalAccount};
 use crate::config::options::Options;
-use crate::config::to_aws;
 use crate::config::values::{self, switch};
+use crate::config::{scopes, to_aws};
 use crate::delivery::metadata_server::About;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reasons};
 use crate::exchange::sts::caller_identity;
 use crate::format::subject_token_format::SubjectTokenFormat;
 use crate::model::provider;
@@ -105,10 +105,7 @@ impl ToGoogleConfig {
                 (file.audience.clone(), Some(file))
             }
             (None, None) => {
-                return Err(Error::usage("no workload identity provider to ask").advice(
-                    "name a file with --external-account or GOOGLE_APPLICATION_CREDENTIALS, or the provider with \
-                     --workload-identity-provider",
-                ));
+                return Err(Error::usage("").because(&reasons::NO_PROVIDER, &[]));
             }
         };
         let file_says = |field: fn(&ExternalAccount) -> Option<&String>| file.as_ref().and_then(field).cloned();
@@ -152,12 +149,12 @@ impl ToGoogleConfig {
             Some(lifetime) => lifetime,
             None => file.as_ref().and_then(|file| file.lifetime).unwrap_or(Duration::from_secs(3600)),
         };
-        let mut scopes = Vec::new();
+        let mut wanted = Vec::new();
         for given in options.texts(world, "scope")? {
-            scopes.push(given.text()?.to_owned());
+            wanted.push(scopes::check(&given)?);
         }
-        if scopes.is_empty() {
-            scopes.push(CLOUD_PLATFORM.into());
+        if wanted.is_empty() {
+            wanted.push(CLOUD_PLATFORM.into());
         }
         let email = service_account.as_ref().map(|(_, email)| email.as_str());
         let number = audience.split("projects/").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
@@ -175,7 +172,7 @@ impl ToGoogleConfig {
                 sts: (sts, path),
                 client,
                 service_account,
-                scopes: scopes_in_order(scopes),
+                scopes: scopes_in_order(wanted),
                 lifetime,
                 audience,
             },

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 
 use crate::delivery::Delivery;
 use crate::delivery::replaced_profile::{ReplacedProfile, content};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::format::ini::{self, Carried, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
 use crate::model::BoxFuture;
 use crate::model::credentials::Credentials;
@@ -118,6 +118,7 @@ impl Plan {
             let edited = self.edit(text, credentials, carried.as_ref(), false).map_err(|malformed| {
                 let problem = format!("has {} in line {}, so no SDK could read it", malformed.problem, malformed.line);
                 Error::new(Kind::Fatal, "write credentials", shown::path(&self.path), problem)
+                    .reason(&reasons::MALFORMED_FILE)
                     .advice("mend or remove that line, or name another --credentials-file; the file is as it was")
             })?;
             let mut warnings: Vec<_> = unreadable(&self.path, &edited, text).into_iter().collect();

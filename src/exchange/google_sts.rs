@@ -14,15 +14,13 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Paste, Result, reasons};
 use crate::model::proof::{AWS_REQUEST, SubjectToken};
 use crate::model::provider::provider_in;
 use crate::system::http::{Connection, Endpoint, Failure, Http, Response, refusal, word_in};
 use crate::system::{shown, world};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Clocks that are farther apart than this are worth a word.
-const SKEW: Duration = Duration::from_secs(60);
 
 /// Google's STS, for one provider.
 pub struct GoogleSts {
@@ -80,9 +78,7 @@ impl GoogleSts {
         let response = http
             .send_on(prepared, &self.endpoint, TIMEOUT, Method::POST, &self.path, &headers, form.finish())
             .await
-            .map_err(|failure| {
-                failure.in_step(step, &address).advice("check the way to sts.googleapis.com: proxy, firewall")
-            })?;
+            .map_err(|failure| failure.in_step(step, &address))?;
         let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         if response.status != 200 {
             return Err(self.refused(step, address, &response, &json, subject, now()));
@@ -118,57 +114,53 @@ impl GoogleSts {
                 format!("answered {} {}: {}", response.status.as_u16(), response.words(code), response.words(said))
             }
         };
-        let mut advice = self.advice(code, said, subject);
-        let there = response.header("date").and_then(|date| httpdate::parse_http_date(&date).ok());
-        if let Some(skew) = there.and_then(|there| skew(now, there)) {
-            advice = format!("this machine's clock is {skew} Google's: set it right");
+        let error = Error::new(kind, step, address, problem);
+        match response.skew(now) {
+            Some(skew) => error.because(&reasons::CLOCK, &[("skew", &skew)]),
+            None => self.explain(error, code, said, subject),
         }
-        Error::new(kind, step, address, problem).advice(advice)
     }
 
-    fn advice(&self, code: &str, said: &str, subject: &SubjectToken) -> String {
+    /// Says why, and what to do. The `code` is OAuth's; `said` is looked into where that has several reasons, for the codes of
+    /// AWS that Google relays, too: <https://www.rfc-editor.org/rfc/rfc6749#section-5.2>.
+    fn explain(&self, error: Error, code: &str, said: &str, subject: &SubjectToken) -> Error {
         let provider = provider_in(&self.audience).unwrap_or("PROVIDER");
-        let describe = format!("gcloud iam workload-identity-pools providers describe {provider}");
         let mentions = |words: &[&str]| words.iter().any(|word| said.to_lowercase().contains(word));
         let is_aws = subject.token_type == AWS_REQUEST;
-        match code {
-            "invalid_target" | "invalid_request"
-                if mentions(&["audience", "provider", "pool"]) || code == "invalid_target" =>
-            {
-                format!("is there a provider {provider}, and is it enabled? {describe} says")
+        let values = [("provider", provider)];
+        let error = match code {
+            "invalid_target" => error.because(&reasons::NO_PROVIDER_THERE, &values),
+            "invalid_request" if mentions(&["audience"]) => error.because(&reasons::NO_PROVIDER_THERE, &values),
+            "unauthorized_client" => error.because(&reasons::ATTRIBUTE_CONDITION, &[]),
+            "invalid_scope" => return error.because(&reasons::SCOPE_REFUSED, &[]),
+            _ if mentions(&["127 bytes", "size of mapped attribute"]) => error.because(&reasons::SUBJECT_TOO_LONG, &[]),
+            _ if mentions(&["attribute mapping"]) => error.because(&reasons::MAPPING, &[]),
+            _ if is_aws && mentions(&["expiredtoken", "token included in the request is expired"]) => {
+                return error.because(&reasons::KEYS_EXPIRED, &[]);
             }
-            "unauthorized_client" => {
-                format!("the provider's attribute condition refuses this identity: {describe} shows it")
+            _ if is_aws && mentions(&["invalidclienttokenid"]) => return error.because(&reasons::KEYS_UNKNOWN, &[]),
+            _ if is_aws && mentions(&["signature", "not yet current", "expired"]) => {
+                return error.because(&reasons::REQUEST_EXPIRED, &[]);
             }
-            _ if is_aws && mentions(&["expired", "not yet current", "signature"]) => {
-                "check this machine's clock, and that nothing changes the request on its way".into()
-            }
-            "invalid_grant" if mentions(&["account"]) => {
-                format!("the provider is for another AWS account: {describe} shows which (aws.accountId)")
-            }
-            "invalid_grant" if is_aws => {
-                format!("the provider must be one for AWS and for this account; {describe} shows it")
-            }
-            "invalid_grant" => match &subject.claims {
-                Some(claims) => format!(
-                    "the token says iss={}, aud={}, sub={}, and must not have expired: the provider's issuer, keys and allowed \
-                     audiences must match; {describe} shows them",
+            "invalid_grant" if is_aws && mentions(&["account"]) => error.because(&reasons::OTHER_ACCOUNT, &[]),
+            "invalid_grant" => error.because(&reasons::PROOF_REFUSED, &[]),
+            "" if error.is_retryable() => return error.because(&reasons::GOOGLE_DOWN, &[]),
+            "" => return error,
+            _ => error.reason(&reasons::PROOF_REFUSED).advice("compare it with what the provider accepts"),
+        };
+        let error = match &subject.claims {
+            Some(claims) => Error {
+                answer: format!(
+                    "{}; the token says iss={}, aud={}, sub={}",
+                    error.answer,
                     shown::name(&claims.iss),
                     shown::name(&claims.aud.join(" ")),
                     shown::name(&claims.sub)
                 ),
-                None => format!("{describe} shows what the provider accepts"),
+                ..error
             },
-            _ => format!("{describe} shows what the provider accepts"),
-        }
+            None => error,
+        };
+        error.paste(Paste::Command(format!("gcloud iam workload-identity-pools providers describe {provider}")))
     }
-}
-
-/// How far `here` is from `there`, in words; none where that is little.
-fn skew(here: SystemTime, there: SystemTime) -> Option<String> {
-    let (apart, word) = match here.duration_since(there) {
-        Ok(ahead) => (ahead, "ahead of"),
-        Err(behind) => (behind.duration(), "behind"),
-    };
-    (apart > SKEW).then(|| format!("{} s {word}", apart.as_secs()))
 }

@@ -8,7 +8,7 @@ use aws_credential_types::Credentials as AwsKeys;
 
 use crate::config::aws_identity::AwsIdentityConfig;
 use crate::config::sts::StsConfig;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::exchange::sts::assume_role::{AssumeRole, AssumeRoleTerms};
 use crate::exchange::sts::client::{SessionPolicies, Sts};
 use crate::exchange::sts::hosts;
@@ -41,6 +41,8 @@ pub struct AwsSigner {
     warned: Cell<bool>,
     /// Where the identity was found last.
     source: Cell<&'static str>,
+    /// Who it was, and where it was found.
+    identity: RefCell<String>,
 }
 
 impl AwsSigner {
@@ -56,6 +58,7 @@ impl AwsSigner {
             profile: RefCell::default(),
             warned: Cell::default(),
             source: Cell::default(),
+            identity: RefCell::default(),
         }
     }
 
@@ -69,9 +72,11 @@ impl AwsSigner {
         let (identity, region) = tokio::join!(self.workload.identify(http, &imds), self.region(http, &imds));
         let identity = identity?;
         self.source.set(identity.source);
-        if identity.source == Source::Imds.name() && self.is_container() && !self.warned.replace(true) {
+        self.identity.replace(named(identity.name.as_deref(), identity.source));
+        if self.acts_as_node() && !self.warned.replace(true) {
             let message = "this container has no role of its own and acts as its node's, as every other one there";
-            self.log.event(self.world.now(), Severity::Warning, message, &[]);
+            let warning = Error::new(Kind::Fatal, "", "", message).reason(&reasons::NODE_ROLE).advice(OWN_ROLE);
+            self.log.error(self.world.now(), Severity::Warning, &warning.acting_as(&self.identity()), &[]);
         }
         let AwsIdentityConfig { role_arn, session_name, terms, .. } = &self.choice;
         let session = |arn: &str, name: Option<&String>| SessionRequest {
@@ -89,6 +94,7 @@ impl AwsSigner {
                 let session = session(&role.arn, role.session_name.as_ref());
                 let issued = exchange.exchange(http, connection, &proof, &session).await?;
                 caller.clone_from(&role.arn);
+                self.identity.replace(named(Some(&caller), identity.source));
                 session_keys(&issued)?
             }
         };
@@ -102,9 +108,21 @@ impl AwsSigner {
             let exchange = AssumeRole::new(sts, signs, SessionPolicies::default(), terms);
             let issued = exchange.exchange(http, &caller, &keys, &session, self.world.now()).await?;
             caller = session.role_arn;
+            self.identity.replace(named(Some(&caller), identity.source));
             keys = session_keys(&issued)?;
         }
         Ok((keys, region))
+    }
+
+    /// Who signs, and where that identity was found; empty before it was looked for.
+    pub fn identity(&self) -> String {
+        self.identity.borrow().clone()
+    }
+
+    /// Whether it is the machine's own role that a task or pod found, for want of one of its own, and nobody said that it is
+    /// meant. (kube2iam and kiam answer in the machine's place with the pod's own.)
+    fn acts_as_node(&self) -> bool {
+        self.source.get() == Source::Imds.name() && self.is_container() && self.choice.only != Some(Source::Imds)
     }
 
     /// Whether others act with the role of this one's machine.
@@ -158,21 +176,42 @@ impl AwsSigner {
         }
     }
 
-    /// Says so where the keys have ended that an error is about: somebody copied them, and nobody renews them.
+    /// Adds to an error who asked; and where that is what is wrong, says so: keys that somebody copied have ended, or a task or
+    /// pod has no role of its own.
     pub fn explain(&self, error: Error) -> Error {
+        let error = error.acting_as(&self.identity());
+        let refuses_who = [
+            &reasons::ATTRIBUTE_CONDITION,
+            &reasons::OTHER_ACCOUNT,
+            &reasons::NOT_IMPERSONATABLE,
+            &reasons::ROLE_REFUSES_TOKEN,
+            &reasons::SECOND_ROLE,
+            &reasons::TOKEN_REFUSED,
+        ];
+        if self.acts_as_node() && refuses_who.iter().any(|reason| reason.code == error.reason.code) {
+            return Error { paste: None, ..error }.reason(&reasons::NODE_ROLE).advice(OWN_ROLE);
+        }
         let whose = match self.source.get() {
             "environment" => "in AWS_ACCESS_KEY_ID and its like",
             "profile" => "of the profile",
             _ => return error,
         };
-        if !error.problem.contains("ExpiredToken") {
+        if ![&error.problem, &error.answer].iter().any(|text| text.contains("ExpiredToken")) {
             return error;
         }
-        error.advice(format!(
+        error.reason(&reasons::DEAD_KEYS).advice(format!(
             "the keys {whose} have ended, and nobody renews them: take them away, so that the role of the task, the pod or \
              the instance is used"
         ))
     }
+}
+
+/// What is missing where a task or pod acts as its machine.
+const OWN_ROLE: &str = "give it a role of its own (ECS: a task role; EKS: a Pod Identity association, or the annotation \
+                        eks.amazonaws.com/role-arn), or say --identity imds if the machine's is meant";
+
+fn named(name: Option<&str>, source: &str) -> String {
+    name.map_or_else(|| format!("the keys of {source}"), |name| format!("{name} (by {source})"))
 }
 
 fn session_keys(issued: &Credentials) -> Result<AwsKeys> {

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use crate::config::to_google::{CLOUD_PLATFORM, ProofChoice, TokenExchange};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Paste, Result, reasons};
 use crate::exchange::google_sts::GoogleSts;
 use crate::exchange::sts::caller_identity::{self, CallerIdentity};
 use crate::exchange::sts::web_identity_token;
@@ -146,7 +146,8 @@ impl AwsToGoogle {
                 first = false;
                 continue;
             }
-            return Err(self.explain(http, account, error.into_fatal(), bearer.subject.as_deref()).await);
+            let error = self.explain(http, account, error.into_fatal(), bearer.subject.as_deref()).await;
+            return Err(self.signer.explain(error));
         }
     }
 
@@ -172,6 +173,7 @@ impl AwsToGoogle {
             content: Content::GoogleToken(token),
             expiration,
             principal: Principal::Google(self.exchange.principal()),
+            identity: self.signer.identity(),
         }
     }
 
@@ -190,15 +192,7 @@ impl AwsToGoogle {
 
     /// Adds to a refusal who must be allowed what, and the command that does so.
     async fn explain(&self, http: &Http, account: &IamCredentials, error: Error, subject: Option<&str>) -> Error {
-        let problem = error.problem.to_lowercase();
-        if problem.contains("lifetime") {
-            return error.advice(
-                "more than an hour is for accounts that the organisation policy \
-                 iam.allowServiceAccountCredentialLifetimeExtension lists: set --duration 1h, or have it listed",
-            );
-        }
-        // An API that is switched off says so itself, and how to switch it on.
-        if error.kind != Kind::Fatal || !problem.contains("permission") || problem.contains("disabled") {
+        if error.reason.code != reasons::NOT_IMPERSONATABLE.code {
             return error;
         }
         let member = match (subject, &self.exchange.proof) {
@@ -211,11 +205,10 @@ impl AwsToGoogle {
             }
             _ => format!("principalSet://iam.googleapis.com/{}/*", self.exchange.pool()),
         };
-        error.advice(format!(
-            "let this identity be the service account: gcloud iam service-accounts add-iam-policy-binding {} --role \
-             roles/iam.workloadIdentityUser --member \"{member}\"",
+        error.paste(Paste::Command(format!(
+            "gcloud iam service-accounts add-iam-policy-binding {} --role roles/iam.workloadIdentityUser --member \"{member}\"",
             account.email()
-        ))
+        )))
     }
 }
 

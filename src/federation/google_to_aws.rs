@@ -31,6 +31,7 @@ use crate::model::{BoxFuture, partition, role};
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
 use crate::system::log::{Log, Severity};
+use crate::system::shown;
 use crate::system::world::{self, World};
 use crate::timing::retry;
 
@@ -165,6 +166,9 @@ impl GoogleToAws {
         if let (StsConfig::Regional { .. }, Some(other)) = (&config.sts, partition::other_partition(&arn, &region)) {
             warn(&format!("the region {region} is in the partition {other}, {arn} is not: AWS will refuse"));
         }
+        if let (StsConfig::Regional { .. }, Some(doubt)) = (&config.sts, partition::doubt(&region)) {
+            warn(&doubt);
+        }
         let sts = Sts::new(world.clone(), config.sts_endpoint()?);
         let mut duration = config.duration;
         let mut limits = config.limits.clone();
@@ -242,10 +246,21 @@ impl GoogleToAws {
             }
         };
         self.names.replace(Some(names));
+        let identity = self.who(&proof.claims);
+        let issued = match issued {
+            Ok(credentials) => Ok(Credentials { identity, ..credentials }),
+            Err(error) => Err(error.acting_as(&identity)),
+        };
         if issued.as_ref().is_err_and(Error::is_retryable) {
             self.proof.replace(Some(proof));
         }
         issued
+    }
+
+    /// Whose token it is, and where that was found.
+    fn who(&self, claims: &Claims) -> String {
+        let name = claims.email.as_deref().unwrap_or(&claims.sub);
+        format!("{} (by {})", shown::name(name), self.identity.source())
     }
 
     fn token(&self, proof: &Proof, session: SessionRequest) -> Credentials {
@@ -256,6 +271,7 @@ impl GoogleToAws {
             content: Content::WebIdentityToken(proof.token.clone()),
             expiration,
             principal: Principal::Role { arn: session.role_arn, session_name: session.role_session_name },
+            identity: String::new(),
         }
     }
 

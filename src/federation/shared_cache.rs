@@ -186,5 +186,5 @@ fn shared(record: &Record, started: SystemTime, now: SystemTime) -> Option<Error
 }
 
 fn error_of(failure: &RefreshFailure) -> Error {
-    Error::new(Kind::Fatal, "", "", failure.error.clone())
+    Error::told(Kind::Fatal, &failure.error)
 }

@@ -285,7 +285,8 @@ impl Inner {
         let Some(handover) = &*self.handover.borrow() else { return };
         let mut entries = self.entries.borrow().clone();
         entries.sort_by_key(|entry| std::cmp::Reverse((entry.request == self.usual, entry.last_asked.get())));
-        let left = entries.iter().take(MOST_LEFT).filter_map(|entry| {
+        // Those that wait for their first token have nothing to leave, and take no place.
+        let left = entries.iter().filter_map(|entry| {
             let issued = entry.issued.borrow();
             let (at, credentials) = issued.as_ref()?;
             let mut json = credentials_json::encode(*at, credentials);
@@ -296,7 +297,7 @@ impl Inner {
             };
             Some(Value::from(json))
         });
-        handover.set(LEFT, left.collect());
+        handover.set(LEFT, left.take(MOST_LEFT).collect());
     }
 
     fn entry(&self, request: &TokenRequest, client: Option<&Rc<Client>>) -> Rc<CachedToken> {

@@ -16,6 +16,9 @@ pub trait Identity {
     /// Mints or reads an ID token.
     fn prove<'a>(&'a self, http: &'a Http) -> BoxFuture<'a, Result<Proof>>;
 
+    /// Where it is found, in words.
+    fn source(&self) -> &'static str;
+
     /// Looks a fact up that the claims do not hold. `None`: there is no such thing here.
     fn fact<'a>(&'a self, http: &'a Http, fact: &'a Fact) -> BoxFuture<'a, Result<Option<String>>>;
 }

@@ -8,6 +8,8 @@ use crate::model::proof::Proof;
 pub struct AwsIdentity {
     /// Where that was found, in the words of `--identity`.
     pub source: &'static str,
+    /// Who that is, as far as the source says so: an ARN, or the name of a role.
+    pub name: Option<String>,
     /// The beginning.
     pub start: AwsBaseIdentity,
     /// Roles to assume, one with the credentials of the one before.

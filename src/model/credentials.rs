@@ -16,6 +16,8 @@ pub struct Credentials {
     pub expiration: SystemTime,
     /// Who acts with it.
     pub principal: Principal,
+    /// Whose identity it was issued to, and where that was found; empty where nobody knows.
+    pub identity: String,
 }
 
 impl Credentials {

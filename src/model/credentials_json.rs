@@ -27,6 +27,7 @@ pub fn encode(issued: SystemTime, credentials: &Credentials) -> Map<String, Valu
         }
         Principal::Google(principal) => all.push(("Principal", principal.clone())),
     }
+    all.push(("Identity", credentials.identity.clone()));
     all.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
@@ -47,5 +48,13 @@ pub fn decode(json: &Map<String, Value>) -> Option<(SystemTime, Credentials)> {
         Some(principal) => Principal::Google(principal),
         None => Principal::Role { arn: text("RoleArn")?, session_name: text("RoleSessionName")? },
     };
-    Some((time("Issued")?, Credentials { content, expiration: time("Expiration")?, principal }))
+    Some((
+        time("Issued")?,
+        Credentials {
+            content,
+            expiration: time("Expiration")?,
+            principal,
+            identity: text("Identity").unwrap_or_default(),
+        },
+    ))
 }

@@ -89,6 +89,54 @@ const AWS: Partition = Partition {
     always_fips: false,
 };
 
+/// Ordinary AWS's regions: <https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json>.
+const REGIONS: [&str; 34] = [
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// What to say of a region that ordinary AWS did not have when this was built; none for one that it had.
+pub fn doubt(region: &str) -> Option<String> {
+    if by_region(region).name != AWS.name || REGIONS.contains(&region) {
+        return None;
+    }
+    let near = REGIONS.iter().map(|known| (strsim::damerau_levenshtein(known, region), known)).min();
+    let meant = near.filter(|(distance, _)| *distance <= 2).map(|(_, known)| format!(": did you mean {known}?"));
+    Some(format!("{region} is no region that this fedboot knows{}", meant.unwrap_or_default()))
+}
+
 /// The region whose STS to ask for a role of this ARN when none is configured.
 pub fn default_region(role_arn: &str) -> &'static str {
     let name = role_arn.split(':').nth(1).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Roles and their sessions by name.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reasons};
 use crate::system::shown;
 
 /// Checks that `arn`, which was said by `origin`, is one of a role. Partition and account are free: compatible stores write
@@ -10,21 +10,27 @@ use crate::system::shown;
 /// # Errors
 /// A usage error that says what is wrong with it.
 pub fn check_role_arn(origin: &str, arn: &str) -> Result<()> {
-    let bad = |why: &str| {
-        Error::usage(format!("{origin} is no role ARN: {why}; it looks like arn:aws:iam::123456789012:role/NAME"))
-    };
+    let bad = |why: &str| Error::usage(format!("{origin} is no role ARN: {why}")).because(&reasons::ROLE_ARN, &[]);
     if arn.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(bad("it has white space in it"));
     }
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    let [prefix, partition, service, _, _, resource] = parts[..] else {
+    let [prefix, partition, service, _, account, resource] = parts[..] else {
         return Err(bad("it has not six parts between colons"));
     };
     if prefix != "arn" || partition.is_empty() {
         return Err(bad("it does not begin with arn: and a partition"));
     }
-    if service != "iam" && service != "sts" {
-        return Err(bad("its service is not iam"));
+    match (service, resource.split(['/', ':']).next().unwrap_or_default()) {
+        ("iam" | "sts", "role") => {}
+        (_, "assumed-role") => return Err(bad("it is a session's, of a role that was assumed already")),
+        ("iam", "instance-profile") => return Err(bad("it is an instance profile's, which holds the role")),
+        ("iam", "user") => return Err(bad("it is a user's")),
+        ("iam" | "sts", _) => return Err(bad("its resource is not role/NAME")),
+        _ => return Err(bad("its service is not iam")),
+    }
+    if partition.starts_with("aws") {
+        check_account(account).map_err(|why| bad(&why))?;
     }
     match resource.strip_prefix("role/") {
         Some(name) if name.is_empty() || name.ends_with('/') => Err(bad("its resource is not role/NAME")),
@@ -32,6 +38,22 @@ pub fn check_role_arn(origin: &str, arn: &str) -> Result<()> {
         _ if !shown::is_arn(arn) => Err(bad("it holds characters that no role has")),
         _ => Ok(()),
     }
+}
+
+/// An account of AWS has twelve digits; stores that imitate AWS leave it empty, or have names.
+fn check_account(account: &str) -> std::result::Result<(), String> {
+    let digits = account.bytes().filter(u8::is_ascii_digit).count();
+    if account.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+        && digits > 0
+        && (digits, account.len()) != (12, 12)
+    {
+        return Err(if digits == 12 {
+            "its account is written with dashes".into()
+        } else {
+            format!("its account has {digits} digits and not 12")
+        });
+    }
+    Ok(())
 }
 
 /// Whether STS takes it for a session name as it is.

@@ -12,7 +12,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
+use crate::system::google_error::GoogleError;
 use crate::system::http::{Connection, Endpoint, Failure, Http, refusal, word_in};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,7 +98,7 @@ impl IamCredentials {
         let response = http
             .send_on(prepared, &self.endpoint, TIMEOUT, Method::POST, &path, &headers, body.to_string())
             .await
-            .map_err(|failure| failure.in_step(step, &address).advice("check the way to IAM Credentials"))?;
+            .map_err(|failure| failure.in_step(step, &address))?;
         if response.status == 200 {
             return Ok((address, serde_json::from_slice(&response.body).unwrap_or_default()));
         }
@@ -110,12 +111,11 @@ impl IamCredentials {
             (_, Some(message)) => format!("answered {}: {}", response.status, response.words(message)),
             _ => response.describe(),
         };
-        let error = Error::new(kind, step, address, problem);
-        Err(match response.status.as_u16() {
-            404 => error
-                .advice("check the address in --impersonate-service-account or in service_account_impersonation_url"),
-            _ => error,
-        })
+        let google = GoogleError::of(&reply);
+        let error = google.explain(Error::new(kind, step, address, problem), &self.email);
+        // Who asks is somebody else's to say; this only says that he may not.
+        let is_binding = google.is_missing_permission() && error.reason.code == reasons::UNFORESEEN.code;
+        Err(if is_binding { error.because(&reasons::NOT_IMPERSONATABLE, &[("email", &self.email)]) } else { error })
     }
 }
 

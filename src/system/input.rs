@@ -54,6 +54,23 @@ impl InputValue {
         self.value.to_str().ok_or_else(|| self.bad("is not UTF-8"))
     }
 
+    /// The same as text, if it is neither in quotes nor between white space, as what was copied into a file of variables is.
+    ///
+    /// # Errors
+    /// A usage error that says which of it.
+    pub fn unwrapped(&self) -> Result<&str> {
+        let text = self.text()?;
+        let is_quoted =
+            ['"', '\''].iter().any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote));
+        if is_quoted {
+            return Err(self.bad("has quotes around its value").advice("take them away: no shell has read them"));
+        }
+        if text.trim() != text {
+            return Err(self.bad("has white space around its value").advice("take it away"));
+        }
+        Ok(text)
+    }
+
     /// The words in it, each of which was said by the same.
     ///
     /// # Errors

@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use crate::error::Error;
+use crate::error::message::cut;
+use crate::error::{Error, Paste};
 use crate::system::process;
 use crate::system::world::{later, wall_clock};
 
@@ -75,23 +76,26 @@ impl Log {
         }
     }
 
-    /// Writes `error` as one event.
+    /// Writes `error` as one event: on a terminal in rows, and with what happens next.
     pub fn error(&self, time: SystemTime, severity: Severity, error: &Error, more: &[(&str, String)]) {
-        let mut fields = Vec::with_capacity(16);
-        fields.extend_from_slice(more);
-        for (name, value) in [("step", &error.step), ("address", &error.address)] {
-            if !value.is_empty() {
-                fields.push((name, value.clone()));
-            }
+        if severity < self.least {
+            return;
         }
-        if let Some(id) = &error.request_id {
-            fields.push(("request_id", id.clone()));
-        }
-        if let Some((attempts, elapsed)) = error.tries {
-            fields.push(("attempts", attempts.to_string()));
-            fields.push(("elapsed_ms", elapsed.as_millis().to_string()));
-        }
-        self.event(time, severity, &error.to_string(), &fields);
+        let line = if self.format == Format::Json {
+            json(time, severity, &error.cause(), &error_fields(error, more))
+        } else {
+            let next = next(more);
+            let error = if next.is_empty() { error.clone() } else { error.clone().before(&next) };
+            let way = more.iter().find(|(name, way)| *name == "direction" && !way.is_empty());
+            let way = way.map(|(_, way)| format!(" ({way})")).unwrap_or_default();
+            let text = if process::stderr_is_terminal() {
+                error.rows(&head(time, severity), &way)
+            } else {
+                printable(&format!("{} {error}{way}", head(time, severity)))
+            };
+            text + "\n"
+        };
+        process::write_stderr(line.as_bytes());
     }
 
     /// Has a panic end the process with one event. A message that was put together may quote what was being read, so
@@ -121,27 +125,78 @@ impl Log {
     }
 
     fn line(self, time: SystemTime, severity: Severity, message: &str, fields: &[(&str, String)]) -> String {
-        let time = humantime::format_rfc3339_millis(shown(time)).to_string();
-        let mut line = String::with_capacity(256);
-        if self.format == Format::Text {
-            // Control characters of a hostile reply must not reach a terminal.
-            let message: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            let _ = write!(line, "fedboot: {time} {} {message}", severity.name());
-            // An error's fields repeat its sentence; they are for machines.
-            for (name, value) in fields.iter().filter(|_| severity < Severity::Warning) {
-                let _ = write!(line, " {name}={value}");
-            }
-        } else {
-            // By hand, as a map would sort what people read from left to right.
-            let quote = |text: &str| serde_json::Value::from(text).to_string();
-            let _ = write!(line, r#"{{"severity":"{}","time":"{time}","message":{}"#, severity.name(), quote(message));
-            for (name, value) in fields {
-                let _ = write!(line, ",{}:{}", quote(name), quote(value));
-            }
-            line.push('}');
+        if self.format != Format::Text {
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, quoted(value))).collect();
+            return json(time, severity, message, &fields);
         }
-        line.push('\n');
-        line
+        let mut line = printable(&format!("{} {message}", head(time, severity)));
+        for (name, value) in fields.iter().filter(|_| severity < Severity::Warning) {
+            let _ = write!(line, " {name}={value}");
+        }
+        line + "\n"
+    }
+}
+
+/// One object; the values of `fields` are JSON already.
+fn json(time: SystemTime, severity: Severity, message: &str, fields: &[(&str, String)]) -> String {
+    // By hand, as a map would sort what people read from left to right.
+    let time = humantime::format_rfc3339_millis(shown(time));
+    let mut line = format!(r#"{{"severity":"{}","time":"{time}","message":{}"#, severity.name(), quoted(message));
+    for (name, value) in fields {
+        let _ = write!(line, ",{}:{value}", quoted(name));
+    }
+    line + "}\n"
+}
+
+fn head(time: SystemTime, severity: Severity) -> String {
+    format!("fedboot: {} {}", humantime::format_rfc3339_millis(shown(time)), severity.name())
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Control characters of a hostile reply must not reach a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What a log's reader looks for in fields, each of it once.
+fn error_fields<'a>(error: &Error, more: &[(&'a str, String)]) -> Vec<(&'a str, String)> {
+    let mut fields = Vec::with_capacity(16);
+    if !error.advice.is_empty() {
+        fields.push(("remedy", quoted(&cut(&error.advice))));
+    }
+    match &error.paste {
+        // As JSON in JSON it can be copied as it stands.
+        Some(Paste::Policy(policy)) => fields.push(("policy", policy.clone())),
+        Some(Paste::Command(command)) => fields.push(("command", quoted(command))),
+        None => {}
+    }
+    for (name, value) in [("answer", &error.answer), ("identity", &error.identity), ("address", &error.address)] {
+        if !value.is_empty() {
+            fields.push((name, quoted(&cut(value))));
+        }
+    }
+    if let Some(id) = &error.request_id {
+        fields.push(("request_id", quoted(id)));
+    }
+    if let Some((attempts, elapsed)) = error.tries {
+        fields.push(("attempts", quoted(&attempts.to_string())));
+        fields.push(("elapsed_ms", quoted(&elapsed.as_millis().to_string())));
+    }
+    fields.push(("reason", quoted(error.reason.code)));
+    fields.extend(more.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, quoted(value))));
+    fields
+}
+
+/// What happens next, as a clause.
+fn next(more: &[(&str, String)]) -> String {
+    let value = |wanted: &str| more.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
+    match (value("consequence"), value("next_try")) {
+        (Some(next), _) => next.to_owned(),
+        (None, Some(time)) => format!("the next try is at {time}"),
+        (None, None) => String::new(),
     }
 }
 

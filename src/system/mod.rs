@@ -1,5 +1,6 @@
 //! The doors to the outside: clock, chance, environment, files, network, processes, log.
 
+pub mod google_error;
 pub mod handover;
 pub mod http;
 pub mod iam_credentials;

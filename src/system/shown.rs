@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use crate::error::message::shortened;
+
 /// What stands in place of what is not shown.
 pub const CUT: &str = "[…]";
 /// Longer than any path that a person would name.
@@ -301,13 +303,9 @@ fn is_host(word: &str) -> bool {
         && !host.starts_with("ya29.")
 }
 
-/// The first `longest` characters, on one line, without control characters.
+/// On one line, without control characters, of at most `longest` characters: cut in the middle.
 pub fn one_line(text: &str, longest: usize) -> String {
     let words: Vec<&str> =
         text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
-    let line = words.join(" ");
-    match line.char_indices().nth(longest).and_then(|(end, _)| line.get(..end)) {
-        Some(beginning) => format!("{beginning}…"),
-        None => line,
-    }
+    shortened(&words.join(" "), longest)
 }

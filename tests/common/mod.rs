@@ -11,6 +11,7 @@ pub mod web;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -205,7 +206,7 @@ impl Outcome {
         assert_eq!(self.code(), Some(code), "{:?}: {}{}", self.status, self.stdout, self.stderr);
         let error = self.error();
         for part in parts {
-            assert!(error.message().contains(part), "no {part:?} in: {}", error.message());
+            assert!(error.sentence().contains(part), "no {part:?} in: {}", error.sentence());
         }
     }
 
@@ -221,7 +222,31 @@ pub struct Event(BTreeMap<String, String>);
 
 impl Event {
     fn parse(line: &str) -> Option<Self> {
-        serde_json::from_str(line).ok().map(Self).or_else(|| Self::parse_text(line))
+        let fields: Option<BTreeMap<String, serde_json::Value>> = serde_json::from_str(line).ok();
+        let plain = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let fields = fields.map(|fields| fields.into_iter().map(|(name, value)| (name, plain(value))).collect());
+        fields.map(Self).or_else(|| Self::parse_text(line)).map(Self::with_sentence)
+    }
+
+    /// What a person reads of it, in one text: cause, remedy, what is to be pasted, what came back.
+    fn with_sentence(mut self) -> Self {
+        let address = self.field("address").to_owned();
+        let host = address.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let message = self.message().to_owned();
+        let mut parts = vec![if host.is_empty() { message } else { message.replacen(host, &address, 1) }];
+        for name in ["remedy", "policy", "command"] {
+            parts.extend(self.0.get(name).cloned());
+        }
+        parts.extend(self.0.get("answer").map(|answer| format!("{address} {answer}")));
+        parts.extend(self.0.get("identity").map(|identity| format!("acting as {identity}")));
+        let mut end = self.0.get("request_id").map(|id| format!(" (request id {id})")).unwrap_or_default();
+        if let Some(tries) = self.0.get("attempts").filter(|tries| *tries != "1") {
+            let elapsed: f64 = self.field("elapsed_ms").parse().unwrap_or_default();
+            let _ = write!(end, " (tried {tries} times in {:.1} s)", elapsed / 1000.0);
+        }
+        let sentence = parts.join("; ") + &end;
+        self.0.insert("sentence".into(), sentence);
+        self
     }
 
     /// `fedboot: TIME SEVERITY MESSAGE`, without the fields, which have no end that could be told from a message.
@@ -241,6 +266,11 @@ impl Event {
 
     pub fn message(&self) -> &str {
         self.field("message")
+    }
+
+    /// Everything that it says in words.
+    pub fn sentence(&self) -> &str {
+        self.field("sentence")
     }
 }
 

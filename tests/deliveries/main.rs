@@ -123,7 +123,7 @@ fn refused_words(stage: &Stage, code: i32, words: &[&str], parts: &[&str]) -> Ou
     assert_eq!(outcome.stderr.lines().count(), 1, "{words:?}: {}", outcome.stderr);
     let error = outcome.error();
     for part in parts {
-        assert!(error.message().contains(part), "{words:?}: no {part:?} in {}", outcome.stderr);
+        assert!(error.sentence().contains(part), "{words:?}: no {part:?} in {}", outcome.stderr);
     }
     assert_eq!(asked(stage, ASSUME_ROLE), before, "{words:?}");
     assert!(!stage.directory.path().join("ran").exists(), "{words:?}");

@@ -41,7 +41,7 @@ fn last_good(outcome: &Outcome, expected: &str, parts: &[&str]) {
     let events = outcome.events();
     let severities: Vec<_> = events.iter().map(Event::severity).collect();
     assert_eq!(severities, ["WARNING"], "{}", outcome.stderr);
-    assert!(parts.iter().all(|part| events[0].message().contains(part)), "{}", outcome.stderr);
+    assert!(parts.iter().all(|part| events[0].sentence().contains(part)), "{}", outcome.stderr);
 }
 
 fn cache_of(stage: &Stage) -> PathBuf {
@@ -99,7 +99,7 @@ fn called_wrongly() {
     for (options, part) in [
         ("--rol-arn x", "did you mean --role-arn?"),
         ("--role-arn x", "is no role ARN"),
-        ("--role-arn arn:aws:iam::1:role/a --role-arn b=arn:aws:iam::1:role/b", "one --role-arn"),
+        ("--role-arn arn:aws:iam::123456789012:role/a --role-arn b=arn:aws:iam::123456789012:role/b", "one --role-arn"),
         ("--timeout soon", "--timeout"),
         ("-- touch ran", "takes no command"),
         ("touch", "a word that belongs to no option"),

@@ -113,11 +113,11 @@ fn required_roles_are_waited_for() {
 fn roles_that_are_named_wrongly() {
     let stage = Stage::with(with_roles(&NAMES));
     for (more, parts) in [
-        ("--role-arn arn:aws:iam::1:role/b", &["further role", "needs a profile", "PROFILE="][..]),
-        ("--role-arn reader=arn:aws:iam::1:role/b", &["the profile reader would stand for two roles"]),
-        ("--role-arn default=arn:aws:iam::1:role/b", &["the profile default would stand for two"]),
-        ("--role-arn fedboot=arn:aws:iam::1:role/b", &["the profile fedboot would stand for two"]),
-        ("--role-arn =arn:aws:iam::1:role/b", &["no profile name"]),
+        ("--role-arn arn:aws:iam::123456789012:role/b", &["further role", "needs a profile", "PROFILE="][..]),
+        ("--role-arn reader=arn:aws:iam::123456789012:role/b", &["the profile reader would stand for two roles"]),
+        ("--role-arn default=arn:aws:iam::123456789012:role/b", &["the profile default would stand for two"]),
+        ("--role-arn fedboot=arn:aws:iam::123456789012:role/b", &["the profile fedboot would stand for two"]),
+        ("--role-arn =arn:aws:iam::123456789012:role/b", &["no profile name"]),
         ("--role-arn b=", &["is no role ARN"]),
         ("--role-arn b=c", &["is no role ARN"]),
         ("--require writer", &["--require", "no --role-arn is for that profile"]),

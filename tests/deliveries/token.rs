@@ -85,15 +85,16 @@ fn a_token_file_is_kept_fresh() {
 #[test]
 fn a_role_that_refuses_the_token() {
     let stage = Stage::new();
-    let (nobody, parts) = (arn("nobody"), ["AccessDenied", "trust policy must allow", "accounts.google.com:sub"]);
+    let (nobody, parts) =
+        (arn("nobody"), ["AccessDenied", "trust policy needs this statement", "accounts.google.com:sub"]);
     let outcome = stage.run(["--delivery", "token-file", "--role-arn", &nobody, "--", "touch", "ran"]);
     outcome.assert_failed(125, &[&parts[..], &[&nobody]].concat());
     assert!(!stage.directory.path().join("ran").exists());
     assert_eq!(names_in(aws(&stage)), [""; 0]);
     write(&stage.directory.path().join("policy"), r#"{"Statement":[]}"#);
     for options in [
-        "--then-role-arn arn:aws:iam::1:role/b",
-        "--role-arn arn:aws:iam::1:role/a --role-arn b=arn:aws:iam::1:role/b",
+        "--then-role-arn arn:aws:iam::123456789012:role/b",
+        "--role-arn arn:aws:iam::123456789012:role/a --role-arn b=arn:aws:iam::123456789012:role/b",
         "--session-policy policy",
         "--policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess",
     ] {

@@ -47,7 +47,7 @@ fn settings_live_on() {
     let prod = format!("[default]\nregion = ap-south-1\noutput = text\n[profile prod]\n{rich}");
     let quoted = format!("[profile 'prod']\n{rich}");
     let indented = format!("[profile prod]\n  {}\n", rich.trim_end().replace('\n', "\n  "));
-    let role = "[profile prod]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = base\nrole_session_name = me\nmfa_serial = m\nexternal_id = e\nduration_seconds = 900\nregion = eu-central-1\noutput = json\n[profile base]\nregion = x\n";
+    let role = "[profile prod]\nrole_arn = arn:aws:iam::123456789012:role/x\nsource_profile = base\nrole_session_name = me\nmfa_serial = m\nexternal_id = e\nduration_seconds = 900\nregion = eu-central-1\noutput = json\n[profile base]\nregion = x\n";
     let split = ("[prod]\nregion = eu-west-2\ns3 =\n  addressing_style = virtual\n", format!("[profile prod]\n{rich}"));
     let sso = "[default]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\nregion = eu-west-1\ncli_pager = less\n[sso-session s]\nsso_region = x\n";
     let own =

@@ -11,7 +11,7 @@ use crate::common::launch::{figure, has, kill};
 use crate::common::{Stage, eventually, web};
 
 /// What each call waits for, by strace; there are many of them in a write, and some where a CA file or a token is read.
-const DELAY: Duration = Duration::from_millis(500);
+const DELAY: Duration = Duration::from_secs(1);
 
 #[test]
 fn servers_do_not_wait_for_a_slow_disk() {

@@ -136,7 +136,7 @@ fn of_google() {
             Case::new(format!("a fact: {name}"), &LOOK)
                 .with("GCE_METADATA_HOST", &host)
                 .with("FEDBOOT_GOOGLE_TOKEN_FILE", "")
-                .with("FEDBOOT_ROLE_ARN", "arn:aws:iam::1:role/{attribute:a}"),
+                .with("FEDBOOT_ROLE_ARN", "arn:aws:iam::123456789012:role/{attribute:a}"),
             account,
         ]
     });
@@ -214,7 +214,7 @@ fn of_those_who_exchange_for_google() {
             case("Google's STS").with("FEDBOOT_GOOGLE_STS_ENDPOINT", &url),
             case("AWS STS").with("FEDBOOT_PROOF", "web-identity-token").with("AWS_ENDPOINT_URL_STS", &url),
             case("a role")
-                .with("FEDBOOT_ASSUME_ROLE_ARN", "arn:aws:iam::1:role/r")
+                .with("FEDBOOT_ASSUME_ROLE_ARN", "arn:aws:iam::123456789012:role/r")
                 .with("FEDBOOT_EXTERNAL_ID", "hunter2")
                 .with("AWS_ENDPOINT_URL_STS", &url),
             // An agent, asked by one of its clients.

@@ -262,7 +262,7 @@ fn a_file_that_was_named() {
     write(&stage.directory.path().join("file"), "");
     let outcome = run(&stage, "--access-token-file file/token -- touch ran");
     assert_eq!(outcome.code(), Some(125), "{}", outcome.stderr);
-    assert!(outcome.error().message().contains("file/token"), "{}", outcome.stderr);
+    assert!(outcome.error().sentence().contains("file/token"), "{}", outcome.stderr);
     assert!(!stage.directory.path().join("ran").exists());
 }
 

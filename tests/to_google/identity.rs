@@ -393,20 +393,23 @@ fn a_source_that_fails_is_the_last() {
         ),
         (
             "no source of a role",
-            vec![("CONFIG", "[default]\nrole_arn = arn:aws:iam::1:role/r\n")],
+            vec![("CONFIG", "[default]\nrole_arn = arn:aws:iam::123456789012:role/r\n")],
             vec!["default has a role_arn", "source_profile"],
         ),
         (
             "a loop",
             vec![(
                 "CONFIG",
-                "[default]\nrole_arn=arn:aws:iam::1:role/r\nsource_profile=b\n[profile b]\nrole_arn=arn:aws:iam::1:role/r\nsource_profile=default\n",
+                "[default]\nrole_arn=arn:aws:iam::123456789012:role/r\nsource_profile=b\n[profile b]\nrole_arn=arn:aws:iam::123456789012:role/r\nsource_profile=default\n",
             )],
             vec!["leads back"],
         ),
         (
             "mfa",
-            vec![("CONFIG", "[default]\nrole_arn=arn:aws:iam::1:role/r\nsource_profile=default\nmfa_serial=m\n")],
+            vec![(
+                "CONFIG",
+                "[default]\nrole_arn=arn:aws:iam::123456789012:role/r\nsource_profile=default\nmfa_serial=m\n",
+            )],
             vec!["mfa_serial"],
         ),
         ("sso", vec![("CONFIG", "[default]\nsso_session=s\n")], vec!["sso", "credential_process"]),
@@ -512,7 +515,7 @@ fn a_source_that_fails_is_the_last() {
         let outcome = crate::run(&stage, "--timeout 2 -- touch ran");
         assert_eq!(outcome.code(), Some(125), "{name}: {}", outcome.stderr);
         for part in parts {
-            assert!(outcome.error().message().contains(part), "{name}: no {part:?} in {}", outcome.stderr);
+            assert!(outcome.error().sentence().contains(part), "{name}: no {part:?} in {}", outcome.stderr);
         }
         let seen = actions(&stage);
         assert!(
@@ -541,7 +544,7 @@ fn processes_that_do_not_end() {
         let start = Instant::now();
         let outcome = crate::run(&stage, "--timeout 2 -- touch ran");
         assert_eq!(outcome.code(), Some(125), "{name}: {}", outcome.stderr);
-        assert!(outcome.error().message().contains("credential_process"), "{name}: {}", outcome.stderr);
+        assert!(outcome.error().sentence().contains("credential_process"), "{name}: {}", outcome.stderr);
         assert!(start.elapsed() < Duration::from_secs(6), "{name}: {:?}", start.elapsed());
         // By what they inherited, as others may sleep here, too.
         let home = [b"HOME=", stage.home().as_os_str().as_encoded_bytes()].concat();
@@ -595,7 +598,7 @@ fn a_service_that_refuses() {
         let outcome = crate::run(&stage, "--timeout 1 -- touch ran");
         assert_eq!(outcome.code(), Some(125), "{name}: {}", outcome.stderr);
         for part in parts {
-            assert!(outcome.error().message().contains(part), "{name}: no {part:?} in {}", outcome.stderr);
+            assert!(outcome.error().sentence().contains(part), "{name}: no {part:?} in {}", outcome.stderr);
         }
         assert_eq!(asked(&stage, EXCHANGE), 0, "{name}");
     });

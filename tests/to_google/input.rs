@@ -270,7 +270,7 @@ fn each_field() {
             wrong("not one line and exit code 125");
             continue;
         }
-        for part in parts.iter().filter(|part| !outcome.error().message().contains(**part)) {
+        for part in parts.iter().filter(|part| !outcome.error().sentence().contains(**part)) {
             wrong(&format!("no {part:?}"));
         }
         if outcome.stderr.contains("hunter2") || !stage.sandbox.requests().is_empty() {
@@ -525,7 +525,7 @@ fn options() {
         ("--credentials-file x", &["--credentials-file has no meaning here"]),
         ("--external-account x --google-token-file x", &["--google-token-file has no meaning here"]),
         ("--session-policy x", &["--session-policy has no meaning here"]),
-        ("--then-role-arn arn:aws:iam::1:role/x", &["--then-role-arn has no meaning here"]),
+        ("--then-role-arn arn:aws:iam::123456789012:role/x", &["--then-role-arn has no meaning here"]),
         (
             "--workload-identity-provider x",
             &["--workload-identity-provider is no provider's name", "providers/PROVIDER"],
@@ -536,8 +536,14 @@ fn options() {
             &format!("{names} --external-account x"),
             &["--workload-identity-provider and --external-account exclude each other"],
         ),
-        ("--external-account x --role-arn arn:aws:iam::1:role/x", &["--role-arn is for AWS", "--assume-role-arn"]),
-        (&format!("{names} --role-arn arn:aws:iam::1:role/x"), &["--role-arn is for AWS", "--assume-role-arn"]),
+        (
+            "--external-account x --role-arn arn:aws:iam::123456789012:role/x",
+            &["--role-arn is for AWS", "--assume-role-arn"],
+        ),
+        (
+            &format!("{names} --role-arn arn:aws:iam::123456789012:role/x"),
+            &["--role-arn is for AWS", "--assume-role-arn"],
+        ),
     ] {
         refused(&stage, 125, &format!("{line} -- touch ran"), parts);
         let outcome = refused(&stage, 2, &format!("agent {line}"), parts);
@@ -557,7 +563,7 @@ fn options() {
         ("token subject --cache-file x", &["--cache-file has no meaning here"]),
         ("token access --log-file x", &["--log-file has no meaning here"]),
         ("token access --format yaml", &["--format is none of token, json"]),
-        ("token access --role-arn arn:aws:iam::1:role/x", &["--role-arn has no meaning here"]),
+        ("token access --role-arn arn:aws:iam::123456789012:role/x", &["--role-arn has no meaning here"]),
         ("token access x", &["a word that belongs to no option"]),
         ("token access -- x", &["takes no command"]),
     ] {

@@ -10,6 +10,7 @@ mod common;
 #[allow(unsafe_code, reason = "a thread's namespace has no safe interface")]
 mod addresses;
 mod agent;
+mod broken;
 mod delivery;
 mod fixed;
 mod hostile;
@@ -167,7 +168,7 @@ fn fails(stage: &Stage, code: i32, line: &str, parts: &[&str]) -> Outcome {
     assert_eq!(outcome.code(), Some(code), "{line}: {}{}", outcome.stdout, outcome.stderr);
     let error = outcome.error();
     for part in parts {
-        assert!(error.message().contains(part), "{line}: no {part:?} in {}", outcome.stderr);
+        assert!(error.sentence().contains(part), "{line}: no {part:?} in {}", outcome.stderr);
     }
     assert_eq!(
         outcome.events().len(),

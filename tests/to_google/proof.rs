@@ -507,7 +507,7 @@ fn a_token_that_is_refused() {
         let outcome = run(&stage, "-- touch ran");
         assert_eq!(outcome.code(), Some(125), "{name}: {}", outcome.stderr);
         for part in parts {
-            assert!(outcome.error().message().contains(part), "{name}: no {part:?} in {}", outcome.stderr);
+            assert!(outcome.error().sentence().contains(part), "{name}: no {part:?} in {}", outcome.stderr);
         }
         assert_eq!(asked(&stage, EXCHANGE), 2, "{name}: once with a new token");
     }

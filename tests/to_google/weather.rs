@@ -110,7 +110,7 @@ fn what_google_refuses() {
             "no such provider",
             with_audience(denied("absent")),
             1,
-            vec!["answered 400 invalid_target", "is it enabled", &absent],
+            vec!["answered 400 invalid_target", "is disabled", &absent],
         ),
         (
             "no provider at all",
@@ -143,7 +143,7 @@ fn what_google_refuses() {
             "revoked keys",
             fault(error("invalid_grant", "Received invalid AWS response of type AccessDenied with error message: …")),
             2,
-            vec!["invalid_grant", "one for AWS"],
+            vec!["invalid_grant", "kind (aws or oidc)"],
         ),
         ("a quota", fault(error("quota", "Quota exceeded")), 1, vec!["answered 400 quota: Quota exceeded"]),
         ("the front end", fault(Fault::status(404, "<html>not here</html>")), 1, vec!["answered 404", "not here"]),
@@ -158,7 +158,7 @@ fn what_google_refuses() {
         let outcome = run(&stage, "-- touch ran");
         assert_eq!(outcome.code(), Some(125), "{name}: {}", outcome.stderr);
         for part in parts {
-            assert!(outcome.error().message().contains(part), "{name}: no {part:?} in {}", outcome.stderr);
+            assert!(outcome.error().sentence().contains(part), "{name}: no {part:?} in {}", outcome.stderr);
         }
         assert_eq!(asked(&stage, EXCHANGE), times, "{name}");
     });
@@ -202,7 +202,7 @@ fn what_iam_refuses() {
 /// This machine's clock is wrong: which way, and how far, is told.
 #[test]
 fn a_clock_that_is_wrong() {
-    for (skew, words) in [(1200_i64, "behind Google's"), (-1200, "ahead of Google's")] {
+    for (skew, words) in [(1200_i64, "behind the server's"), (-1200, "ahead of the server's")] {
         let body = r#"{"error": "invalid_grant", "error_description": "Received invalid AWS response of type SignatureDoesNotMatch"}"#;
         let apart = Duration::from_secs(skew.unsigned_abs());
         let there = if skew > 0 { SystemTime::now() + apart } else { SystemTime::now() - apart };
@@ -263,7 +263,7 @@ fn odd_answers() {
         stage.sandbox.fault(service, Fault::status(200, body.as_str()).always().on(action));
         let outcome = run(&stage, "--timeout 1 -- touch ran");
         assert_eq!(outcome.code(), Some(125), "{body}: {}", outcome.stderr);
-        assert!(outcome.error().message().contains("answered 200"), "{body}: {}", outcome.stderr);
+        assert!(outcome.error().sentence().contains("answered 200"), "{body}: {}", outcome.stderr);
         assert!(asked(&stage, action) > 1, "{body}: it may pass");
         assert!(outcome.stderr.lines().all(|line| line.starts_with('{')), "{body}: {}", outcome.stderr);
     });
@@ -465,7 +465,7 @@ fn lasting_trouble_at_the_start() {
         let what = format!("{place:?} {fault:?}");
         assert_eq!(outcome.code(), Some(125), "{what}: {}", outcome.stderr);
         for part in parts {
-            assert!(outcome.error().message().contains(part), "{what}: no {part:?} in {}", outcome.stderr);
+            assert!(outcome.error().sentence().contains(part), "{what}: no {part:?} in {}", outcome.stderr);
         }
         let elapsed = start.elapsed().as_secs_f64();
         assert!((1.0..6.0).contains(&elapsed), "{what}: {elapsed} s");
@@ -607,7 +607,7 @@ fn on_failure_run() {
     stage.set("FEDBOOT_EXTERNAL_ACCOUNT", &file);
     let outcome = stage.run_shell(&["--on-failure", "run"], "echo $GOOGLE_APPLICATION_CREDENTIALS; exit 7");
     assert_eq!(outcome.code(), Some(7), "{}", outcome.stderr);
-    assert!(outcome.error().message().contains("cut short"), "{}", outcome.stderr);
+    assert!(outcome.error().sentence().contains("cut short"), "{}", outcome.stderr);
     assert!(outcome.stdout.contains("external-account.json"), "{}", outcome.stdout);
 }
 

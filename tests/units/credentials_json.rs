@@ -13,7 +13,12 @@ fn each_kind_comes_back() {
         (Content::WebIdentityToken("w".into()), role),
         (Content::GoogleToken("g".into()), Principal::Google("a@b".into())),
     ] {
-        let credentials = Credentials { content, expiration: issued + Duration::from_secs(9), principal };
+        let credentials = Credentials {
+            content,
+            expiration: issued + Duration::from_secs(9),
+            principal,
+            identity: "me (by a test)".into(),
+        };
         let json = encode(issued, &credentials);
         let (at, back) = decode(&json).expect("credentials");
         assert_eq!((at, encode(at, &back)), (issued, json.clone()));

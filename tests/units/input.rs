@@ -9,8 +9,8 @@ fn one_of_the_known() {
     let choose =
         |text: &str| InputValue::new("--x", text).one_of(&[("text", 1), ("json", 2)]).map_err(|e| e.to_string());
     assert_eq!(choose("json"), Ok(2));
-    assert_eq!(choose("jsn"), Err("--x is none of text, json; did you mean json?".into()));
-    assert_eq!(choose("hunter2"), Err("--x is none of text, json".into()));
+    assert_eq!(choose("jsn"), Err("--x is none of text, json; did you mean json? [FB001]".into()));
+    assert_eq!(choose("hunter2"), Err("--x is none of text, json [FB001]".into()));
     assert_eq!(closest(["exit", "run"].into_iter(), "rum"), Some("run"));
     assert_eq!(closest(["exit", "run"].into_iter(), "x"), None);
 }

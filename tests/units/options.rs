@@ -33,7 +33,7 @@ fn one_line_with_a_suggestion() {
         ("stauts", "did you mean status?"),
         ("help tokne", "did you mean token?"),
         ("credentials-process --help", "did you mean credential-process?"),
-        ("help sh", "there is no such verb; usage:"),
+        ("help sh", "a command stands behind --"),
         ("--frob=hunter2 -- x", "unknown option --frob;"),
         ("--eyJhbGciOiJSUzI1NiJ9.hunter2 -- x", "unknown option;"),
         ("--role-arm a -- x", "did you mean --role-arn?"),

@@ -35,7 +35,7 @@ async fn found(config: &str, profile: Option<&str>) -> String {
 
 /// `r` stands for a role of that name.
 fn with_arns(config: &str) -> String {
-    let role = |name: &str| format!("role_arn=arn:aws:iam::1:role/{name}\n");
+    let role = |name: &str| format!("role_arn=arn:aws:iam::123456789012:role/{name}\n");
     ["r", "r1", "r2"]
         .iter()
         .fold(config.to_owned(), |config, name| config.replace(&format!("role_arn={name}\n"), &role(name)))

@@ -17,7 +17,7 @@ fn flag_then_own_variable_then_the_ecosystems_then_attribute() {
     let role = |flags: &str, variables: &[(&str, &str)], attributes: &[(&str, &str)]| {
         resolve(flags, variables, attributes).expect("a config").roles[0].role_arn.literal().expect("a literal")
     };
-    let arn = |name: &str| format!("arn:aws:iam::1:role/{name}");
+    let arn = |name: &str| format!("arn:aws:iam::123456789012:role/{name}");
     let [flag, own, aws, attribute] = ["flag", "own", "aws", "attribute"].map(arn);
     let attributes = [("fedboot-role-arn", attribute.as_str())];
     let both = [("AWS_ROLE_ARN", aws.as_str()), ("FEDBOOT_ROLE_ARN", own.as_str())];

@@ -45,6 +45,7 @@ impl TokenIssuer for Maker {
                 content: Content::GoogleToken(self.made.get().to_string().into()),
                 expiration: (self.clock)() + Duration::from_secs(3600),
                 principal: Principal::Google("a@b".into()),
+                identity: String::new(),
             })
         })
     }

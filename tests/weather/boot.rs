@@ -69,7 +69,7 @@ fn the_timeout_is_used() {
 #[test]
 fn on_failure_run() {
     let mut stage = Stage::with(Sandbox::builder().fault(Service::Sts, Fault::error("AccessDenied").always()));
-    stage.set("AWS_ACCESS_KEY_ID", "AKIAOLD").set("AWS_ROLE_ARN", "arn:aws:iam::1:role/old");
+    stage.set("AWS_ACCESS_KEY_ID", "AKIAOLD").set("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/old");
     // It ends by itself, should this test not come to its end.
     let script = "env > env.new; mv env.new env; i=0; while [ ! -e stop ] && [ $i -lt 600 ]; \
                   do i=$((i+1)); sleep 0.05; done";
@@ -98,7 +98,7 @@ fn on_failure_run() {
     let events = outcome.events();
     let errors: Vec<_> = events.iter().filter(|event| event.severity() == "ERROR").collect();
     assert!(!errors.is_empty(), "{}", outcome.stderr);
-    assert!(errors[0].message().contains("AccessDenied"));
+    assert!(errors[0].sentence().contains("AccessDenied"));
     assert_eq!(errors[0].field("consequence"), "the command starts without credentials");
     assert!(events.iter().any(|event| event.severity() == "INFO"), "{}", outcome.stderr);
 }
@@ -123,7 +123,7 @@ fn on_failure_run_whatever_fails() {
         let outcome: Outcome = stage.run_shell(&["--on-failure", "run", "--timeout", "1"], "exit 7");
         assert_eq!(outcome.code(), Some(7), "{part}: {}", outcome.stderr);
         let error = outcome.error();
-        assert!(error.message().contains(part), "{part}: {}", error.message());
+        assert!(error.sentence().contains(part), "{part}: {}", error.message());
         assert_eq!(error.field("consequence"), "the command starts without credentials");
     });
 }

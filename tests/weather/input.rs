@@ -127,11 +127,11 @@ fn role_arns() {
 fn templates() {
     let stage = Stage::new();
     for (option, value, part) in [
-        ("--role-arn", "arn:aws:iam::1:role/{nope}", "unknown placeholder"),
-        ("--role-arn", "arn:aws:iam::1:role/{}", "unknown placeholder"),
-        ("--role-arn", "arn:aws:iam::1:role/{attribute:}", "unknown placeholder"),
-        ("--role-arn", "arn:aws:iam::1:role/{project", "a brace without its twin"),
-        ("--role-arn", "arn:aws:iam::1:role/project}", "a brace without its twin"),
+        ("--role-arn", "arn:aws:iam::123456789012:role/{nope}", "unknown placeholder"),
+        ("--role-arn", "arn:aws:iam::123456789012:role/{}", "unknown placeholder"),
+        ("--role-arn", "arn:aws:iam::123456789012:role/{attribute:}", "unknown placeholder"),
+        ("--role-arn", "arn:aws:iam::123456789012:role/{project", "a brace without its twin"),
+        ("--role-arn", "arn:aws:iam::123456789012:role/project}", "a brace without its twin"),
         ("--role-session-name", "{service_acount}", "did you mean {service_account}?"),
     ] {
         refused(&stage, &[option, value], &[option, part]);
@@ -219,7 +219,7 @@ fn no_role() {
     stage.unset("FEDBOOT_ROLE_ARN");
     let parts = ["no role to assume", "--role-arn", "AWS_ROLE_ARN", "fedboot-role-arn"];
     let outcome = refused(&stage, &[], &parts);
-    assert!(!outcome.error().message().contains("read metadata"), "{}", outcome.stderr);
+    assert!(!outcome.error().sentence().contains("read metadata"), "{}", outcome.stderr);
     assert_eq!(stage.sandbox.requests_to(Service::Metadata).len(), 2, "one request for each kind of attributes");
     // With a token file there may be no metadata server at all.
     stage.sandbox.forget_requests();

@@ -45,7 +45,8 @@ fn text() {
     humantime::parse_rfc3339(time).expect(time);
     let key = stage.sandbox.issued().pop().expect("credentials").access_key_id;
     let start = "INFO AWS credentials are ready role=arn:aws:iam::123456789012:role/fedboot-demo session=me ";
-    assert!(rest.starts_with(&format!("{start}access_key_id={key} expiration=")), "{line}");
+    let who = "identity=worker@demo-project.iam.gserviceaccount.com (by the metadata server) ";
+    assert!(rest.starts_with(&format!("{start}{who}access_key_id={key} expiration=")), "{line}");
     assert!(!line.contains('\n'));
 }
 

@@ -8,6 +8,7 @@
 mod common;
 
 mod boot;
+mod broken;
 mod identity;
 mod input;
 mod logs;
@@ -40,7 +41,7 @@ fn refused_with(stage: &Stage, code: i32, words: &[&str], parts: &[&str]) -> Out
     let what = format!("{words:?}: {:?} {}", outcome.status, outcome.stderr);
     assert_eq!(outcome.code(), Some(code), "{what}");
     for part in parts {
-        assert!(outcome.error().message().contains(part), "no {part:?} in {what}");
+        assert!(outcome.error().sentence().contains(part), "no {part:?} in {what}");
     }
     assert_eq!(outcome.events().len(), outcome.stderr.lines().count(), "not all lines are events: {what}");
     assert!(!stage.directory.path().join("ran").exists(), "the command ran: {what}");

@@ -1,9 +1,11 @@
-//! `fedboot-tools` writes what is made of fedboot's table of options: manual pages, completions, docs/options.md.
+//! `fedboot-tools` writes what is made of fedboot's tables of options and reasons: manual pages, completions, docs/options.md,
+//! docs/troubleshooting.md.
 //! `fedboot-tools --check` writes nothing, and fails where a file says something else than the table.
 
 mod completions;
 mod man;
 mod options;
+mod troubleshooting;
 
 use std::io;
 use std::path::Path;
@@ -20,7 +22,10 @@ fn main() -> io::Result<ExitCode> {
         }
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    let files = man::pages().into_iter().chain(completions::scripts()).chain([options::document()]);
+    let files = man::pages()
+        .into_iter()
+        .chain(completions::scripts())
+        .chain([options::document(), troubleshooting::document()]);
     let mut stale = Vec::new();
     for (name, text) in files {
         let path = root.join(&name);
@@ -34,7 +39,7 @@ fn main() -> io::Result<ExitCode> {
         stale.push(name);
     }
     for name in &stale {
-        eprintln!("{name} {}", if is_check { "is not what the table of options says" } else { "is written" });
+        eprintln!("{name} {}", if is_check { "is not what the tables say" } else { "is written" });
     }
     if is_check && !stale.is_empty() {
         eprintln!("write them anew: cargo run -p fedboot-tools");

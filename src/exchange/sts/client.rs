@@ -10,8 +10,8 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderName};
 use secrecy::SecretString;
 
-use crate::error::{Error, Kind, Result};
-use crate::exchange::sts::errors::{self, Caller};
+use crate::error::{Error, Kind, Result, reasons};
+use crate::exchange::sts::errors::{self, Caller, Refusal};
 use crate::format::xml::Reply;
 use crate::model::credentials::{Content, Credentials, Keys, Principal};
 use crate::model::request::SessionRequest;
@@ -77,19 +77,15 @@ impl Sts {
         http.within(TIMEOUT, http.connect(&self.endpoint)).await
     }
 
-    /// Posts the form `body`, on a connection that was `prepared`. `advice` says what to do about an answer with a status and an error code.
+    /// Posts the form `body`, on a connection that was `prepared`. `explain` says why it was refused.
     pub(super) async fn ask(
         &self,
         http: &Http,
         prepared: std::result::Result<Connection, Failure>,
         question: Question<'_>,
     ) -> Result<Answer> {
-        let Question { step, headers, body, advice } = question;
-        let failed = |failure: Failure| {
-            failure
-                .in_step(&step, self.shown())
-                .advice("check --region or --sts-endpoint, and what stands between: proxy, firewall, certificates")
-        };
+        let Question { step, headers, body, explain } = question;
+        let failed = |failure: Failure| failure.in_step(&step, self.shown());
         let connection = prepared.map_err(failed)?;
         let headers: Vec<_> = [(CONTENT_TYPE, FORM)].into_iter().chain(headers.iter().cloned()).collect();
         let response = http
@@ -103,15 +99,18 @@ impl Sts {
         if response.status != 200 {
             let status = response.status.as_u16();
             let code = text("Code").unwrap_or_default();
+            let message = response.words(text("Message").unwrap_or("without a message"));
             let problem = if code.is_empty() {
                 response.describe()
             } else {
-                let message = response.words(text("Message").unwrap_or("without a message"));
                 format!("answered {status} {}: {message}", response.words(code))
             };
-            return Err(Error::new(errors::kind(status, code), step, self.shown(), problem)
-                .request_id(request_id)
-                .advice(advice(status, code)));
+            let error = Error::new(errors::kind(status, code), step, self.shown(), problem).request_id(request_id);
+            let skew = response.skew(self.world.now()).filter(|_| errors::is_of_time(code));
+            return Err(match skew {
+                Some(skew) => error.because(&reasons::CLOCK, &[("skew", &skew)]),
+                None => explain(error, &Refusal { status, code, message: &message }),
+            });
         }
         Ok(Answer { reply, response, request_id, step, address: self.shown() })
     }
@@ -126,9 +125,9 @@ impl Sts {
         caller: &Caller<'_>,
     ) -> Result<Credentials> {
         let step = format!("assume role {} as {}", session.role_arn, session.role_session_name);
-        let advice = |status, code: &str| errors::advice(status, code, &session.role_arn, caller);
+        let explain = |error, refusal: &Refusal<'_>| errors::explain(error, refusal, session, caller);
         let (headers, body) = signed;
-        let answer = self.ask(http, prepared, Question { step, headers, body, advice: &advice }).await?;
+        let answer = self.ask(http, prepared, Question { step, headers, body, explain: &explain }).await?;
         let [key_id, secret, token] = answer.words(["AccessKeyId", "SecretAccessKey", "SessionToken"])?;
         Ok(Credentials {
             content: Content::Keys(Keys {
@@ -142,6 +141,7 @@ impl Sts {
                 arn: session.role_arn.clone(),
                 session_name: session.role_session_name.clone(),
             },
+            identity: String::new(),
         })
     }
 }
@@ -161,8 +161,8 @@ pub(super) struct Question<'a> {
     pub headers: &'a [(HeaderName, &'a str)],
     /// The form.
     pub body: String,
-    /// Status and error code → what to do.
-    pub advice: &'a dyn Fn(u16, &str) -> String,
+    /// Adds to an error why STS has refused.
+    pub explain: &'a dyn Fn(Error, &Refusal<'_>) -> Error,
 }
 
 /// An answer with status 200.
@@ -200,6 +200,6 @@ impl Answer {
         );
         Error::new(Kind::Transient, self.step.clone(), self.address.clone(), problem)
             .request_id(self.request_id.clone())
-            .advice("check --sts-endpoint and what stands between")
+            .because(&reasons::NOT_STS, &[])
     }
 }

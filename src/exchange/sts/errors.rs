@@ -1,7 +1,9 @@
 //! What AWS STS's error codes mean for the next try, and for the user.
+//! <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>, and the errors of each action.
 
-use crate::error::Kind;
+use crate::error::{Error, Kind, Paste, Reason, reasons};
 use crate::model::proof::Claims;
+use crate::model::request::SessionRequest;
 use crate::system::shown;
 
 /// How to go on after an answer with `status` and error `code`.
@@ -12,6 +14,11 @@ pub fn kind(status: u16, code: &str) -> Kind {
         _ if status >= 500 || status == 429 || status == 408 => Kind::Transient,
         _ => Kind::Fatal,
     }
+}
+
+/// Whether the clock may be why.
+pub fn is_of_time(code: &str) -> bool {
+    ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "SignatureDoesNotMatch"].contains(&code)
 }
 
 /// Who asked, for the advice after a refusal.
@@ -29,106 +36,115 @@ pub enum Caller<'a> {
     },
 }
 
-/// What the user should do after an answer with `status` and error `code`.
-pub fn advice(status: u16, code: &str, role_arn: &str, caller: &Caller<'_>) -> String {
-    match caller {
-        Caller::Token(claims) => refused_token(code, role_arn, claims),
-        Caller::Role { arn, has_external_id, actions } => refused_role(code, role_arn, arn, *has_external_id, actions),
-    }
-    .unwrap_or_else(|| any_advice(status, code))
+/// A refusal, as AWS words it.
+pub struct Refusal<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// The error code; empty where the answer is not STS's.
+    pub code: &'a str,
+    /// The message, as it may be shown.
+    pub message: &'a str,
 }
 
-fn refused_role(code: &str, role_arn: &str, caller: &str, has_external_id: bool, actions: &str) -> Option<String> {
-    match code {
-        "AccessDenied" => Some(format!(
-            "{role_arn} must exist, its trust policy must allow {actions} to {{\"AWS\":\"{caller}\"}}{}, and a policy of \
-             {caller} must allow {actions} on {role_arn}",
-            if has_external_id {
-                " on the condition {\"StringEquals\":{\"sts:ExternalId\":…}} with the value of --external-id"
-            } else {
-                " (with --external-id, if it asks for one)"
+/// Says why a session was refused, and what to do.
+pub fn explain(error: Error, refusal: &Refusal<'_>, session: &SessionRequest, caller: &Caller<'_>) -> Error {
+    let role = session.role_arn.as_str();
+    if refusal.code == "AccessDenied"
+        && let Some(policy) = explicit_deny(refusal.message)
+    {
+        return seen(error, caller).because(&reasons::EXPLICIT_DENY, &[("policy", policy)]);
+    }
+    match (refusal.code, caller) {
+        ("AccessDenied", Caller::Token(claims)) => {
+            let statement = statement(role, claims);
+            seen(error, caller).because(&reasons::ROLE_REFUSES_TOKEN, &[]).paste(Paste::Policy(statement))
+        }
+        ("AccessDenied", Caller::Role { arn, has_external_id, actions }) => {
+            let statement = statement_for_role(arn, actions, *has_external_id);
+            let external = if *has_external_id { "" } else { " (with --external-id, if it asks for one)" };
+            let values = [("caller", *arn), ("role", role), ("actions", actions), ("external", external)];
+            error.because(&reasons::SECOND_ROLE, &values).paste(Paste::Policy(statement))
+        }
+        ("InvalidIdentityToken", Caller::Token(claims)) => match provider(claims) {
+            GOOGLE => seen(error, caller).because(&reasons::PROVIDER_FOR_GOOGLE, &[]),
+            provider => {
+                let values = [("provider", provider), ("account", account(role))];
+                seen(error, caller).because(&reasons::NO_OIDC_PROVIDER, &values)
             }
-        )),
+        },
+        ("ExpiredTokenException" | "ExpiredToken", Caller::Token(_)) => {
+            seen(error, caller).because(&reasons::TOKEN_EXPIRED, &[])
+        }
+        ("IDPRejectedClaim", Caller::Token(_)) => seen(error, caller).because(&reasons::CLAIM_REJECTED, &[]),
+        ("ValidationError", _) if refusal.message.contains("DurationSeconds") => {
+            let duration = humantime::format_duration(session.duration).to_string();
+            error.because(&reasons::DURATION, &[("duration", &duration)])
+        }
+        _ => explain_any(error, refusal),
+    }
+}
+
+/// The same where it matters not who asked, and for what.
+pub fn explain_any(error: Error, refusal: &Refusal<'_>) -> Error {
+    let reason: &'static Reason = match refusal.code {
+        "ValidationError" | "InvalidParameterValue" => &reasons::STS_VALIDATION,
+        "RegionDisabledException" => &reasons::REGION_DISABLED,
+        "MalformedPolicyDocument" => &reasons::SESSION_POLICY,
+        "PackedPolicyTooLarge" => &reasons::PACKED_POLICY,
+        "IDPCommunicationError" => &reasons::ISSUER_UNREACHABLE,
+        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" => &reasons::THROTTLED,
         "ExpiredToken" | "ExpiredTokenException" | "SignatureDoesNotMatch" | "RequestExpired" => {
-            Some("check this machine's clock".into())
+            &reasons::REQUEST_EXPIRED
         }
-        _ => None,
+        _ if refusal.status == 429 => &reasons::THROTTLED,
+        _ if refusal.status >= 500 => &reasons::STS_DOWN,
+        _ => &reasons::NOT_STS,
+    };
+    let host = error.address.trim_start_matches("https://").to_owned();
+    let named =
+        host.strip_prefix("sts.").or_else(|| host.strip_prefix("sts-fips.")).and_then(|rest| rest.split('.').next());
+    let region = named.filter(|name| name.contains('-')).unwrap_or("this region");
+    match refusal.code {
+        // Some other error of STS, which says by itself what it is.
+        code if !code.is_empty() && reason.code == reasons::NOT_STS.code => error,
+        _ => error.because(reason, &[("region", region)]),
     }
 }
 
-fn refused_token(code: &str, role_arn: &str, claims: &Claims) -> Option<String> {
-    let provider = provider(claims);
-    Some(match code {
-        "AccessDenied" => format!(
-            "AWS matched {}; {role_arn} must exist and its trust policy must allow sts:AssumeRoleWithWebIdentity to \
-             {{\"Federated\":\"{}\"}} on the condition {}",
-            describe(claims),
-            match provider {
-                GOOGLE => GOOGLE.into(),
-                other => format!("arn:aws:iam::{}:oidc-provider/{other}", account(role_arn)),
-            },
-            condition(claims)
-        ),
-        "InvalidIdentityToken" if provider != GOOGLE => format!(
-            "AWS saw {}; account {} needs an IAM OIDC provider for {provider} with this audience",
-            describe(claims),
-            account(role_arn)
-        ),
-        "InvalidIdentityToken" => format!(
-            "AWS matched {}; a trust policy's condition for it is {}. AWS knows accounts.google.com by itself: an IAM OIDC \
-             provider made for it breaks the exchange, so delete one if there is; a token of another issuer needs one",
-            describe(claims),
-            condition(claims)
-        ),
-        "ExpiredTokenException" | "ExpiredToken" => {
-            format!("AWS saw {}; check this machine's clock, or whoever keeps the token file fresh", describe(claims))
-        }
-        "IDPRejectedClaim" => format!("AWS saw {}; Google no longer stands by this token", describe(claims)),
-        _ => return None,
-    })
+/// Which kind of policy denies, where AWS says that one does: "… with an explicit deny in a service control policy".
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
+fn explicit_deny(message: &str) -> Option<&str> {
+    let (_, kind) = message.split_once("explicit deny")?;
+    let kind = kind.trim_start_matches(" in ").trim_start_matches("a ").trim_start_matches("an ");
+    let kind = kind.split([':', '.', ',']).next().unwrap_or_default().trim();
+    Some(if kind.is_empty() || kind.len() > 60 { "of which kind AWS does not say" } else { kind })
 }
 
-/// What the user should do where it matters not who asked.
-pub fn any_advice(status: u16, code: &str) -> String {
-    match code {
-        "ValidationError" | "InvalidParameterValue" => {
-            "check --role-arn, --role-session-name and --duration (15m up to the role's maximum session duration)"
-                .into()
-        }
-        "RegionDisabledException" => {
-            "activate STS for this region in the account's settings, or name another --region".into()
-        }
-        "MalformedPolicyDocument" => "check --session-policy and --policy-arn".into(),
-        "PackedPolicyTooLarge" => {
-            "session policies and tags are more than AWS can pack: shorten --session-policy, or name fewer --policy-arn or \
-             --session-tag"
-                .into()
-        }
-        "IDPCommunicationError" => "AWS could not reach the token's issuer".into(),
-        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" => {
-            "too many calls of this account at once: let fewer workers start together, or raise --timeout".into()
-        }
-        _ if (300..400).contains(&status) => "--sts-endpoint must name STS itself".into(),
-        _ if status >= 500 => "STS is in trouble: if it lasts, name another --region".into(),
-        _ => "check --region or --sts-endpoint, and what stands between".into(),
-    }
-}
-
-/// The claims under AWS's own names for them: `accounts.google.com:aud` is `azp` where the token has one.
+/// Adds to what came back what AWS has matched, under AWS's own names: `aud` is `azp` where the token has one.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif>
+fn seen(mut error: Error, caller: &Caller<'_>) -> Error {
+    if let Caller::Token(claims) = caller {
+        error.problem = format!("{}; AWS matched {}", error.problem, describe(claims));
+    }
+    error
+}
+
 fn describe(claims: &Claims) -> String {
     if claims.iss.is_empty() {
-        return "none that fedboot can read".into();
+        return "a token that fedboot cannot read".into();
     }
-    let none = || String::from("none");
-    format!(
-        "iss={}, sub={}, azp={}, aud={}, email={}",
-        shown::name(&claims.iss),
-        shown::name(&claims.sub),
-        claims.azp.as_ref().map_or_else(none, |name| shown::name(name)),
-        shown::name(&claims.aud.join(" ")),
-        claims.email.as_ref().map_or_else(none, |name| shown::name(name))
-    )
+    let name = |value: &str| shown::name(value);
+    let mut said = vec![format!("iss={}", name(&claims.iss)), format!("sub={}", name(&claims.sub))];
+    let audience = name(&claims.aud.join(" "));
+    match &claims.azp {
+        Some(azp) if provider(claims) == GOOGLE => {
+            said.push(format!("aud={} (its azp)", name(azp)));
+            said.push(format!("oaud={audience}"));
+        }
+        _ => said.push(format!("aud={audience}")),
+    }
+    said.extend(claims.email.as_deref().map(|email| format!("email={}", name(email))));
+    said.join(", ")
 }
 
 /// The issuer that AWS knows without an IAM OIDC provider.
@@ -148,17 +164,47 @@ fn account(role_arn: &str) -> &str {
     role_arn.split(':').nth(4).unwrap_or("ACCOUNT")
 }
 
-/// The trust policy's condition that admits exactly this workload, by the stable claim, and this audience.
-fn condition(claims: &Claims) -> String {
+/// The statement of a trust policy that admits exactly this workload, by the stable claim, and this audience.
+fn statement(role_arn: &str, claims: &Claims) -> String {
     let provider = provider(claims);
-    let mut equals = serde_json::Map::new();
-    equals.insert(format!("{provider}:sub"), shown::name(&claims.sub).into());
+    let federated = match provider {
+        GOOGLE => GOOGLE.to_owned(),
+        other => {
+            format!(
+                "arn:{}:iam::{}:oidc-provider/{other}",
+                role_arn.split(':').nth(1).unwrap_or("aws"),
+                account(role_arn)
+            )
+        }
+    };
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let mut equals = vec![format!("{}: {}", quoted(&format!("{provider}:sub")), quoted(&shown::name(&claims.sub)))];
     // `oaud` names the real audience only where `azp` takes the place of `aud`.
     let audience = if provider == GOOGLE && claims.azp.is_some() { "oaud" } else { "aud" };
-    if let Some(aud) = claims.aud.first() {
-        equals.insert(format!("{provider}:{audience}"), shown::name(aud).into());
-    }
-    serde_json::json!({ "StringEquals": equals }).to_string()
+    equals.extend(
+        claims
+            .aud
+            .first()
+            .map(|aud| format!("{}: {}", quoted(&format!("{provider}:{audience}")), quoted(&shown::name(aud)))),
+    );
+    format!(
+        r#"{{"Effect": "Allow", "Principal": {{"Federated": {}}}, "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {{"StringEquals": {{{}}}}}}}"#,
+        quoted(&federated),
+        equals.join(", ")
+    )
+}
+
+/// The statement of a trust policy that admits another role.
+fn statement_for_role(caller: &str, actions: &str, has_external_id: bool) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let actions: Vec<_> = actions.split(", ").map(quoted).collect();
+    let actions = if let [one] = &actions[..] { one.clone() } else { format!("[{}]", actions.join(", ")) };
+    let condition = if has_external_id {
+        r#", "Condition": {"StringEquals": {"sts:ExternalId": "the value of --external-id"}}"#
+    } else {
+        ""
+    };
+    format!(r#"{{"Effect": "Allow", "Principal": {{"AWS": {}}}, "Action": {actions}{condition}}}"#, quoted(caller))
 }
 
 #[cfg(test)]
@@ -166,14 +212,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_condition_names_what_aws_matches() {
+    fn the_statement_names_what_aws_matches() {
+        let iss = "https://accounts.google.com".into();
         let claims =
-            Claims { sub: "117".into(), azp: Some("117".into()), aud: vec!["sts".into()], ..Claims::default() };
-        assert_eq!(
-            condition(&claims),
-            r#"{"StringEquals":{"accounts.google.com:oaud":"sts","accounts.google.com:sub":"117"}}"#
-        );
+            Claims { iss, sub: "117".into(), azp: Some("117".into()), aud: vec!["sts".into()], ..Claims::default() };
+        let role = "arn:aws-cn:iam::123456789012:role/r";
+        let condition =
+            r#""Condition": {"StringEquals": {"accounts.google.com:sub": "117", "accounts.google.com:oaud": "sts"}}"#;
+        assert!(statement(role, &claims).contains(condition));
         let claims = Claims { azp: None, ..claims };
-        assert!(condition(&claims).contains(r#""accounts.google.com:aud":"sts""#));
+        assert!(statement(role, &claims).contains(r#""accounts.google.com:aud": "sts""#));
+        let claims = Claims { iss: "https://oidc.example/id/1".into(), ..claims };
+        assert!(statement(role, &claims).contains(r#""arn:aws-cn:iam::123456789012:oidc-provider/oidc.example/id/1""#));
+    }
+
+    #[test]
+    fn explicit_denies() {
+        // <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html#access-denied-scp-examples-explicit>
+        for (message, kind) in [
+            (
+                "User: arn:aws:iam::777788889999:user/JohnDoe is not authorized to perform: codecommit:ListRepositories with an explicit deny in a service control policy",
+                Some("service control policy"),
+            ),
+            (
+                "… with an explicit deny in an identity-based policy: arn:aws:iam::1:policy/x",
+                Some("identity-based policy"),
+            ),
+            ("Not authorized to perform sts:AssumeRoleWithWebIdentity", None),
+            ("because no identity-based policy allows the action", None),
+        ] {
+            assert_eq!(explicit_deny(message), kind, "{message}");
+        }
     }
 }

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials as AwsKeys;
 use form_urlencoded::Serializer;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Paste, Result, reasons};
 use crate::exchange::sts::client::{FORM, Question, Sts};
-use crate::exchange::sts::{errors, signature};
+use crate::exchange::sts::errors::{self, Refusal};
+use crate::exchange::sts::signature;
 use crate::format::jwt;
 use crate::model::proof::{JWT, SubjectToken};
 use crate::system::http::Http;
@@ -43,16 +44,18 @@ pub async fn token(
     let url = sts.url();
     let signed = signature::sign(keys, region, &url, &[("content-type", FORM)], &body, now)
         .map_err(|problem| Error::new(Kind::Fatal, step, sts.shown(), problem))?;
-    let advice = |status, code: &str| match code {
-        "OutboundWebIdentityFederationDisabledException" | "OutboundWebIdentityFederationDisabled" => {
-            "switch it on for the account: aws iam enable-outbound-web-identity-federation".into()
-        }
-        "AccessDenied" => "a policy of this identity must allow sts:GetWebIdentityToken".into(),
-        _ => errors::any_advice(status, code),
+    let explain = |error: Error, refusal: &Refusal<'_>| match refusal.code {
+        "OutboundWebIdentityFederationDisabledException" | "OutboundWebIdentityFederationDisabled" => error
+            .because(&reasons::NO_OUTBOUND, &[])
+            .paste(Paste::Command("aws iam enable-outbound-web-identity-federation".into())),
+        "AccessDenied" => error.because(&reasons::TOKEN_REFUSED, &[]).paste(Paste::Policy(
+            r#"{"Effect": "Allow", "Action": "sts:GetWebIdentityToken", "Resource": "*"}"#.into(),
+        )),
+        _ => errors::explain_any(error, refusal),
     };
     let connection = sts.connect(http).await;
     let headers = signature::headers(&signed);
-    let question = Question { step: step.into(), headers: &headers, body, advice: &advice };
+    let question = Question { step: step.into(), headers: &headers, body, explain: &explain };
     let answer = sts.ask(http, connection, question).await?;
     let [token] = answer.words(["WebIdentityToken"])?;
     let proof = jwt::decode(token).map_err(|why| {

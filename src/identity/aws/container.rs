@@ -14,10 +14,11 @@ use hyper::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::identity::aws::source::{Answer, Source, keys_in, of_keys};
 use crate::system::http::Http;
 use crate::system::input::{InputFile, InputValue};
+use crate::system::shown;
 use crate::system::world::World;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,18 +59,22 @@ pub(super) async fn ask(world: &World, http: &Http) -> Result<Answer> {
     let response = http
         .send(&endpoint, TIMEOUT, Method::GET, &path, &headers, String::new())
         .await
-        .map_err(|failure| failure.in_step(step, &address).advice(advice))?;
+        .map_err(|failure| failure.in_step(step, &address).reason(&reasons::CONTAINER_ROLE).advice(advice))?;
     let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     if response.status == 200 {
         let Some(keys) = keys_in(&json, "Token") else {
             let problem = "answered 200 without AccessKeyId and SecretAccessKey in it";
-            return Err(Error::new(Kind::Transient, step, address, problem).advice(advice));
+            return Err(Error::new(Kind::Transient, step, address, problem)
+                .reason(&reasons::CONTAINER_ROLE)
+                .advice(advice));
         };
-        return Ok(Answer::Found(of_keys(Source::Container, keys)));
+        // ECS says whose they are.
+        let role = json.get("RoleArn").and_then(Value::as_str).filter(|arn| shown::is_arn(arn)).map(str::to_owned);
+        return Ok(Answer::Found(of_keys(Source::Container, keys, role)));
     }
     // A token that has just been replaced is read anew at the next try.
     let kind = response.kind(response.status == 401 && token.is_some());
-    Err(Error::new(kind, step, address, response.describe()).advice(advice))
+    Err(Error::new(kind, step, address, response.describe()).reason(&reasons::CONTAINER_ROLE).advice(advice))
 }
 
 async fn authorization(world: &World) -> Result<Option<SecretString>> {
@@ -78,6 +83,7 @@ async fn authorization(world: &World) -> Result<Option<SecretString>> {
     };
     let failed = |problem: String| {
         Error::new(Kind::Fatal, "read the container's authorization token", file.shown(), problem)
+            .reason(&reasons::CONTAINER_ROLE)
             .advice("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE must name a file that holds it")
     };
     let bytes = file.load().await.map_err(failed)?;

@@ -7,7 +7,7 @@
 
 use aws_credential_types::Credentials as AwsKeys;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reasons};
 use crate::identity::aws::source::{Answer, Source, of_keys};
 use crate::system::world::World;
 
@@ -23,7 +23,7 @@ pub(super) fn ask(world: &World) -> Result<Answer> {
                 None,
                 "fedboot",
             );
-            Ok(Answer::Found(of_keys(Source::Environment, keys)))
+            Ok(Answer::Found(of_keys(Source::Environment, keys, None)))
         }
         (None, None) => Ok(Answer::NotHere("AWS_ACCESS_KEY_ID is not set".into())),
         (id, _) => {
@@ -31,7 +31,9 @@ pub(super) fn ask(world: &World) -> Result<Answer> {
                 Some(_) => ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
                 None => ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
             };
-            Err(Error::usage(format!("{set} is set and {other} is not")).advice("set both, or none"))
+            Err(Error::usage(format!("{set} is set and {other} is not"))
+                .reason(&reasons::HALF_KEYS)
+                .advice("set both, or none"))
         }
     }
 }

@@ -18,7 +18,7 @@ use hyper::Method;
 use hyper::header::HeaderName;
 use serde_json::Value;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::identity::aws::source::{Answer, Source, keys_in, of_keys};
 use crate::system::http::{Endpoint, Http, Response};
 use crate::system::world::World;
@@ -62,12 +62,15 @@ pub(super) async fn keys(world: &World, http: &Http, endpoint: &Endpoint, v1: bo
     expect_ok(&response, endpoint, CREDENTIALS)?;
     let json: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     match (json.get("Code").and_then(Value::as_str), keys_in(&json, "Token")) {
-        (None | Some("Success"), Some(keys)) => Ok(Answer::Found(of_keys(Source::Imds, keys))),
+        (None | Some("Success"), Some(keys)) => {
+            Ok(Answer::Found(of_keys(Source::Imds, keys, Some(format!("the instance's role {name}")))))
+        }
         (code, _) => {
             let is_code = |code: &&str| code.len() <= 40 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
             let code = code.map_or("missing", |code| Some(code).filter(is_code).unwrap_or("not one of AWS's"));
             let problem = format!("answered 200 without keys (Code {code})");
             Err(Error::new(Kind::Transient, STEP, endpoint.shown(CREDENTIALS), problem)
+                .reason(&reasons::IMDS_ROLE)
                 .advice("is the instance profile's role still there, and does it trust ec2.amazonaws.com?"))
         }
     }
@@ -107,12 +110,12 @@ async fn token(http: &Http, endpoint: &Endpoint, v1: bool) -> Result<Option<Stri
         Ok(response) => {
             let error = Error::new(response.kind(false), step, endpoint.shown(path), response.describe());
             match response.status.as_u16() {
-                403 => error.advice("the instance's metadata options have switched the service off, or a proxy is between"),
-                _ => error.advice("is that EC2's service? It may know version 1 only, which --imdsv1 allows"),
+                403 => error.reason(&reasons::IMDS_OFF).advice("the instance's metadata options have switched the service off, or a proxy is between"),
+                _ => error.reason(&reasons::IMDS_OFF).advice("is that EC2's service? It may know version 1 only, which --imdsv1 allows"),
             }
         }
         Err(failure) if failure.problem.contains("no answer within") => {
-            failure.in_step(step, endpoint.shown(path)).advice(
+            failure.in_step(step, endpoint.shown(path)).reason(&reasons::IMDS_HOPS).advice(
                 "in a container its answer may not travel that far: raise the hop limit (aws ec2 \
                  modify-instance-metadata-options --http-put-response-hop-limit 2 --instance-id ID), or better give the task or pod a \
                  role of its own",

@@ -19,7 +19,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials as AwsKeys;
 use serde_json::Value;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::format::ini;
 use crate::identity::aws::source::{Source, keys_in, of_keys};
 use crate::identity::aws::web_identity;
@@ -106,7 +106,7 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&InputValue>) 
                     InputValue::new(format!("web_identity_token_file of {}", shown::name(&name)), file).file(world);
                 let start = web_identity::start(&file, role).await?;
                 roles.reverse();
-                return Ok(Answer::Here(AwsIdentity { source: Source::Profile.name(), start, roles }));
+                return Ok(Answer::Here(AwsIdentity { source: Source::Profile.name(), name: None, start, roles }));
             }
             roles.push(role);
             match (text("source_profile"), text("credential_source").map(String::as_str)) {
@@ -152,7 +152,7 @@ pub(super) async fn ask(world: &World, http: &Http, named: Option<&InputValue>) 
             (None, _, None) => return without_keys(&name, &values, seen.is_empty()),
         };
         roles.reverse();
-        return Ok(Answer::Here(AwsIdentity { roles, ..of_keys(Source::Profile, keys) }));
+        return Ok(Answer::Here(AwsIdentity { roles, ..of_keys(Source::Profile, keys, None) }));
     }
 }
 
@@ -181,7 +181,7 @@ fn bad(profile: &str, problem: impl AsRef<str>) -> Error {
 }
 
 fn failed(problem: String) -> Error {
-    Error::new(Kind::Fatal, "take AWS credentials from a profile", "", problem)
+    Error::new(Kind::Fatal, "take AWS credentials from a profile", "", problem).reason(&reasons::PROFILE)
 }
 
 /// Both files: the path as messages show it, and the content. One that is not there counts as empty.

@@ -47,9 +47,9 @@ pub enum Answer {
     NotYet(Error),
 }
 
-/// The identity of keys that a source has.
-pub fn of_keys(source: Source, keys: AwsKeys) -> AwsIdentity {
-    AwsIdentity { source: source.name(), start: AwsBaseIdentity::Keys(keys), roles: Vec::new() }
+/// The identity of keys that a source has, and whose they are as far as it says so.
+pub fn of_keys(source: Source, keys: AwsKeys, name: Option<String>) -> AwsIdentity {
+    AwsIdentity { source: source.name(), name, start: AwsBaseIdentity::Keys(keys), roles: Vec::new() }
 }
 
 /// Keys in JSON as the metadata services and `credential_process` write them. `token` is how they call the session

@@ -4,7 +4,7 @@
 //!
 //! The file is read anew each time: the kubelet replaces it.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::format::jwt;
 use crate::identity::aws::source::{Answer, Source};
 use crate::model::aws_identity::{AwsBaseIdentity, AwsIdentity, AwsRole};
@@ -19,6 +19,7 @@ pub(super) async fn ask(world: &World) -> Result<Answer> {
     };
     let Some(arn) = world.text_variable("AWS_ROLE_ARN") else {
         return Err(Error::usage("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not")
+            .reason(&reasons::WEB_IDENTITY_FILE)
             .advice("annotate the Kubernetes service account with eks.amazonaws.com/role-arn"));
     };
     role::check_role_arn("AWS_ROLE_ARN", &arn)?;
@@ -28,13 +29,14 @@ pub(super) async fn ask(world: &World) -> Result<Answer> {
     }
     let role = AwsRole { arn, session_name, external_id: None };
     let start = start(&file, role).await?;
-    Ok(Answer::Found(AwsIdentity { source: Source::WebIdentity.name(), start, roles: Vec::new() }))
+    Ok(Answer::Found(AwsIdentity { source: Source::WebIdentity.name(), name: None, start, roles: Vec::new() }))
 }
 
 /// The token in `file`, which is for `role`.
 pub(super) async fn start(file: &InputFile, role: AwsRole) -> Result<AwsBaseIdentity> {
     let failed = |problem: String| {
         Error::new(Kind::Fatal, "read the web identity token", file.shown(), problem)
+            .reason(&reasons::WEB_IDENTITY_FILE)
             .advice("AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file must name a file that holds one token")
     };
     let bytes = file.load().await.map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::identity::aws::settings::Settings;
 use crate::identity::aws::source::{Answer, Source};
 use crate::identity::aws::{container, environment, imds, profile, web_identity};
@@ -33,18 +33,18 @@ impl AwsWorkload {
             Some(only) => std::slice::from_ref(only),
             None => &Source::ALL,
         };
-        let mut reasons = Vec::new();
+        let mut causes = Vec::new();
         for source in all {
             match self.ask(*source, http, imds).await? {
                 Answer::Found(identity) => return Ok(identity),
-                Answer::NotHere(reason) => reasons.push(reason),
+                Answer::NotHere(reason) => causes.push(reason),
                 Answer::NotYet(error) => {
-                    reasons.push(error.to_string());
-                    return Err(nowhere(Kind::Transient, &reasons));
+                    causes.push(error.cause());
+                    return Err(nowhere(Kind::Transient, &causes));
                 }
             }
         }
-        Err(nowhere(Kind::Fatal, &reasons))
+        Err(nowhere(Kind::Fatal, &causes))
     }
 
     async fn ask(&self, source: Source, http: &Http, imds: &Endpoint) -> Result<Answer> {
@@ -77,8 +77,8 @@ impl AwsWorkload {
     }
 }
 
-fn nowhere(kind: Kind, reasons: &[String]) -> Error {
-    Error::new(kind, "find out who this workload is on AWS", "", reasons.join("; ")).advice(
+fn nowhere(kind: Kind, causes: &[String]) -> Error {
+    Error::new(kind, "find out who this workload is on AWS", "", causes.join("; ")).reason(&reasons::NO_AWS_IDENTITY).advice(
         "give the task, pod or instance a role (or name a source with --identity, and what it needs in its variables)",
     )
 }

@@ -5,7 +5,7 @@
 
 use secrecy::ExposeSecret;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Paste, Result, reasons};
 use crate::format::jwt;
 use crate::identity::Identity;
 use crate::identity::google::metadata::MetadataClient;
@@ -14,6 +14,7 @@ use crate::model::fact::Fact;
 use crate::model::proof::Proof;
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
+use crate::system::shown;
 
 /// IAM Credentials, called with the metadata server's access token.
 pub struct Impersonation {
@@ -27,6 +28,24 @@ impl Impersonation {
     pub fn new(metadata: MetadataClient, account: IamCredentials, audience: String) -> Self {
         Self { metadata, account, audience }
     }
+
+    /// Adds to a missing permission who must be given it.
+    async fn explain(&self, http: &Http, error: Error) -> Error {
+        // Another access token would be the same one.
+        let error = error.into_fatal();
+        if error.reason.code != reasons::NOT_IMPERSONATABLE.code {
+            return error;
+        }
+        let email = self.account.email();
+        let own = self.metadata.fact(http, &Fact::ServiceAccountEmail).await.ok().flatten();
+        let own = own.filter(|own| shown::is_email(own)).unwrap_or_else(|| "DEFAULT_ACCOUNT".into());
+        let command = format!(
+            "gcloud iam service-accounts add-iam-policy-binding {email} --role roles/iam.serviceAccountTokenCreator \
+             --member serviceAccount:{own}"
+        );
+        let error = Error { problem: error.answer.clone(), answer: String::new(), ..error };
+        error.because(&reasons::MAY_NOT_IMPERSONATE, &[("email", email)]).paste(Paste::Command(command))
+    }
 }
 
 impl Identity for Impersonation {
@@ -34,19 +53,10 @@ impl Identity for Impersonation {
         Box::pin(async move {
             let email = self.account.email();
             let access_token = self.metadata.access_token(http).await?;
-            let token = self.account.id_token(http, None, &access_token, &self.audience).await.map_err(|error| {
-                // Another access token would be the same one.
-                let error = error.into_fatal();
-                if error.kind == Kind::Fatal {
-                    error.or_advice(&format!(
-                        "let the default service account mint its tokens: gcloud iam service-accounts \
-                         add-iam-policy-binding {email} --role roles/iam.serviceAccountTokenCreator --member \
-                         serviceAccount:DEFAULT_ACCOUNT, and enable iamcredentials.googleapis.com"
-                    ))
-                } else {
-                    error
-                }
-            })?;
+            let token = match self.account.id_token(http, None, &access_token, &self.audience).await {
+                Ok(token) => token,
+                Err(error) => return Err(self.explain(http, error).await),
+            };
             jwt::decode(token.expose_secret()).map_err(|why| {
                 Error::new(
                     Kind::Transient,
@@ -56,6 +66,10 @@ impl Identity for Impersonation {
                 )
             })
         })
+    }
+
+    fn source(&self) -> &'static str {
+        "impersonation"
     }
 
     fn fact<'a>(&'a self, http: &'a Http, fact: &'a Fact) -> BoxFuture<'a, Result<Option<String>>> {

@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Paste, Result, reasons};
 use crate::format::jwt;
 use crate::identity::Identity;
 use crate::model::BoxFuture;
@@ -36,11 +36,8 @@ const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const NOT_ON_GOOGLE: &str = "is this running on Google Cloud? Elsewhere name --google-token-file, or GCE_METADATA_HOST \
                              if the server has another address";
 
-const NO_ACCOUNT: &str = "this instance or pod has no service account: attach one (on GKE: Workload Identity with an \
-                          annotated Kubernetes service account)";
-const NO_BINDING: &str = "on GKE, annotate the Kubernetes service account with iam.gke.io/gcp-service-account=EMAIL and \
-                          let it act: gcloud iam service-accounts add-iam-policy-binding EMAIL --role \
-                          roles/iam.workloadIdentityUser --member 'serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME]'";
+const BIND: &str = "gcloud iam service-accounts add-iam-policy-binding EMAIL --role roles/iam.workloadIdentityUser --member \
+                    'serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME]'";
 
 /// The metadata server as a source of identity tokens and facts.
 pub struct MetadataClient {
@@ -106,10 +103,10 @@ impl MetadataClient {
 
     async fn get(&self, http: &Http, step: &str, path: &str) -> Result<Response> {
         let headers = [(FLAVOR, "Google")];
-        let response = http
-            .send(&self.endpoint, TIMEOUT, Method::GET, &full(path), &headers, String::new())
-            .await
-            .map_err(|failure| failure.in_step(step, self.url(path)).advice(NOT_ON_GOOGLE))?;
+        let response =
+            http.send(&self.endpoint, TIMEOUT, Method::GET, &full(path), &headers, String::new()).await.map_err(
+                |failure| failure.in_step(step, self.url(path)).reason(&reasons::NOT_ON_GOOGLE).advice(NOT_ON_GOOGLE),
+            )?;
         // A 5xx of a server that is just starting need not bear the header.
         if response.header("metadata-flavor").as_deref() == Some("Google") || response.kind(false) == Kind::Transient {
             return Ok(response);
@@ -119,7 +116,9 @@ impl MetadataClient {
             "{} without a Metadata-Flavor header: not Google's metadata server",
             response.describe_without_body()
         );
-        Err(Error::new(Kind::Fatal, step, self.url(path), problem).advice(NOT_ON_GOOGLE))
+        Err(Error::new(Kind::Fatal, step, self.url(path), problem)
+            .reason(&reasons::NOT_ON_GOOGLE)
+            .advice(NOT_ON_GOOGLE))
     }
 
     fn expect_ok(&self, step: &str, path: &str, response: Response) -> Result<Response> {
@@ -130,8 +129,10 @@ impl MetadataClient {
         let error =
             Error::new(response.kind(self.may_give_later(&response)), step, self.url(path), response.describe());
         Err(match response.status.as_u16() {
-            404 if path.contains("service-accounts") => error.advice(NO_ACCOUNT),
-            403 if path.contains("service-accounts") => error.advice(NO_BINDING),
+            404 if path.contains("service-accounts") => error.because(&reasons::NO_SERVICE_ACCOUNT, &[]),
+            403 if path.contains("service-accounts") => {
+                error.because(&reasons::NO_BINDING, &[]).paste(Paste::Command(BIND.into()))
+            }
             _ => error,
         })
     }
@@ -168,6 +169,10 @@ impl Identity for MetadataClient {
                 Error::new(Kind::Transient, step, self.url(&path), format!("answered 200, but what it sent {why}"))
             })
         })
+    }
+
+    fn source(&self) -> &'static str {
+        "the metadata server"
     }
 
     fn fact<'a>(&'a self, http: &'a Http, fact: &'a Fact) -> BoxFuture<'a, Result<Option<String>>> {

@@ -6,6 +6,7 @@
 
 mod crypto;
 pub mod endpoint;
+mod progress;
 mod proxy;
 mod response;
 mod sent;
@@ -31,12 +32,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Reason, reasons};
 use crate::system::input::InputFile;
 use crate::system::shown;
 use crate::system::world::{self, World};
 
 pub use endpoint::{Endpoint, percent_decoded};
+pub use progress::longest_wait;
 pub use response::{Response, refusal};
 use sent::Sent;
 use trust::{BadBundle, Bundle};
@@ -66,6 +68,8 @@ pub struct Failure {
     pub problem: String,
     /// Whether another try may fare better.
     pub transient: bool,
+    /// Why, and so what to do.
+    pub reason: &'static Reason,
 }
 
 /// An open connection, good for one request.
@@ -165,12 +169,12 @@ impl Http {
         let address = proxy.uri().authority().map_or("", |authority| authority.as_str());
         let via = |failure: Failure| Failure {
             problem: format!("through the proxy {address}: {}", failure.problem),
-            ..failure
+            ..failure.reason(&reasons::PROXY)
         };
         if address == proxy::UNKNOWN {
             let problem =
                 "not asked: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no proxy's address; write http://HOST:PORT";
-            return Err(Failure::lasting(problem));
+            return Err(Failure::lasting(problem).reason(&reasons::PROXY));
         }
         let secure = match proxy.uri().scheme_str() {
             Some("http") | None => false,
@@ -244,6 +248,7 @@ impl Http {
         };
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
             .map_err(|_| Failure::lasting(format!("{host} is no valid server name")))?;
+        let _waiting = progress::wait_for(format!("TLS with {host}"));
         let stream = connector.connect(name, stream).await.map_err(|error| {
             let why = error.get_ref().and_then(|inner| inner.downcast_ref());
             self.met_a_stranger.set(matches!(why, Some(rustls::Error::InvalidCertificate(_))));
@@ -262,7 +267,8 @@ impl Http {
         let store = if system { Bundle::of_system().await } else { None };
         let has_store = store.is_some();
         bundles.extend(store);
-        let connector = trust::connector(bundles).map_err(|error| Failure::lasting(error.to_string()))?;
+        let connector =
+            trust::connector(bundles).map_err(|error| Failure::lasting(error.to_string()).reason(&reasons::CA_FILE))?;
         self.tls.replace(Some(connector.clone()));
         Ok((connector, has_store))
     }
@@ -321,6 +327,7 @@ impl Connection {
             body,
             confidential: endpoint.is_confidential(),
         };
+        let _waiting = progress::wait_for(format!("the answer of {}", endpoint.host()));
         let response = self.sender.send_request(request).await.map_err(|error| http_failure(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, LARGEST_BODY).collect().await.map_err(|error| {
@@ -337,26 +344,33 @@ impl Connection {
 }
 
 async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::time::timeout(timeout, work)
-        .await
-        .unwrap_or_else(|_| Err(Failure::passing(format!("gave no answer within {:.1} s", timeout.as_secs_f64()))))
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        let problem = format!("gave no answer within {:.1} s", timeout.as_secs_f64());
+        Err(Failure::passing(problem).reason(&reasons::NO_ANSWER))
+    })
 }
 
 impl Failure {
     /// Another try may fare better.
     pub fn passing(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), transient: true }
+        Self { problem: problem.into(), transient: true, reason: &reasons::NO_HTTP }
     }
 
     /// It stays so until somebody changes something.
     pub fn lasting(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), transient: false }
+        Self { problem: problem.into(), transient: false, reason: &reasons::NO_HTTP }
+    }
+
+    /// Files it under another reason.
+    #[must_use]
+    pub fn reason(self, reason: &'static Reason) -> Self {
+        Self { reason, ..self }
     }
 
     /// This failure as the error of `step` on `address`.
     pub fn in_step(self, step: impl Into<String>, address: impl Into<String>) -> Error {
         let kind = if self.transient { Kind::Transient } else { Kind::Fatal };
-        Error::new(kind, step, address, self.problem)
+        Error::new(kind, step, address, self.problem).because(self.reason, &[])
     }
 }
 
@@ -389,12 +403,9 @@ async fn tunnel(stream: BoxStream, to: &Endpoint, authorization: Option<HeaderVa
     }
     let response = sender.send_request(request).await.map_err(|error| http_failure(&error))?;
     if response.status() != StatusCode::OK {
-        let problem = format!(
-            "answered {} to CONNECT {target}; check the proxy variables, user and password included",
-            response.status()
-        );
-        let transient = response.status().is_server_error();
-        return Err(Failure { problem, transient });
+        let problem = format!("answered {} to CONNECT {target}", response.status());
+        let failure = if response.status().is_server_error() { Failure::passing } else { Failure::lasting };
+        return Err(failure(problem));
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(|error| http_failure(&error))?;
     Ok(Box::new(TokioIo::new(upgraded)))
@@ -402,10 +413,14 @@ async fn tunnel(stream: BoxStream, to: &Endpoint, authorization: Option<HeaderVa
 
 fn tls_failure(error: &io::Error, host: &str) -> Failure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => Failure::lasting(format!(
-            "showed a certificate that is not to be trusted for {host} ({why:?}); if it comes from a proxy or an authority of your own, name its CA file in AWS_CA_BUNDLE"
-        )),
-        Some(rustls::Error::Other(why)) if why.0.is::<BadBundle>() => Failure::lasting(format!("not asked: {}", why.0)),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            let shown = format!("showed a certificate that is not to be trusted for {host} ({why:?})");
+            let is_of_time = format!("{why:?}").starts_with("Expired") || format!("{why:?}").starts_with("NotValidYet");
+            Failure::lasting(shown).reason(if is_of_time { &reasons::CERTIFICATE_TIME } else { &reasons::CERTIFICATE })
+        }
+        Some(rustls::Error::Other(why)) if why.0.is::<BadBundle>() => {
+            Failure::lasting(format!("not asked: {}", why.0)).reason(&reasons::CA_FILE)
+        }
         Some(why) => Failure::passing(format!("failed in the TLS handshake: {why}")),
         None => Failure::passing(format!("failed in the TLS handshake: {}", world::plain(error))),
     }

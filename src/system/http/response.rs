@@ -1,5 +1,7 @@
 //! What a server says, and how much of it a message may repeat.
 
+use std::time::{Duration, SystemTime};
+
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, LOCATION};
@@ -10,7 +12,9 @@ use crate::system::http::sent::Sent;
 use crate::system::shown;
 
 /// How many characters of a server's own words are shown: Google's end with the link that helps.
-const LONGEST: usize = 500;
+const LONGEST: usize = 800;
+/// Clocks that are farther apart than this are worth a word.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// An answer, whatever its status.
 pub struct Response {
@@ -91,6 +95,16 @@ impl Response {
             },
             _ => self.words(text),
         }
+    }
+
+    /// How far the clock that says `now` is from the server's, as in "90 s behind"; none where that is little.
+    pub fn skew(&self, now: SystemTime) -> Option<String> {
+        let there = httpdate::parse_http_date(&self.header("date")?).ok()?;
+        let (apart, word) = match now.duration_since(there) {
+            Ok(ahead) => (ahead, "ahead of"),
+            Err(behind) => (behind.duration(), "behind"),
+        };
+        (apart > SKEW).then(|| format!("{} s {word}", apart.as_secs()))
     }
 
     /// Whether the same request may succeed later: where that `may_heal`, or by its status.

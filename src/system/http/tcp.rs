@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::system::http::{Failure, Http, within};
+use crate::error::reasons;
+use crate::system::http::{Failure, Http, progress, within};
 use crate::system::world;
 
 /// A host that does not even accept a connection leaves time for its next address.
@@ -24,8 +25,10 @@ impl Http {
             Ok(address) => vec![SocketAddr::new(address, port)],
             Err(_) => self.look_up(host, port).await?,
         };
-        let mut failure = Failure::passing(format!("cannot be reached: no address for {host}"));
+        let mut failure =
+            Failure::passing(format!("cannot be reached: no address for {host}")).reason(&reasons::NAME_UNKNOWN);
         for address in addresses {
+            let _waiting = progress::wait_for(format!("a connection to {host} ({address})"));
             let connected = within(CONNECT_TIMEOUT, async {
                 TcpStream::connect(address).await.map_err(|error| Failure::passing(world::plain(&error)))
             });
@@ -34,7 +37,10 @@ impl Http {
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
-                Err(why) => failure = Failure::passing(format!("cannot be reached: {} ({address})", why.problem)),
+                Err(why) => {
+                    let problem = format!("cannot be reached: {} ({address})", why.problem);
+                    failure = Failure::passing(problem).reason(&reasons::UNREACHABLE);
+                }
             }
         }
         Err(failure)
@@ -48,7 +54,10 @@ impl Http {
         let left = self.at_most(LOOKUP_TIMEOUT);
         let is_slow = now.duration_since(since).saturating_add(left) > SLOW_LOOKUP;
         let patience = if is_slow { left.mul_f64(0.9) } else { left };
-        let none = |why: &str| Failure::passing(format!("cannot be reached: no address for {host} ({why})"));
+        let none = |why: &str| {
+            Failure::passing(format!("cannot be reached: no address for {host} ({why})")).reason(&reasons::NAME_UNKNOWN)
+        };
+        let _waiting = progress::wait_for(format!("a name server to say the address of {host}"));
         match tokio::time::timeout(patience, tokio::net::lookup_host((host, port))).await {
             Ok(Ok(found)) => {
                 self.unresolved_since.set(None);
@@ -57,7 +66,7 @@ impl Http {
             Ok(Err(error)) => Err(none(&world::plain(&error))),
             Err(_) => {
                 let waited = since.elapsed().as_secs_f64();
-                Err(none(&format!("no name server has answered in {waited:.1} s; check /etc/resolv.conf")))
+                Err(none(&format!("no name server has answered in {waited:.1} s")))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, reasons};
 use crate::system::private_file::walk;
 use crate::system::{shown, world};
 
@@ -33,5 +33,5 @@ pub fn write_error(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::WouldBlock => (Kind::Transient, "is locked by another process".to_owned()),
         _ => (Kind::Fatal, format!("cannot be written: {}", reason(error))),
     };
-    Error::new(kind, "write credentials", shown::path(path), problem).advice(advice)
+    Error::new(kind, "write credentials", shown::path(path), problem).reason(&reasons::CANNOT_WRITE).advice(advice)
 }

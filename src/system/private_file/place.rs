@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::system::private_file::errors::{is_forbidden, reason, write_error};
 use crate::system::private_file::walk::{Directory, own_directory, walk};
 use crate::system::shown;
@@ -59,6 +59,7 @@ pub fn choose(named: Option<&Path>, mode: u32, world: &World) -> Result<Credenti
                 "",
                 format!("tried {}", tried.join(", ")),
             )
+            .reason(&reasons::CANNOT_WRITE)
             .advice("set HOME, name a writable --credentials-file, or mount a writable volume"))
         }
     }
@@ -104,6 +105,7 @@ pub fn cache_directory(world: &World) -> Result<PathBuf> {
         Some(directory) => Ok(directory),
         None => private_directory(world).map(|private| private.path.clone()).map_err(|tried| {
             Error::new(Kind::Fatal, "find a place for the cache", "", format!("tried {}", tried.join(", ")))
+                .reason(&reasons::CANNOT_WRITE)
                 .advice("name a writable --cache-file")
         }),
     }

@@ -42,7 +42,7 @@ pub fn update(path: &Path, mode: u32, patience: Duration, edit: &dyn Fn(&[u8]) -
         Err(error) if stat.is_some() && cannot_be_replaced(&error) => {
             in_place(&place, mode, patience, edit).map(|()| true).map_err(|error| match error {
                 Failure::File(error) => failed(error),
-                Failure::Edit(error) => error,
+                Failure::Edit(error) => *error,
             })
         }
         Err(error) => Err(failed(error)),
@@ -56,7 +56,7 @@ fn cannot_be_replaced(error: &io::Error) -> bool {
 /// What may go wrong.
 enum Failure {
     File(io::Error),
-    Edit(Error),
+    Edit(Box<Error>),
 }
 
 impl<E: Into<io::Error>> From<E> for Failure {
@@ -85,7 +85,7 @@ fn in_place(
     {
         return Err(distrust("others may read it, and that cannot be changed".into()).into());
     }
-    let content = edit(&world::read_open_file(file.try_clone()?)?).map_err(Failure::Edit)?;
+    let content = edit(&world::read_open_file(file.try_clone()?)?).map_err(|error| Failure::Edit(Box::new(error)))?;
     let length = content.len() as u64;
     if length > file.metadata()?.len() {
         nix::fcntl::posix_fallocate(&*file, 0, i64::try_from(length).unwrap_or(i64::MAX))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 
 /// How long the disk is waited for. What it does later than that, it does unseen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +35,8 @@ impl Writer {
             return work();
         }
         self.aside(work).await.unwrap_or_else(|| {
-            Err(Error::new(Kind::Transient, "write credentials", "", "the disk has not answered yet"))
+            Err(Error::new(Kind::Transient, "write credentials", "", "the disk has not answered yet")
+                .reason(&reasons::CANNOT_WRITE))
         })
     }
 

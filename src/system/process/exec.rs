@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Paste, Result, reasons};
 use crate::system::process::own::c_string;
 
 /// Where a command is looked for when `PATH` is not set, as container runtimes have it.
@@ -58,12 +58,25 @@ pub fn find_command(command: &OsStr, path: Option<&OsStr>) -> Result<CString> {
         }
     }
     let name = command.to_string_lossy();
+    let words: Vec<&str> = name.split_whitespace().collect();
+    if let (None, [first, _, ..]) = (found, &words[..])
+        && find_command(OsStr::new(first), path).is_ok()
+    {
+        let problem = "is one word, and there is no program of that name";
+        let line = format!("fedboot -- {}", words.join(" "));
+        return Err(Error::new(Kind::NotFound, "run the command", format!("\"{}\"", words.join(" ")), problem)
+            .because(&reasons::ONE_STRING, &[])
+            .paste(Paste::Command(line)));
+    }
     Err(match found {
-        Some(problem) => Error::new(Kind::NotExecutable, "run the command", name, problem),
-        None if command.as_bytes().contains(&b'/') => {
-            Error::new(Kind::NotFound, "run the command", name, "does not exist")
+        Some(problem) => {
+            Error::new(Kind::NotExecutable, "run the command", name, problem).reason(&reasons::NOT_EXECUTABLE)
         }
-        None => Error::new(Kind::NotFound, "run the command", name, "is in no directory of PATH"),
+        None if command.as_bytes().contains(&b'/') => {
+            Error::new(Kind::NotFound, "run the command", name, "does not exist").reason(&reasons::NO_COMMAND)
+        }
+        None => Error::new(Kind::NotFound, "run the command", name, "is in no directory of PATH")
+            .reason(&reasons::NO_COMMAND),
     })
 }
 
@@ -103,7 +116,7 @@ pub fn exec(file: &CStr, command: &[OsString], set: &[(OsString, OsString)], uns
         Errno::E2BIG => "cannot be executed: arguments and environment together are too long",
         other => other.desc(),
     };
-    Error::new(Kind::NotExecutable, "run the command", file.to_string_lossy(), problem)
+    Error::new(Kind::NotExecutable, "run the command", file.to_string_lossy(), problem).reason(&reasons::NOT_EXECUTABLE)
 }
 
 /// The environment entry by entry as it was given, malformed and doubled ones too, but for what changes.

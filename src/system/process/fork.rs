@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::system::process::descriptors::{above_standard, open_null};
 use crate::system::process::orphan::fork_orphan;
 use crate::system::process::own::keep_files_private;
@@ -36,7 +36,8 @@ pub enum Started {
 /// What the kernel refused.
 pub fn fork_guard(has_command: bool) -> Result<Started> {
     let failed = |what: &str, errno: Errno| {
-        let error = Error::new(Kind::Fatal, "start the agent", "", format!("{what} failed: {}", errno.desc()));
+        let error = Error::new(Kind::Fatal, "start the agent", "", format!("{what} failed: {}", errno.desc()))
+            .reason(&reasons::AGENT);
         if errno == Errno::EAGAIN {
             error.advice("is a limit on processes reached (ulimit -u, pids.max)?")
         } else {

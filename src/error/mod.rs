@@ -1,7 +1,12 @@
-//! The one error type: what was tried, on what, what came back, and what to do.
+//! The one error type: what was tried, what came back, what to do, and by which reason of the table.
 
-use std::fmt;
+pub mod message;
+pub mod reason;
+pub mod reasons;
+
 use std::time::Duration;
+
+pub use crate::error::reason::Reason;
 
 /// How fedboot goes on after an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,19 +25,36 @@ pub enum Kind {
     NotFound,
 }
 
-/// An error that reads as one line. It never holds a secret.
+/// What stands ready to be pasted somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paste {
+    /// A statement of a policy, in JSON.
+    Policy(String),
+    /// A command line for a shell.
+    Command(String),
+}
+
+/// An error, of which [`message`] makes what is read. It never holds a secret.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// How to go on.
     pub kind: Kind,
+    /// The row of the table of reasons.
+    pub reason: &'static Reason,
     /// What was tried, as in "cannot …".
     pub step: String,
     /// The URL, file or option it was tried on; empty where the step says it all.
     pub address: String,
-    /// What came back.
+    /// What is wrong: the reason's own words for it, else what came back.
     pub problem: String,
+    /// What came back, where the problem is said in other words: a phrase that follows the address.
+    pub answer: String,
     /// What to do about it; empty where the problem says it all.
     pub advice: String,
+    /// What the advice wants pasted.
+    pub paste: Option<Paste>,
+    /// Who asked, and where that identity was found; empty where it matters not.
+    pub identity: String,
     /// The request id under which the service knows the failed request.
     pub request_id: Option<String>,
     /// How often it was tried and for how long, where more than once.
@@ -47,10 +69,14 @@ impl Error {
     pub fn new(kind: Kind, step: impl Into<String>, address: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             kind,
+            reason: if kind == Kind::Usage { &reasons::USAGE } else { &reasons::UNFORESEEN },
             step: step.into(),
             address: address.into(),
             problem: problem.into(),
+            answer: String::new(),
             advice: String::new(),
+            paste: None,
+            identity: String::new(),
             request_id: None,
             tries: None,
         }
@@ -61,11 +87,40 @@ impl Error {
         Self::new(Kind::Usage, "", "", problem)
     }
 
+    /// Files it under `reason`, whose words stay what they are.
+    #[must_use]
+    pub fn reason(self, reason: &'static Reason) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// Says it in the words of `reason`, with these `values` for its placeholders: what is wrong, where the reason has words
+    /// for that, and what to do.
+    #[must_use]
+    pub fn because(self, reason: &'static Reason, values: &[(&str, &str)]) -> Self {
+        let error = match reason.cause(values) {
+            cause if cause.is_empty() => self,
+            cause => Self { answer: self.problem, problem: cause, ..self },
+        };
+        Self { reason, advice: reason.remedy(values), ..error }
+    }
+
     /// Adds what the user should do.
     #[must_use]
     pub fn advice(mut self, advice: impl Into<String>) -> Self {
         self.advice = advice.into();
         self
+    }
+
+    /// Adds what the advice wants pasted.
+    #[must_use]
+    pub fn paste(self, paste: Paste) -> Self {
+        Self { paste: Some(paste), ..self }
+    }
+
+    /// Adds who asked.
+    #[must_use]
+    pub fn acting_as(self, identity: &str) -> Self {
+        Self { identity: identity.into(), ..self }
     }
 
     /// Adds the service's request id.
@@ -105,28 +160,6 @@ impl Error {
             Kind::NotExecutable => 126,
             _ => 125,
         }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.step.is_empty() {
-            write!(f, "cannot {}: ", self.step)?;
-        }
-        if !self.address.is_empty() {
-            write!(f, "{} ", self.address)?;
-        }
-        f.write_str(&self.problem)?;
-        if let Some(id) = &self.request_id {
-            write!(f, " (request id {id})")?;
-        }
-        if let Some((attempts, elapsed)) = self.tries.filter(|(attempts, _)| *attempts > 1) {
-            write!(f, " (tried {attempts} times in {:.1} s)", elapsed.as_secs_f64())?;
-        }
-        if !self.advice.is_empty() {
-            write!(f, "; {}", self.advice)?;
-        }
-        Ok(())
     }
 }
 
