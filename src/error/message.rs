@@ -86,6 +86,7 @@ impl Error {
             let left = room.saturating_sub(taken);
             if left > 40 { format!("{head} ({}) {end}", shortened(&evidence, left)) } else { format!("{head} {end}") }
         };
+        let text = printable(&text);
         let mut rows = wrapped(&text);
         let mut longest = room;
         while rows.len() > ROWS && longest > COLUMNS {
@@ -93,7 +94,7 @@ impl Error {
             rows = wrapped(&shortened(&text, longest));
         }
         let pasted = match &self.paste {
-            Some(Paste::Policy(text) | Paste::Command(text)) => format!("\n{text}"),
+            Some(Paste::Policy(text) | Paste::Command(text)) => format!("\n{}", printable(text)),
             None => String::new(),
         };
         rows.join("\n") + &pasted
@@ -139,6 +140,11 @@ pub fn shortened(text: &str, longest: usize) -> String {
     let before: String = text.chars().take(kept.saturating_sub(behind)).collect();
     let end: String = text.chars().skip(count.saturating_sub(behind)).collect();
     format!("{before}{CUT}{end}")
+}
+
+/// Control characters of a hostile reply must not reach a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Broken between words into rows; a word that is longer than a row has one of its own.

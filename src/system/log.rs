@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use crate::error::message::cut;
+use crate::error::message::{cut, printable};
 use crate::error::{Error, Paste};
 use crate::system::process;
 use crate::system::world::{later, wall_clock};
@@ -154,11 +154,6 @@ fn head(time: SystemTime, severity: Severity) -> String {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-/// Control characters of a hostile reply must not reach a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// What a log's reader looks for in fields, each of it once.

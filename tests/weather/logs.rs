@@ -73,6 +73,14 @@ fn on_a_terminal() {
         let text = on_terminal(&stage, arguments);
         assert!(text.contains(" INFO AWS credentials are ready"), "{text}");
     }
+    // What is wrong in three rows, and the statement to paste alone in the last line.
+    stage.sandbox.fault(Service::Sts, Fault::error("AccessDenied"));
+    let text = on_terminal(&stage, &["--", "echo", "hello"]);
+    let rows: Vec<_> = text.lines().collect();
+    assert!((2..=4).contains(&rows.len()) && text.contains("[FB201]"), "{text}");
+    let (statement, rows) = rows.split_last().expect("lines");
+    serde_json::from_str::<serde_json::Value>(statement).expect("a statement that can be pasted");
+    assert!(rows.iter().all(|row| row.chars().count() <= 100), "{text}");
     stage.sandbox.fault(Service::Sts, Fault::status(503, ""));
     let text = on_terminal(&stage, &["--", "echo", "hello"]);
     assert!(text.starts_with("fedboot: ") && text.contains(" WARNING ") && text.ends_with("hello\n"), "{text}");
