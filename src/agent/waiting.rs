@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::agent::readiness::Readiness;
 use crate::config::settings::Settings;
 use crate::system::http;
-use crate::system::log::{Severity, timestamp};
+use crate::system::log::{Severity, time_of_day};
 use crate::system::world::{self, World};
 
 /// Most boots are over by then; each following line comes after twice the time.
@@ -26,8 +26,8 @@ pub async fn tell(readiness: Rc<Readiness>, world: Rc<World>, settings: Rc<Setti
         if waited < FIRST.mul_f64(0.5) {
             continue;
         }
-        let since = timestamp(world.now().checked_sub(waited).unwrap_or(world.now()));
-        let message = format!("still waiting for {awaited}, since {since}, until {} at most", timestamp(end));
+        let since = time_of_day(world.now().checked_sub(waited).unwrap_or(world.now()));
+        let message = format!("still waiting for {awaited}, since {since}, until {} at most", time_of_day(end));
         let fields = [("awaited", awaited), ("direction", settings.direction.clone())];
         settings.log.event(world.now(), Severity::Warning, &message, &fields);
     }

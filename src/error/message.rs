@@ -68,31 +68,35 @@ impl Error {
         }
     }
 
-    /// On a terminal, behind `prefix` and before `suffix`: rows, and what is to be pasted.
-    pub fn rows(&self, prefix: &str, suffix: &str) -> String {
-        let end = format!("[{}]{suffix}", self.reason.code);
-        let head = [prefix, &self.cause(), if self.advice.is_empty() { "" } else { "→" }, &self.advice];
-        let head = head.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    /// On a terminal, behind `prefix`: at most three rows, and what is to be pasted. What shows the cause goes first where there
+    /// is no room, `way` then, and a cause that is longer loses its middle; the remedy stays.
+    pub fn rows(&self, prefix: &str, way: &str) -> String {
+        let code = format!("[{}]", self.reason.code);
         let evidence = self.evidence();
-        let full = format!("{head} ({evidence}) {end}");
-        let room = COLUMNS * ROWS;
-        let text = if evidence.is_empty() {
-            format!("{head} {end}")
-        } else if wrapped(&full).len() <= ROWS {
-            full
-        } else {
-            let taken =
-                [head.chars().count(), end.len(), 20].iter().fold(0, |sum: usize, part| sum.saturating_add(*part));
-            let left = room.saturating_sub(taken);
-            if left > 40 { format!("{head} ({}) {end}", shortened(&evidence, left)) } else { format!("{head} {end}") }
+        let arrow = if self.advice.is_empty() { "" } else { "→" };
+        let with = |cause: &str, evidence: &str, way: &str| {
+            let evidence = if evidence.is_empty() { String::new() } else { format!("({evidence})") };
+            let parts = [prefix, cause, arrow, &self.advice, &evidence, &code, way];
+            wrapped(&printable(&parts.map(str::trim).join(" ")))
         };
-        let text = printable(&text);
-        let mut rows = wrapped(&text);
-        let mut longest = room;
-        while rows.len() > ROWS && longest > COLUMNS {
-            longest = longest.saturating_sub(10);
-            rows = wrapped(&shortened(&text, longest));
-        }
+        let cause = self.cause();
+        let most = |text: &str| text.chars().count();
+        let cuts = (0..most(&evidence)).rev().step_by(10).map(|longest| shortened(&evidence, longest));
+        let evidences =
+            std::iter::once(evidence.clone()).chain(cuts.filter(|cut| most(cut) > 40)).chain([String::new()]);
+        let without = (1..most(&cause)).rev().step_by(10).map(|longest| with(&shortened(&cause, longest), "", ""));
+        let mut rows =
+            evidences.map(|evidence| with(&cause, &evidence, way)).chain([with(&cause, "", "")]).chain(without);
+        let rows = rows.find(|rows| rows.len() <= ROWS).unwrap_or_else(|| {
+            let all = format!("{prefix} {} {arrow} {} {code}", shortened(&cause, COLUMNS), self.advice);
+            let cut = |longest| wrapped(&printable(&shortened(&all, longest)));
+            (1..COLUMNS.saturating_mul(ROWS))
+                .rev()
+                .step_by(10)
+                .map(cut)
+                .find(|rows| rows.len() <= ROWS)
+                .unwrap_or_default()
+        });
         let pasted = match &self.paste {
             Some(Paste::Policy(text) | Paste::Command(text)) => format!("\n{}", printable(text)),
             None => String::new(),
@@ -148,7 +152,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// Broken between words into rows; a word that is longer than a row has one of its own.
-fn wrapped(text: &str) -> Vec<String> {
+pub fn wrapped(text: &str) -> Vec<String> {
     let mut rows: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match rows.last_mut() {

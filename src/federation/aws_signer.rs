@@ -74,7 +74,7 @@ impl AwsSigner {
         self.source.set(identity.source);
         self.identity.replace(named(identity.name.as_deref(), identity.source));
         if self.acts_as_node() && !self.warned.replace(true) {
-            let message = "this container has no role of its own and acts as its node's, as every other one there";
+            let message = "this container has no role of its own and acts as its node";
             let warning = Error::new(Kind::Fatal, "", "", message).reason(&reasons::NODE_ROLE).advice(OWN_ROLE);
             self.log.error(self.world.now(), Severity::Warning, &warning.acting_as(&self.identity()), &[]);
         }
@@ -207,8 +207,8 @@ impl AwsSigner {
 }
 
 /// What is missing where a task or pod acts as its machine.
-const OWN_ROLE: &str = "give it a role of its own (ECS: a task role; EKS: a Pod Identity association, or the annotation \
-                        eks.amazonaws.com/role-arn), or say --identity imds if the machine's is meant";
+const OWN_ROLE: &str = "give the task or pod its own role (ECS: a task role; EKS: a Pod Identity association or \
+                        eks.amazonaws.com/role-arn), or say --identity imds if the node's is meant";
 
 fn named(name: Option<&str>, source: &str) -> String {
     name.map_or_else(|| format!("the keys of {source}"), |name| format!("{name} (by {source})"))

@@ -124,7 +124,8 @@ async fn configure_by_attributes(
                 let kind = asked.kind;
                 return ToAwsConfig::resolve(options, world, &HashMap::new()).map_err(|error| Error {
                     kind,
-                    problem: format!("{} ({asked})", error.problem),
+                    answer: asked.cause(),
+                    address: asked.address.clone(),
                     ..error
                 });
             }

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use crate::error::message::{cut, printable};
+use crate::error::message::{cut, printable, wrapped};
 use crate::error::{Error, Paste};
 use crate::system::process;
 use crate::system::world::{later, wall_clock};
@@ -87,11 +87,11 @@ impl Log {
             let next = next(more);
             let error = if next.is_empty() { error.clone() } else { error.clone().before(&next) };
             let way = more.iter().find(|(name, way)| *name == "direction" && !way.is_empty());
-            let way = way.map(|(_, way)| format!(" ({way})")).unwrap_or_default();
+            let way = way.map(|(_, way)| format!("({way})")).unwrap_or_default();
             let text = if process::stderr_is_terminal() {
-                error.rows(&head(time, severity), &way)
+                error.rows(&short_head(time, severity), &way)
             } else {
-                printable(&format!("{} {error}{way}", head(time, severity)))
+                printable(format!("{} {error} {way}", head(time, severity)).trim_end())
             };
             text + "\n"
         };
@@ -129,6 +129,10 @@ impl Log {
             let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, quoted(value))).collect();
             return json(time, severity, message, &fields);
         }
+        if process::stderr_is_terminal() && severity >= Severity::Warning {
+            let text = format!("{} {message}", short_head(time, severity));
+            return wrapped(&printable(&text)).join("\n") + "\n";
+        }
         let mut line = printable(&format!("{} {message}", head(time, severity)));
         for (name, value) in fields.iter().filter(|_| severity < Severity::Warning) {
             let _ = write!(line, " {name}={value}");
@@ -150,6 +154,11 @@ fn json(time: SystemTime, severity: Severity, message: &str, fields: &[(&str, St
 
 fn head(time: SystemTime, severity: Severity) -> String {
     format!("fedboot: {} {}", humantime::format_rfc3339_millis(shown(time)), severity.name())
+}
+
+/// For whoever sits before a terminal, and knows which day it is.
+fn short_head(time: SystemTime, severity: Severity) -> String {
+    format!("fedboot: {} {}", time_of_day(time), severity.name())
 }
 
 fn quoted(text: &str) -> String {
@@ -198,6 +207,11 @@ fn next(more: &[(&str, String)]) -> String {
 /// A time as logs and files show it: RFC 3339 in UTC, whole seconds.
 pub fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(shown(time)).to_string()
+}
+
+/// Hours, minutes and seconds of a time, in UTC.
+pub fn time_of_day(time: SystemTime) -> String {
+    timestamp(time).split_off("2026-11-27T".len())
 }
 
 /// The time, or the nearest one that has a year of four digits: a clock may say anything.
