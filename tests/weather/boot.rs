@@ -92,6 +92,8 @@ fn on_failure_run() {
     let issued = stage.sandbox.issued().pop().expect("credentials");
     assert!(get(url, "").contains(&issued.session_token));
     assert!(stage.credentials_text().contains(&issued.session_token));
+    // What is told of them comes after they are delivered.
+    eventually("the agent has told of them", || stage.run(["status"]).code() == Some(0));
     write(&at("stop"), "");
     let outcome = stage.finish(child);
     outcome.assert_succeeded();
