@@ -80,7 +80,7 @@ class Containers(WordCounts):
         stage.wait_until("the end of the container", lambda: call(*status) == "exited")
         self.assertEqual(call("inspect", "-f", "{{.State.ExitCode}}", container), "125")
         (event,) = [event for event in jobs.json_lines(job.worker_log()) if event["severity"] == "ERROR"]
-        self.assertIn("AccessDenied", event["message"])
+        self.assertIn("AccessDenied", event["answer"])
         self.assertNotIn("endpoint", job.worker_log().replace(event["message"], ""), "the boot program ran")
         self.assertEqual(job.credentials_file().read_text(), jobs.LEFT_BEHIND)
 

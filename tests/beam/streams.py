@@ -136,7 +136,7 @@ class Streams(checks.BeamTest):
         self.assertGreaterEqual(len(failures), self.refreshes)
         self.assertEqual(set(front.failed), set(stage.FAULTS))
         self.assertEqual({event["severity"] for event in failures}, {"WARNING"})
-        said = "\n".join(event["message"] for event in failures)
+        said = "\n".join(event["message"] + event.get("answer", "") for event in failures)
         for code in ("InternalFailure", "AccessDenied"):
             self.assertIn(code, said)
 
