@@ -7,6 +7,7 @@ use crate::agent::readiness::Readiness;
 use crate::config::settings::Settings;
 use crate::system::http;
 use crate::system::log::{Severity, time_of_day};
+use crate::system::process;
 use crate::system::world::{self, World};
 
 /// Most boots are over by then; each following line comes after twice the time.
@@ -29,6 +30,8 @@ pub async fn tell(readiness: Rc<Readiness>, world: Rc<World>, settings: Rc<Setti
         let since = time_of_day(world.now().checked_sub(waited).unwrap_or(world.now()));
         let message = format!("still waiting for {awaited}, since {since}, until {} at most", time_of_day(end));
         let fields = [("awaited", awaited), ("direction", settings.direction.clone())];
-        settings.log.event(world.now(), Severity::Warning, &message, &fields);
+        // Before a terminal only warnings are shown until the command starts; in a log it is no failure yet.
+        let severity = if process::stderr_is_terminal() { Severity::Warning } else { Severity::Info };
+        settings.log.event(world.now(), severity, &message, &fields);
     }
 }

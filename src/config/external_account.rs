@@ -72,7 +72,11 @@ pub enum CredentialSource {
 /// A usage error that names the field and says what it should hold.
 pub fn read(file: &InputFile) -> Result<ExternalAccount> {
     let shown = file.shown();
-    let bytes = file.read().map_err(|why| Error::usage(format!("{shown} {why}")).reason(&reasons::EXTERNAL_ACCOUNT))?;
+    let bytes = file.read().map_err(|why| {
+        Error::usage(format!("{shown} {why}"))
+            .reason(&reasons::EXTERNAL_ACCOUNT)
+            .advice("name the file that gcloud iam workload-identity-pools create-cred-config wrote")
+    })?;
     parse(&bytes).map_err(|error| {
         let error =
             Error { problem: format!("{shown}: {}", error.problem), ..error }.reason(&reasons::EXTERNAL_ACCOUNT);

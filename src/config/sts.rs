@@ -2,7 +2,7 @@
 
 use crate::config::options::Options;
 use crate::config::values::switch;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exchange::sts::hosts;
 use crate::model::partition;
 use crate::system::http::Endpoint;
@@ -52,7 +52,7 @@ impl StsConfig {
             // Other clouds name their regions as they like, but it stands in the credentials file too.
             Self::Endpoint(_) => partition::check_region(region),
         };
-        checked.map(|()| region.to_owned()).map_err(|error| given.bad(error))
+        checked.map(|()| region.to_owned()).map_err(|error| given.blamed(error))
     }
 
     /// The STS for `region`.
@@ -65,7 +65,7 @@ impl StsConfig {
             Self::Regional { fips, dual_stack } => {
                 let url = hosts::regional_url(region, *fips, *dual_stack);
                 Endpoint::parse(
-                    &url.map_err(|error| Error::usage(format!("what was found for a region {error}")))?,
+                    &url.map_err(|error| InputValue::new("what was found for a region", region).blamed(error))?,
                     false,
                 )
             }

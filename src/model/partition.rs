@@ -157,7 +157,7 @@ pub fn other_partition(role_arn: &str, region: &str) -> Option<&'static str> {
 pub fn check_region(region: &str) -> Result<()> {
     let is_word = region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if !(1..=64).contains(&region.len()) || !is_word || shown::is_opaque(region) {
-        return Err(Error::usage("is no region; it looks like eu-west-1"));
+        return Err(Error::usage("is no region").advice("it looks like eu-west-1"));
     }
     Ok(())
 }

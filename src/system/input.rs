@@ -85,6 +85,11 @@ impl InputValue {
         Error::usage(format!("{} {why}", self.origin))
     }
 
+    /// The `error`, which begins with what is wrong, said of this value.
+    pub fn blamed(&self, error: Error) -> Error {
+        Error { problem: format!("{} {}", self.origin, error.problem), ..error }
+    }
+
     /// What one of the `known` words stands for.
     ///
     /// # Errors
@@ -108,7 +113,7 @@ impl InputValue {
     /// # Errors
     /// A usage error that says what is wrong with it.
     pub fn endpoint(&self, allow_http: bool) -> Result<Endpoint> {
-        Endpoint::parse(self.text()?.trim(), allow_http).map_err(|error| self.bad(error))
+        Endpoint::parse(self.text()?.trim(), allow_http).map_err(|error| self.blamed(error))
     }
 
     /// The endpoint and the path of this URL.
@@ -116,7 +121,7 @@ impl InputValue {
     /// # Errors
     /// The same.
     pub fn endpoint_with_path(&self, allow_http: bool) -> Result<(Endpoint, String)> {
-        Endpoint::with_path(self.text()?.trim(), allow_http).map_err(|error| self.bad(error))
+        Endpoint::with_path(self.text()?.trim(), allow_http).map_err(|error| self.blamed(error))
     }
 
     /// The file at this path.

@@ -124,7 +124,7 @@ fn the_first_line_names_cause_and_remedy() {
             sts("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."),
             "--duration 12h",
             "FB206",
-            &["12h", "longer than the role's sessions"],
+            &["12h", "no length that the role's sessions may have"],
             &["--duration", "maximum session duration"],
         ),
         row(

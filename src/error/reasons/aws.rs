@@ -27,8 +27,8 @@ reasons! {
          there is one",
         "The token's end has passed by AWS's clock.",
         "https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors";
-    DURATION "FB206": "{duration} is longer than the role's sessions may be", "lower --duration, or raise the role's maximum \
-         session duration",
+    DURATION "FB206": "{duration} is no length that the role's sessions may have", "set --duration between 15m and the role's \
+         maximum session duration (an hour, unless it was raised)",
         "A role's sessions last up to its MaxSessionDuration (an hour, unless it was raised, twelve at most), a second role's an \
          hour at most.",
         "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_view-role-max-session.html";

@@ -20,7 +20,7 @@ reasons! {
     GOOGLE_TOKEN_FILE "FB104": "", "",
         "The file of --google-token-file must hold one ID token (a JWT), and whoever writes it must keep it fresh.",
         "docs/options.md";
-    MAY_NOT_IMPERSONATE "FB105": "the identity here may not be {email}", "let it mint that account's tokens",
+    MAY_NOT_IMPERSONATE "FB105": "the identity here may not be {email}, or there is no such account", "let it mint that account's tokens",
         "generateIdToken needs roles/iam.serviceAccountTokenCreator (iam.serviceAccounts.getOpenIdToken) on the account that is \
          impersonated, for the account that asks. A new binding takes up to some minutes.",
         "https://cloud.google.com/iam/docs/create-short-lived-credentials-direct";

@@ -42,7 +42,7 @@ reasons! {
         "There is no such program: neither at that path nor in PATH, or its interpreter (the first line of a script) is not there. \
          Exit code 127.",
         "https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_08_02";
-    NOT_EXECUTABLE "FB012": "", "",
+    NOT_EXECUTABLE "FB012": "", "see its mode (chmod +x), its first line, and for which processor it was built",
         "The file is there, but the kernel does not execute it: its mode, its format (another processor's), or a mount with noexec. \
          Exit code 126.",
         "https://man7.org/linux/man-pages/man2/execve.2.html";

@@ -76,7 +76,7 @@ pub fn explain(error: Error, refusal: &Refusal<'_>, session: &SessionRequest, ca
             seen(error, caller).because(&reasons::TOKEN_EXPIRED, &[])
         }
         ("IDPRejectedClaim", Caller::Token(_)) => seen(error, caller).because(&reasons::CLAIM_REJECTED, &[]),
-        ("ValidationError", _) if refusal.message.contains("DurationSeconds") => {
+        ("ValidationError", _) if refusal.message.to_lowercase().contains("durationseconds") => {
             let duration = humantime::format_duration(session.duration).to_string();
             error.because(&reasons::DURATION, &[("duration", &duration)])
         }

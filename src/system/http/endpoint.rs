@@ -66,9 +66,8 @@ impl Endpoint {
             // A word alone may be no host.
             let is_name = host.contains('.') && !shown::is_opaque(&host);
             let what = if is_name { format!("is {}", shown::url(url)) } else { "is no endpoint".into() };
-            return Err(Error::usage(format!(
-                "{what}: http: would carry a token in the clear; use https:, or --allow-http if the network is yours"
-            )));
+            return Err(Error::usage(format!("{what}: http: would carry a token in the clear"))
+                .advice("use https:, or --allow-http if the network is yours"));
         }
         let proxied = !(scheme == Scheme::Http && near);
         let path = uri.path().trim_end_matches('/').into();

@@ -26,7 +26,7 @@ pub fn write_error(path: &Path, error: &io::Error) -> Error {
         }
         io::ErrorKind::IsADirectory => "--credentials-file must name a file",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space; the file is as it was",
-        _ => "",
+        _ => "name another --credentials-file, in a directory that is there and can be written",
     };
     let (kind, problem) = match error.kind() {
         // Whoever has it may be done at any moment.

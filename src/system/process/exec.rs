@@ -70,10 +70,12 @@ pub fn find_command(command: &OsStr, path: Option<&OsStr>) -> Result<CString> {
     }
     Err(match found {
         Some(problem) => {
-            Error::new(Kind::NotExecutable, "run the command", name, problem).reason(&reasons::NOT_EXECUTABLE)
+            Error::new(Kind::NotExecutable, "run the command", name, problem).because(&reasons::NOT_EXECUTABLE, &[])
         }
         None if command.as_bytes().contains(&b'/') => {
-            Error::new(Kind::NotFound, "run the command", name, "does not exist").reason(&reasons::NO_COMMAND)
+            Error::new(Kind::NotFound, "run the command", name, "does not exist")
+                .reason(&reasons::NO_COMMAND)
+                .advice("see whether this image holds it, under this very path")
         }
         None => Error::new(Kind::NotFound, "run the command", name, "is in no directory of PATH")
             .reason(&reasons::NO_COMMAND),
@@ -116,7 +118,8 @@ pub fn exec(file: &CStr, command: &[OsString], set: &[(OsString, OsString)], uns
         Errno::E2BIG => "cannot be executed: arguments and environment together are too long",
         other => other.desc(),
     };
-    Error::new(Kind::NotExecutable, "run the command", file.to_string_lossy(), problem).reason(&reasons::NOT_EXECUTABLE)
+    Error::new(Kind::NotExecutable, "run the command", file.to_string_lossy(), problem)
+        .because(&reasons::NOT_EXECUTABLE, &[])
 }
 
 /// The environment entry by entry as it was given, malformed and doubled ones too, but for what changes.
