@@ -48,7 +48,7 @@
 //!  google/  metadata, sts, iam_credentials, keys        aws/  sts, imds, container
 //!  state/    log, faults, issued keys and tokens, pod   what has happened so far
 //!  settings/ roles, providers, accounts, faults, names  what the user said; it knows no server
-//!  language/ trust_policy, cel    in which roles and providers are written
+//!  language/ cel                  in which providers are written; roles: the package fedboot-policy
 //!  jwt/      issuers ─▶ key       tokens, signed and verified
 //!  proxy/    connect, delay       between a client and the clouds
 //! ```

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use fedboot_policy::context::Found;
+use fedboot_policy::web_identity;
 use serde_json::Value;
 
 use crate::aws::session;
@@ -13,7 +15,6 @@ use crate::clock::{rfc3339, shifted, unix};
 use crate::jwt::issuers;
 use crate::jwt::issuers::STS_AUDIENCE;
 use crate::jwt::key::Disbelief;
-use crate::language::trust_policy::admits;
 use crate::settings::Settings;
 use crate::settings::role::Role;
 use crate::state::State;
@@ -31,24 +32,26 @@ pub(crate) fn with_web_identity(state: &State, settings: &Settings, request: &Re
     let asked = Asked::read(settings, form, &[])?;
     let claims = believed(token)?;
 
-    let issuer = issuers::name(claims["iss"].as_str().unwrap_or(""));
-    let context = trust::context(issuer, &claims, asked.session_name);
-    let action = "sts:AssumeRoleWithWebIdentity";
+    let context = trust::context(&claims, asked.session_name);
+    let action = web_identity::ACTION;
     let denied = |why: String| {
         // The reason is for the log alone: AWS keeps it to itself.
         ("AccessDenied", format!("Not authorized to perform {action}\u{0}{why}"))
     };
     let role = asked.role(settings).map_err(denied)?;
-    let principal = trust::federated(issuer, role);
-    admits(&role.trust_policy, &principal, action, &context).map_err(denied)?;
+    let principal = web_identity::caller(&claims, Some(&role.arn));
+    trust::admits(role, &principal, action, &context).map_err(denied)?;
 
     let subject = claims["sub"].as_str().unwrap_or("").to_string();
     let audience = issuers::audience(&claims).unwrap_or("").to_string();
     let session = asked.session(settings, role, asked.duration(role)?);
     let issued = Issued { subject, audience, ..session };
     let (user, credentials) = handed_out(settings, &issued, skew);
-    let mut result =
-        vec![Element::text("Audience", context[&format!("{}:aud", issuer.to_ascii_lowercase())].as_str()), user];
+    let compared = match web_identity::claim(&claims, "aud") {
+        Found::Values(values) => values.concat(),
+        Found::Absent | Found::Unknown => String::new(),
+    };
+    let mut result = vec![Element::text("Audience", compared), user];
     result.extend(asked.packed_policy_size.map(packed));
     result.extend([
         Element::text("Provider", principal.name()),
@@ -87,7 +90,7 @@ pub(crate) fn assume_role(state: &State, settings: &Settings, request: &Request,
     }
     let context = trust::chained_context(&caller, asked.session_name, external_id, source_identity, &tags);
     for action in actions {
-        admits(&role.trust_policy, &trust::session(&caller), action, &context).map_err(|why| denied(action, why))?;
+        trust::admits(role, &trust::session(&caller), action, &context).map_err(|why| denied(action, why))?;
     }
     if inherited.is_some() && source_identity.is_some_and(|asked| Some(asked) != inherited) {
         return Err(denied("sts:SetSourceIdentity", "the caller's session has another, which stays".into()));

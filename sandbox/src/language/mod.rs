@@ -1,4 +1,3 @@
 //! The two languages in which people write to the clouds who may do what.
 
 pub(crate) mod cel;
-pub(crate) mod trust_policy;

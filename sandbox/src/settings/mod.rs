@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
+use fedboot_policy::document::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::jwt::issuers::STS_AUDIENCE;
-use crate::language::trust_policy;
 
 use crate::settings::account::ServiceAccount;
 use crate::settings::dialect::Dialect;
@@ -143,7 +143,7 @@ impl Settings {
     /// Refuses what the services could not serve.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         for role in &self.roles {
-            trust_policy::check(&role.trust_policy).with_context(|| format!("trust policy of {}", role.arn))?;
+            Policy::from_value(&role.trust_policy).with_context(|| format!("trust policy of {}", role.arn))?;
         }
         for provider in &self.providers {
             provider.check().with_context(|| format!("provider {}", provider.name))?;

@@ -147,7 +147,7 @@ fn every_claim_is_checked() {
     }
     let refused = sandbox.requests_to(Service::Sts);
     let why = &refused.iter().find(|r| r.verdict.contains("AccessDenied")).unwrap().verdict;
-    assert!(why.contains("oaud wants [\"sts.amazonaws.com\"], the token has \"other\""), "{why}");
+    assert!(why.contains("oaud wants \"sts.amazonaws.com\", the token has \"other\""), "{why}");
 }
 
 #[test]
