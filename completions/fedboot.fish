@@ -79,6 +79,7 @@ complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "credential-process"
 complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "token" -d 'a Google token; subject answers google-auth\'s executable source'
 complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "status" -d 'what the agent has'
 complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "env" -d 'what the agent\'s command was given, for another shell'
+complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "trust-policy" -d 'what must be granted for this workload, or whether a policy admits it'
 complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "help" -d 'the options of a verb, as VERB --help'
 complete -c fedboot -n "__fish_fedboot_using_subcommand agent" -l google-token-file -d 'read the Google ID token from FILE' -r -F
 complete -c fedboot -n "__fish_fedboot_using_subcommand agent" -l identity -d 'who this is on AWS: environment, profile, web-identity, container or imds' -r -f
@@ -206,10 +207,43 @@ json\t''"
 complete -c fedboot -n "__fish_fedboot_using_subcommand env" -l log-level -d 'debug, info, warning, error or critical' -r -f
 complete -c fedboot -n "__fish_fedboot_using_subcommand env" -l flags-only -d 'read no variable for any option'
 complete -c fedboot -n "__fish_fedboot_using_subcommand env" -l help -d 'what has a meaning here'
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l google-token-file -d 'read the Google ID token from FILE' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l service-account-unique-id -d 'what AWS would see of the tokens of the service account with this number' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l claims -d 'what AWS would see of the token in FILE, a JWT or its claims as JSON' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l identity -d 'who this is on AWS: environment, profile, web-identity, container or imds' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l aws-role -d 'whom to let in: a role on AWS, or a session of one' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l impersonate-service-account -d 'be this Google service account' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l iam-credentials-endpoint -d 'another IAM Credentials' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l role-arn -d 'the AWS role to assume (template); further ones each for a profile' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l check -d 'whether the trust policy in FILE, or what aws iam get-role prints, admits the token' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l context -d 'a condition key that only AWS can know, as aws:SourceIp=203.0.113.7' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l assume-role-arn -d 'a second role, assumed before Google is asked' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l role-session-name -d 'session name in CloudTrail (template)' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l external-id -d 'what the second role\'s trust policy asks for' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l external-account -d 'the file that gcloud wrote for a workload identity pool' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l workload-identity-provider -d 'instead of a file: projects/N/locations/global/workloadIdentityPools/…' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l audience -d 'audience of the Google ID token; token id has no default' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l region -d 'AWS region whose STS is asked' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l sts-endpoint -d 'another AWS STS' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l aws-profile -d 'the profile that clients use; for Google: that is read' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l owner -d 'as root: whose what is written is, at that user\'s home; COMMAND is still root\'s' -r -f -a "(__fish_complete_users)"
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l timeout -d 'how long credentials are waited for' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l format -d 'text or json; of token: token or json' -r -f -a "text\t''
+token\t''
+json\t''"
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l log-format -d 'auto: text on a terminal, else JSON' -r -f -a "auto\t''
+text\t''
+json\t''"
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l log-level -d 'debug, info, warning, error or critical' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l imdsv1 -d 'accept version 1 of the instance metadata service too'
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l allow-http -d 'accept http: endpoints that are not on loopback or link-local'
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l flags-only -d 'read no variable for any option'
+complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l help -d 'what has a meaning here'
 complete -c fedboot -n '__fish_fedboot_using_subcommand agent' -f -a ''
 complete -c fedboot -n '__fish_fedboot_using_subcommand credential-process' -f -a ''
 complete -c fedboot -n '__fish_fedboot_using_subcommand token' -f -a 'access id subject'
 complete -c fedboot -n '__fish_fedboot_using_subcommand status' -f -a ''
 complete -c fedboot -n '__fish_fedboot_using_subcommand env' -f -a ''
-complete -c fedboot -n '__fish_fedboot_using_subcommand help' -f -a 'agent credential-process token status env'
+complete -c fedboot -n '__fish_fedboot_using_subcommand trust-policy' -f -a ''
+complete -c fedboot -n '__fish_fedboot_using_subcommand help' -f -a 'agent credential-process token status env trust-policy'
 complete -c fedboot -n 'contains -- -- (commandline -opc)' -f -a '(complete -C (string replace -r "^.*? -- " "" -- (commandline -pc)))'

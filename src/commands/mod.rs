@@ -9,6 +9,7 @@ pub mod run;
 pub mod start_agent;
 pub mod status;
 pub mod token;
+pub mod trust_policy;
 
 use std::ffi::OsString;
 use std::rc::Rc;
@@ -35,7 +36,11 @@ pub fn main(arguments: &[OsString]) -> u8 {
             let parsed = options::parse_options(flags, matches!(typed, Invocation::Run(_)), &mut options);
             if matches!(
                 typed,
-                Invocation::CredentialProcess | Invocation::Token(_) | Invocation::Status | Invocation::Env
+                Invocation::CredentialProcess
+                    | Invocation::Token(_)
+                    | Invocation::Status
+                    | Invocation::Env
+                    | Invocation::TrustPolicy
             ) {
                 // What these say is read by people, in the message of a client.
                 options.set_default(&world, "log-format", "text");
@@ -79,6 +84,9 @@ pub fn main(arguments: &[OsString]) -> u8 {
                     error.exit_code_of_subcommand()
                 }
                 Some(Invocation::Status) => 2,
+                // With --check 1 is a verdict.
+                Some(Invocation::TrustPolicy) if options.value(&world, "check").is_some() => 2,
+                Some(Invocation::TrustPolicy) => error.exit_code_of_subcommand(),
                 _ => error.exit_code(),
             }
         }
@@ -131,6 +139,10 @@ fn start(typed: &Invocation, options: &Options, world: &Rc<World>) -> Result<(St
         Invocation::Env => {
             let world = as_owner(options, world)?;
             Ok((env::exports(options, &world)?, 0))
+        }
+        Invocation::TrustPolicy => {
+            process::ignore_broken_pipes();
+            trust_policy::run(options, &as_owner(options, world)?)
         }
     }
 }

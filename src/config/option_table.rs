@@ -125,6 +125,8 @@ pub const TOKEN: u8 = 8;
 pub const STATUS: u8 = 16;
 /// `fedboot env`.
 pub const ENV: u8 = 32;
+/// `fedboot trust-policy`.
+pub const TRUST_POLICY: u8 = 128;
 
 /// What starts an agent.
 const STARTS: u8 = RUN | AGENT;
@@ -134,7 +136,9 @@ const TO_AWS: u8 = STARTS | CREDENTIAL_PROCESS;
 const TO_GOOGLE: u8 = STARTS | TOKEN;
 /// What may get credentials.
 const TO_BOTH: u8 = TO_AWS | TO_GOOGLE;
-const ALL: u8 = TO_BOTH | STATUS | ENV;
+/// What asks who this is.
+const LOOKS: u8 = TO_BOTH | TRUST_POLICY;
+const ALL: u8 = TO_BOTH | STATUS | ENV | TRUST_POLICY;
 
 const NO_CREDENTIALS: &str = "0; 1 no credentials, 2 called wrongly";
 
@@ -190,6 +194,14 @@ pub const VERBS: &[Verb] = &[
         examples: "eval \"$(fedboot env)\" || exit",
     },
     Verb {
+        name: "trust-policy",
+        bit: TRUST_POLICY,
+        usage: "[OPTIONS]",
+        help: "what must be granted for this workload, or whether a policy admits it",
+        exit_code: "0; 1 no identity, 2 called wrongly; with --check: 0 admitted, 1 not, 2 not to be judged",
+        examples: "fedboot trust-policy --check policy.json --service-account-unique-id 117739419398126000111",
+    },
+    Verb {
         name: "help",
         bit: 0,
         usage: "[VERB]",
@@ -233,17 +245,24 @@ impl Opt {
 
 /// Every option, in the order of `--help`.
 pub const OPTIONS: &[Opt] = &[
-    opt("google-token-file", "FILE", Identity, Aws, TO_AWS, "the metadata server")
+    opt("google-token-file", "FILE", Identity, Aws, TO_AWS | TRUST_POLICY, "the metadata server")
         .says("read the Google ID token from FILE"),
-    opt("identity", "SOURCE", Identity, Google, TO_GOOGLE, "the first that is configured")
+    opt("service-account-unique-id", "ID", Identity, Aws, TRUST_POLICY, "")
+        .says("what AWS would see of the tokens of the service account with this number"),
+    opt("claims", "FILE", Identity, Aws, TRUST_POLICY, "")
+        .says("what AWS would see of the token in FILE, a JWT or its claims as JSON"),
+    opt("identity", "SOURCE", Identity, Google, TO_GOOGLE | TRUST_POLICY, "the first that is configured")
         .says("who this is on AWS: environment, profile, web-identity, container or imds"),
-    opt("imdsv1", "", Identity, Google, TO_GOOGLE, "").says("accept version 1 of the instance metadata service too"),
-    opt("impersonate-service-account", "EMAIL", Identity, Either, TO_BOTH, "the workload's own; for Google the file's")
+    opt("aws-role", "ARN", Identity, Google, TRUST_POLICY, "this workload's own")
+        .says("whom to let in: a role on AWS, or a session of one"),
+    opt("imdsv1", "", Identity, Google, TO_GOOGLE | TRUST_POLICY, "")
+        .says("accept version 1 of the instance metadata service too"),
+    opt("impersonate-service-account", "EMAIL", Identity, Either, LOOKS, "the workload's own; for Google the file's")
         .says("be this Google service account"),
-    opt("iam-credentials-endpoint", "URL", Identity, Either, TO_BOTH, "https://iamcredentials.googleapis.com")
+    opt("iam-credentials-endpoint", "URL", Identity, Either, LOOKS, "https://iamcredentials.googleapis.com")
         .from(&["CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"])
         .says("another IAM Credentials"),
-    opt("role-arn", "[PROFILE=]ARN", Role, Aws, TO_AWS, "required")
+    opt("role-arn", "[PROFILE=]ARN", Role, Aws, TO_AWS | TRUST_POLICY, "required")
         .from(&["AWS_ROLE_ARN"])
         .or_attribute()
         .repeatable()
@@ -253,18 +272,24 @@ pub const OPTIONS: &[Opt] = &[
         .says("a second role, assumed with the first one's credentials (template)"),
     opt("session-policy", "FILE", Role, Aws, TO_AWS, "").says("JSON policy that limits the session"),
     opt("policy-arn", "ARN", Role, Aws, TO_AWS, "").repeatable().says("managed policy that limits the session"),
-    opt("assume-role-arn", "ARN", Role, Google, TO_GOOGLE, "").says("a second role, assumed before Google is asked"),
-    opt("role-session-name", "NAME", Role, Either, TO_BOTH, "{hostname}")
+    opt("check", "FILE|-", Role, Aws, TRUST_POLICY, "")
+        .says("whether the trust policy in FILE, or what aws iam get-role prints, admits the token"),
+    opt("context", "KEY=VALUE", Role, Aws, TRUST_POLICY, "")
+        .repeatable()
+        .says("a condition key that only AWS can know, as aws:SourceIp=203.0.113.7"),
+    opt("assume-role-arn", "ARN", Role, Google, TO_GOOGLE | TRUST_POLICY, "")
+        .says("a second role, assumed before Google is asked"),
+    opt("role-session-name", "NAME", Role, Either, LOOKS, "{hostname}")
         .from(&["AWS_ROLE_SESSION_NAME"])
         .or_attribute()
         .says("session name in CloudTrail (template)"),
-    opt("external-id", "ID", Role, Either, TO_BOTH, "").says("what the second role's trust policy asks for"),
+    opt("external-id", "ID", Role, Either, LOOKS, "").says("what the second role's trust policy asks for"),
     opt("source-identity", "NAME", Role, Either, TO_BOTH, "").says("source identity of the second role's session"),
     opt("session-tag", "KEY=VALUE", Role, Either, TO_BOTH, "").repeatable().says("a tag of the second role's session"),
-    opt("external-account", "FILE", Exchange, Google, TO_GOOGLE, "required")
+    opt("external-account", "FILE", Exchange, Google, TO_GOOGLE | TRUST_POLICY, "required")
         .from(&["GOOGLE_APPLICATION_CREDENTIALS"])
         .says("the file that gcloud wrote for a workload identity pool"),
-    opt("workload-identity-provider", "NAME", Exchange, Google, TO_GOOGLE, "the file's")
+    opt("workload-identity-provider", "NAME", Exchange, Google, TO_GOOGLE | TRUST_POLICY, "the file's")
         .says("instead of a file: projects/N/locations/global/workloadIdentityPools/…"),
     opt("scope", "SCOPE", Exchange, Google, TO_GOOGLE, "https://www.googleapis.com/auth/cloud-platform")
         .repeatable()
@@ -275,20 +300,20 @@ pub const OPTIONS: &[Opt] = &[
         .says("audience of that web identity token"),
     opt("google-sts-endpoint", "URL", Exchange, Google, TO_GOOGLE, "the file's, https://sts.googleapis.com")
         .says("another Google STS"),
-    opt("audience", "AUDIENCE", Exchange, Either, TO_BOTH, "sts.amazonaws.com")
+    opt("audience", "AUDIENCE", Exchange, Either, LOOKS, "sts.amazonaws.com")
         .or_attribute()
         .says("audience of the Google ID token; token id has no default"),
     opt("duration", "TIME", Exchange, Either, TO_BOTH, "1h; for Google the file's")
         .or_attribute()
         .says("lifetime of the credentials: 3600, 90m, 12h"),
-    opt("region", "REGION", Exchange, Either, TO_BOTH, "by the role's partition")
+    opt("region", "REGION", Exchange, Either, LOOKS, "by the role's partition")
         .from(&["AWS_REGION", "AWS_DEFAULT_REGION"])
         .or_attribute()
         .says("AWS region whose STS is asked"),
-    opt("sts-endpoint", "URL", Exchange, Either, TO_BOTH, "the region's")
+    opt("sts-endpoint", "URL", Exchange, Either, LOOKS, "the region's")
         .from(&["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"])
         .says("another AWS STS"),
-    opt("allow-http", "", Exchange, Either, TO_BOTH, "")
+    opt("allow-http", "", Exchange, Either, LOOKS, "")
         .says("accept http: endpoints that are not on loopback or link-local"),
     opt("credentials-file", "FILE", Delivery, Aws, STARTS | STATUS | ENV, "~/.aws/credentials")
         .from(&["AWS_SHARED_CREDENTIALS_FILE"])
@@ -309,21 +334,28 @@ pub const OPTIONS: &[Opt] = &[
         "file,endpoint; or file, endpoint, process, token-file, env alone; or file with process or env; for Google \
              metadata, access-token-file, or both",
     ),
-    opt("aws-profile", "NAME|none", Delivery, Either, TO_GOOGLE, "fedboot, where the delivery needs one")
-        .says("the profile that clients use; for Google: that is read"),
+    opt(
+        "aws-profile",
+        "NAME|none",
+        Delivery,
+        Either,
+        TO_GOOGLE | TRUST_POLICY,
+        "fedboot, where the delivery needs one",
+    )
+    .says("the profile that clients use; for Google: that is read"),
     opt("file-mode", "MODE", Delivery, Either, TO_GOOGLE, "0600").says("who may read what is written, as in chmod"),
     opt("owner", "USER[:GID]", Delivery, Either, ALL, "who starts fedboot")
         .says("as root: whose what is written is, at that user's home; COMMAND is still root's"),
     opt("require", "PROFILE,…", Conduct, Aws, STARTS, "").says("further roles that COMMAND waits for as well"),
     opt("on-failure", "exit|run", Conduct, Either, STARTS, "exit")
         .says("what to do when there are no credentials in time"),
-    opt("timeout", "TIME", Conduct, Either, TO_BOTH | ENV, "60s").says("how long credentials are waited for"),
+    opt("timeout", "TIME", Conduct, Either, LOOKS | ENV, "60s").says("how long credentials are waited for"),
     opt("no-refresh", "", Conduct, Either, STARTS, "").says("credentials once, never again"),
     opt(FLAGS_ONLY, "", Conduct, Either, ALL, "").says("read no variable for any option"),
     opt("foreground", "", Conduct, Either, AGENT, "").says("stay in front"),
     opt("follow-pid", "PID|FILE", Conduct, Either, AGENT, "")
         .says("end with this process, or with the one whose pid comes to stand in FILE"),
-    opt("format", "text|token|json", Conduct, Either, TOKEN | STATUS, "text; of token: token")
+    opt("format", "text|token|json", Conduct, Either, TOKEN | STATUS | TRUST_POLICY, "text; of token: token")
         .says("text or json; of token: token or json"),
     opt("log-file", "FILE", Logging, Either, AGENT, "stderr; in the background unless that is a pipe")
         .says("append the log to FILE"),

@@ -26,6 +26,8 @@ pub enum Invocation {
     Status,
     /// `fedboot env [OPTIONS]`.
     Env,
+    /// `fedboot trust-policy [OPTIONS]`.
+    TrustPolicy,
 }
 
 impl Invocation {
@@ -39,6 +41,7 @@ impl Invocation {
             Self::Token(_) => option_table::TOKEN,
             Self::Status => option_table::STATUS,
             Self::Env => option_table::ENV,
+            Self::TrustPolicy => option_table::TRUST_POLICY,
         }
     }
 }
@@ -92,6 +95,7 @@ pub fn split(arguments: &[OsString]) -> Result<(Invocation, &[OsString])> {
         Some("credential-process") => Invocation::CredentialProcess,
         Some("status") => Invocation::Status,
         Some("env") => Invocation::Env,
+        Some("trust-policy") => Invocation::TrustPolicy,
         Some("token") => {
             let kind = match word(1) {
                 Some("access") => Kind::Access,
@@ -201,10 +205,14 @@ fn suggestion(name: &str) -> String {
     let part = |option: &str| name.len() > 2 && (option.starts_with(name) || option.ends_with(name));
     OPTIONS
         .iter()
-        .map(|option| (if part(option.name) { 0 } else { strsim::damerau_levenshtein(option.name, name) }, option.name))
-        .filter(|(distance, _)| *distance <= 3)
+        .map(|option| {
+            let distance = if part(option.name) { 0 } else { strsim::damerau_levenshtein(option.name, name) };
+            // Names are cut at their end.
+            (distance, !option.name.starts_with(name), option.name)
+        })
+        .filter(|(distance, ..)| *distance <= 3)
         .min()
-        .map_or_else(|| "fedboot --help lists the options".into(), |(_, option)| format!("did you mean --{option}?"))
+        .map_or_else(|| "fedboot --help lists the options".into(), |(.., option)| format!("did you mean --{option}?"))
 }
 
 impl Options {

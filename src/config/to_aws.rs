@@ -60,6 +60,33 @@ pub enum Source {
     Impersonate(Endpoint, String),
 }
 
+/// The audience that is asked for where none is named.
+pub const STS_AUDIENCE: &str = "sts.amazonaws.com";
+
+impl Source {
+    /// The one that is named, else the metadata server.
+    ///
+    /// # Errors
+    /// A usage error where two are named, or one that cannot be.
+    pub fn resolve(options: &Options, world: &World) -> Result<Self> {
+        let file = options.value(world, "google-token-file").map(|given| given.file(world));
+        match (file, options.text(world, "impersonate-service-account")?) {
+            (Some(_), Some(_)) => {
+                Err(Error::usage("--google-token-file and --impersonate-service-account exclude each other"))
+            }
+            (Some(file), None) => Ok(Self::TokenFile(file)),
+            (None, Some(email)) => {
+                let email = check_service_account(&email)?;
+                let name = "iam-credentials-endpoint";
+                let usual = || InputValue::new(format!("--{name}"), "https://iamcredentials.googleapis.com");
+                let endpoint = options.text(world, name)?.unwrap_or_else(usual);
+                Ok(Self::Impersonate(endpoint.endpoint(switch(options, world, "allow-http")?)?, email))
+            }
+            (None, None) => Ok(Self::Metadata),
+        }
+    }
+}
+
 /// Where Google's metadata server is: `GCE_METADATA_HOST`, else its address, without DNS, never through a proxy.
 ///
 /// # Errors
@@ -92,7 +119,6 @@ impl ToAwsConfig {
         };
         let text = |name: &str| Ok::<_, Error>(options.text(world, name)?.or_else(|| attribute(name)));
         let file = |name: &str| options.value(world, name).map(|given| given.file(world));
-        let allow_http = switch(options, world, "allow-http")?;
         let mut arns = options.texts(world, "role-arn")?;
         if arns.is_empty()
             && let Some(given) = attribute("role-arn")
@@ -106,19 +132,7 @@ impl ToAwsConfig {
         let session = options.value(world, "role-session-name").or_else(|| attribute("role-session-name"));
         let session = session.unwrap_or_else(|| InputValue::new("--role-session-name", "{hostname}"));
         check_session_name(&session)?;
-        let source = match (file("google-token-file"), options.text(world, "impersonate-service-account")?) {
-            (Some(_), Some(_)) => {
-                return Err(Error::usage("--google-token-file and --impersonate-service-account exclude each other"));
-            }
-            (Some(file), None) => Source::TokenFile(file),
-            (None, Some(email)) => {
-                let email = check_service_account(&email)?;
-                let name = "iam-credentials-endpoint";
-                let usual = || InputValue::new(format!("--{name}"), "https://iamcredentials.googleapis.com");
-                Source::Impersonate(options.text(world, name)?.unwrap_or_else(usual).endpoint(allow_http)?, email)
-            }
-            (None, None) => Source::Metadata,
-        };
+        let source = Source::resolve(options, world)?;
         let mut sts = StsConfig::resolve(options, world, false)?;
         let region = text("region")?.map(|given| sts.region(&given)).transpose()?;
         let duration = match text("duration")? {
@@ -146,7 +160,7 @@ impl ToAwsConfig {
             source,
             audience: match text("audience")? {
                 Some(given) => given.text()?.to_owned(),
-                None => "sts.amazonaws.com".into(),
+                None => STS_AUDIENCE.into(),
             },
             roles,
             role_session_name: Template::parse(session.origin(), session.text()?)?,

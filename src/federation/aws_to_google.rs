@@ -22,6 +22,7 @@ use crate::model::request::TokenRequest;
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
 use crate::system::log::Log;
+use crate::system::shown;
 use crate::system::world::{self, World};
 use crate::timing::{retry, schedule};
 
@@ -177,6 +178,21 @@ impl AwsToGoogle {
         }
     }
 
+    /// For whom this workload's keys stand.
+    ///
+    /// # Errors
+    /// Why there are no keys, or that AWS does not say.
+    pub async fn caller_arn(&self, http: &Http) -> Result<String> {
+        self.signer.keys(http).await.map_err(|error| self.signer.explain(error))?;
+        let url = match &self.exchange.proof {
+            ProofChoice::SignedRequest(url) => url.clone(),
+            _ => format!("https://sts.{{region}}.amazonaws.com{}", caller_identity::QUERY),
+        };
+        let step = "learn who this is on AWS";
+        let none = || Error::new(Kind::Transient, step, shown::url(&url), "did not say for whom the keys stand");
+        self.arn(http, &url).await.ok_or_else(none)
+    }
+
     /// For whom this workload's keys stand, as AWS says: where the request would go, else at the STS that was named.
     async fn arn(&self, http: &Http, verification_url: &str) -> Option<String> {
         let (keys, region) = self.signer.keys(http).await.ok()?;
@@ -214,7 +230,7 @@ impl AwsToGoogle {
 
 /// What the usual attribute mapping makes of an ARN: the role without its session, or whatever else it names.
 /// <https://cloud.google.com/iam/docs/workload-identity-federation-with-other-clouds#mappings-and-conditions>
-fn aws_role(arn: &str) -> &str {
+pub fn aws_role(arn: &str) -> &str {
     match arn.split_once(":assumed-role/") {
         Some((account, rest)) => {
             let role = rest.split('/').next().unwrap_or_default();

@@ -28,7 +28,7 @@ use crate::model::fact::Fact;
 use crate::model::proof::{Claims, Proof};
 use crate::model::request::SessionRequest;
 use crate::model::{BoxFuture, partition, role};
-use crate::system::http::Http;
+use crate::system::http::{Endpoint, Http};
 use crate::system::iam_credentials::IamCredentials;
 use crate::system::log::{Log, Severity};
 use crate::system::shown;
@@ -133,8 +133,24 @@ async fn configure_by_attributes(
     }
 }
 
+/// Whoever has tokens for `audience` from this source.
+pub fn identity(source: &Source, metadata: &Endpoint, audience: &str) -> Box<dyn Identity> {
+    let metadata = || MetadataClient::new(metadata.clone(), audience.into());
+    match source {
+        Source::Metadata => Box::new(metadata()),
+        Source::TokenFile(file) => Box::new(TokenFileIdentity::new(file.clone())),
+        Source::Impersonate(endpoint, email) => {
+            let account = IamCredentials::new(endpoint.clone(), email.clone());
+            Box::new(Impersonation::new(metadata(), account, audience.into()))
+        }
+    }
+}
+
 /// The project's attributes, and over them the instance's.
-async fn attributes(server: &MetadataClient, http: &Http) -> Result<HashMap<String, String>> {
+///
+/// # Errors
+/// What came back instead.
+pub async fn attributes(server: &MetadataClient, http: &Http) -> Result<HashMap<String, String>> {
     let instance = server.attributes(http, "instance").await?;
     let mut all = server.attributes(http, "project").await?;
     all.extend(instance);
@@ -153,15 +169,7 @@ impl GoogleToAws {
     /// # Errors
     /// A usage error where the STS host cannot be formed.
     pub fn new(config: &ToAwsConfig, role_config: &RoleConfig, world: Rc<World>, log: &Log) -> Result<Self> {
-        let metadata = || MetadataClient::new(config.metadata.clone(), config.audience.clone());
-        let identity: Box<dyn Identity> = match &config.source {
-            Source::Metadata => Box::new(metadata()),
-            Source::TokenFile(file) => Box::new(TokenFileIdentity::new(file.clone())),
-            Source::Impersonate(endpoint, email) => {
-                let account = IamCredentials::new(endpoint.clone(), email.clone());
-                Box::new(Impersonation::new(metadata(), account, config.audience.clone()))
-            }
-        };
+        let identity = identity(&config.source, &config.metadata, &config.audience);
         let warn = |message: &str| log.event(world.now(), Severity::Warning, message, &[]);
         let (arn, region) = (role_config.role_arn.expand(placeholder), config.region());
         if let (StsConfig::Regional { .. }, Some(other)) = (&config.sts, partition::other_partition(&arn, &region)) {

@@ -143,6 +143,21 @@ pub fn name(text: &str) -> String {
     if is_name { text.into() } else { value(text) }
 }
 
+/// What a token or a policy says of somebody. The id of a cluster or a tenant is made by dice as well, so one of
+/// hexadecimal digits stays; what begins like a token, or may be a key, is described.
+pub fn claim(text: &str) -> String {
+    let is_id = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_key = || {
+        is_opaque(text)
+            && !text
+                .split(|c: char| !c.is_ascii_alphanumeric())
+                .all(|part| is_id(part) || !is_opaque(part) && part.len() < SHORTEST_KEY)
+    };
+    let is_known = is_arn(text) || text.ends_with(".apps.googleusercontent.com");
+    let is_secret = has_token(text) || text.contains("-----BEGIN") || (is_key() && !is_known);
+    if is_secret || text.chars().count() > LONGEST_PATH { value(text) } else { one_line(text, usize::MAX) }
+}
+
 /// Whether a word looks as if it was made by dice: a key, a token, a part of one. Names that people give are made of
 /// words and numbers, in which letters of one case, of the other and digits seldom take turns.
 pub fn is_opaque(word: &str) -> bool {
