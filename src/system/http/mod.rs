@@ -11,12 +11,13 @@ mod proxy;
 mod response;
 mod sent;
 mod tcp;
+mod tls;
+mod trace;
 mod trust;
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -26,25 +27,21 @@ use hyper::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGE
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
 use crate::error::{Error, Kind, Reason, reasons};
 use crate::system::input::InputFile;
 use crate::system::shown;
-use crate::system::world::{self, World};
+use crate::system::world::World;
 
 pub use endpoint::{Endpoint, percent_decoded};
 pub use progress::longest_wait;
 pub use response::{Response, refusal};
 use sent::Sent;
-use trust::{BadBundle, Bundle};
-
-/// Whether a certificate was met that nobody trusts without the system's store: from then on that is asked at once.
-static SYSTEM_IS_NEEDED: AtomicBool = AtomicBool::new(false);
+pub use trace::{Certificate, Trace, Trusted};
+use trust::{SYSTEM_IS_NEEDED, Tls};
 
 /// No answer that fedboot reads is larger.
 const LARGEST_BODY: usize = 1 << 20;
@@ -53,9 +50,11 @@ const LARGEST_BODY: usize = 1 << 20;
 pub struct Http {
     proxies: Matcher,
     ca_files: Vec<InputFile>,
-    tls: RefCell<Option<TlsConnector>>,
+    tls: RefCell<Option<Tls>>,
     /// Whether the last certificate was not to be trusted.
     met_a_stranger: Cell<bool>,
+    /// What the last connection went through.
+    trace: RefCell<Trace>,
     deadline: Option<Instant>,
     /// Since when names are looked up in vain.
     unresolved_since: Cell<Option<Instant>>,
@@ -109,6 +108,7 @@ impl Http {
                 .collect(),
             tls: RefCell::default(),
             met_a_stranger: Cell::default(),
+            trace: RefCell::default(),
             deadline: None,
             unresolved_since: Cell::new(None),
         }
@@ -118,6 +118,12 @@ impl Http {
     #[must_use]
     pub fn with_deadline(self, deadline: Option<Instant>) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// What the last connection went through, as far as it came.
+    pub fn trace(&self) -> Trace {
+        let certificate = self.tls.borrow().as_ref().and_then(|ready| ready.trust.last_certificate());
+        Trace { certificate, ..self.trace.borrow().clone() }
     }
 
     /// Bounds `work` by `timeout` and by the client's deadline.
@@ -146,7 +152,8 @@ impl Http {
             // On the heap, as it is large and stands in every step's own.
             let opened = Box::pin(self.open(endpoint)).await;
             // An authority of the house's own may stand in the system's store, which no variable names.
-            let may_know = opened.is_err() && self.met_a_stranger.take() && !SYSTEM_IS_NEEDED.load(Ordering::Relaxed);
+            let has_system = self.tls.borrow().as_ref().is_some_and(|ready| ready.has_system);
+            let may_know = opened.is_err() && self.met_a_stranger.take() && !has_system;
             if !may_know || !self.trust(true).await?.1 {
                 return opened;
             }
@@ -155,6 +162,7 @@ impl Http {
     }
 
     async fn open(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
+        self.trace.take();
         let uri = endpoint.uri("/").map_err(|error| Failure::lasting(error.problem))?;
         let proxy = if endpoint.is_proxied() { self.proxies.intercept(&uri) } else { None };
         let Some(proxy) = proxy else {
@@ -176,6 +184,7 @@ impl Http {
                 "not asked: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no proxy's address; write http://HOST:PORT";
             return Err(Failure::lasting(problem).reason(&reasons::PROXY));
         }
+        self.trace.borrow_mut().proxy = Some(address.into());
         let secure = match proxy.uri().scheme_str() {
             Some("http") | None => false,
             Some("https") => true,
@@ -238,39 +247,6 @@ impl Http {
             connection.send(endpoint, method, path, headers, body).await
         });
         self.within(timeout, sent).await
-    }
-
-    async fn tls(&self, host: &str, stream: BoxStream) -> Result<BoxStream, Failure> {
-        let ready = self.tls.borrow().clone();
-        let connector = match ready {
-            Some(connector) => connector,
-            None => self.trust(SYSTEM_IS_NEEDED.load(Ordering::Relaxed)).await?.0,
-        };
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| Failure::lasting(format!("{host} is no valid server name")))?;
-        let _waiting = progress::wait_for(format!("TLS with {host}"));
-        let stream = connector.connect(name, stream).await.map_err(|error| {
-            let why = error.get_ref().and_then(|inner| inner.downcast_ref());
-            self.met_a_stranger.set(matches!(why, Some(rustls::Error::InvalidCertificate(_))));
-            tls_failure(&error, host)
-        })?;
-        Ok(Box::new(stream))
-    }
-
-    /// Prepares TLS with what the variables name and, if `system`, what the system's own store holds; says whether there
-    /// is one.
-    async fn trust(&self, system: bool) -> Result<(TlsConnector, bool), Failure> {
-        let mut bundles = Vec::new();
-        for file in &self.ca_files {
-            bundles.push(Bundle::named(file.origin_and_path(), file.load().await));
-        }
-        let store = if system { Bundle::of_system().await } else { None };
-        let has_store = store.is_some();
-        bundles.extend(store);
-        let connector =
-            trust::connector(bundles).map_err(|error| Failure::lasting(error.to_string()).reason(&reasons::CA_FILE))?;
-        self.tls.replace(Some(connector.clone()));
-        Ok((connector, has_store))
     }
 }
 
@@ -409,21 +385,6 @@ async fn tunnel(stream: BoxStream, to: &Endpoint, authorization: Option<HeaderVa
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(|error| http_failure(&error))?;
     Ok(Box::new(TokioIo::new(upgraded)))
-}
-
-fn tls_failure(error: &io::Error, host: &str) -> Failure {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            let shown = format!("showed a certificate that is not to be trusted for {host} ({why:?})");
-            let is_of_time = format!("{why:?}").starts_with("Expired") || format!("{why:?}").starts_with("NotValidYet");
-            Failure::lasting(shown).reason(if is_of_time { &reasons::CERTIFICATE_TIME } else { &reasons::CERTIFICATE })
-        }
-        Some(rustls::Error::Other(why)) if why.0.is::<BadBundle>() => {
-            Failure::lasting(format!("not asked: {}", why.0)).reason(&reasons::CA_FILE)
-        }
-        Some(why) => Failure::passing(format!("failed in the TLS handshake: {why}")),
-        None => Failure::passing(format!("failed in the TLS handshake: {}", world::plain(error))),
-    }
 }
 
 fn http_failure(error: &hyper::Error) -> Failure {

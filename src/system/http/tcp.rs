@@ -29,12 +29,14 @@ impl Http {
             Failure::passing(format!("cannot be reached: no address for {host}")).reason(&reasons::NAME_UNKNOWN);
         for address in addresses {
             let _waiting = progress::wait_for(format!("a connection to {host} ({address})"));
+            let started = Instant::now();
             let connected = within(CONNECT_TIMEOUT, async {
                 TcpStream::connect(address).await.map_err(|error| Failure::passing(world::plain(&error)))
             });
             match connected.await {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true);
+                    self.trace.borrow_mut().connected = Some((started.elapsed(), address));
                     return Ok(stream);
                 }
                 Err(why) => {
@@ -61,7 +63,9 @@ impl Http {
         match tokio::time::timeout(patience, tokio::net::lookup_host((host, port))).await {
             Ok(Ok(found)) => {
                 self.unresolved_since.set(None);
-                Ok(found.collect())
+                let found: Vec<_> = found.collect();
+                self.trace.borrow_mut().looked_up = Some((now.elapsed(), found.len()));
+                Ok(found)
             }
             Ok(Err(error)) => Err(none(&world::plain(&error))),
             Err(_) => {

@@ -4,7 +4,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -16,6 +17,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, 
 use tokio_rustls::TlsConnector;
 
 use crate::system::http::crypto;
+use crate::system::http::trace::{self, Certificate, Trusted};
 use crate::system::world;
 
 /// Where distributions keep their bundle: Debian, Fedora, openSUSE, RHEL 7, Alpine; the list is Go's
@@ -27,6 +29,20 @@ const STORES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// Whether a certificate was met that nobody trusts without the system's store: from then on that is asked at once.
+pub static SYSTEM_IS_NEEDED: AtomicBool = AtomicBool::new(false);
+
+/// TLS, made ready once.
+#[derive(Clone)]
+pub struct Tls {
+    /// Who says hello.
+    pub connector: TlsConnector,
+    /// Who judges.
+    pub trust: Arc<Trust>,
+    /// Whether the system's store counts.
+    pub has_system: bool,
+}
 
 /// A bundle of authorities in PEM.
 pub struct Bundle {
@@ -96,10 +112,25 @@ impl std::error::Error for BadBundle {}
 
 /// Judges certificates as rustls does by itself, by Mozilla's roots, and where those do not do, by one bundle after the
 /// other.
-struct Trust {
+pub struct Trust {
     mozilla: RootCertStore,
     bundles: Vec<Bundle>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// The last certificate that was shown, and by what it was trusted.
+    last: Mutex<Option<(CertificateDer<'static>, Trusted)>>,
+}
+
+impl Trust {
+    /// Whose certificate was shown last.
+    pub fn last_certificate(&self) -> Option<Certificate> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|(shown, trust)| Certificate { issuer: trace::issuer(shown), trust: trust.clone() })
+    }
+
+    fn note(&self, certificate: &CertificateDer<'_>, trust: Trusted) {
+        let noted = (certificate.clone().into_owned(), trust);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(noted);
+    }
 }
 
 impl fmt::Debug for Trust {
@@ -117,13 +148,17 @@ impl ServerCertVerifier for Trust {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let shown = certificate;
+        self.note(shown, Trusted::Nothing);
         let certificate = ParsedCertificate::try_from(certificate)?;
         let judge = |roots: &RootCertStore| {
             verify_server_cert_signed_by_trust_anchor(&certificate, roots, chain, now, self.algorithms.all)
         };
         let mut outcome = judge(&self.mozilla);
+        let mut trust = Trusted::Mozilla;
         for bundle in &self.bundles {
             let Err(why) = &outcome else { break };
+            trust = bundle.origin.clone().map_or(Trusted::System, Trusted::Named);
             // Another authority of the same name as the right one says that the signature is bad. What somebody who
             // knows the issuer has to say is worth more than that the next one does not.
             outcome = match bundle.roots().and_then(judge) {
@@ -133,6 +168,7 @@ impl ServerCertVerifier for Trust {
         }
         outcome?;
         verify_server_name(&certificate, name)?;
+        self.note(shown, trust);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -159,20 +195,21 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// TLS that trusts Mozilla's roots and, where those know no issuer, `bundles`.
+/// TLS that trusts Mozilla's roots and, where those know no issuer, `bundles`; and who judges there.
 ///
 /// # Errors
 /// What rustls says of its own parts.
-pub fn connector(bundles: Vec<Bundle>) -> Result<TlsConnector, rustls::Error> {
+pub fn connector(bundles: Vec<Bundle>) -> Result<(TlsConnector, Arc<Trust>), rustls::Error> {
     let provider = crypto::provider();
     let mozilla = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let trust = Trust { mozilla, bundles, algorithms: provider.signature_verification_algorithms };
+    let algorithms = provider.signature_verification_algorithms;
+    let trust = Arc::new(Trust { mozilla, bundles, algorithms, last: Mutex::default() });
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(trust))
+        .with_custom_certificate_verifier(trust.clone())
         .with_no_client_auth();
     // Each connection is the only one for half an hour: nothing would ever be resumed.
     config.resumption = rustls::client::Resumption::disabled();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok((TlsConnector::from(Arc::new(config)), trust))
 }
