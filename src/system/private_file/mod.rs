@@ -7,6 +7,7 @@
 //! - [`lock`]: writers take turns by a lock file of their own.
 //! - [`held`]: files that a living process holds; [`sweep`]: what the dead have left.
 //! - [`place`]: which directory.
+//! - [`rehearsal`]: whether a file could be written, with nothing left behind.
 //! - [`writer`]: a disk that is slow, or hangs, does so in a thread of its own.
 
 mod errors;
@@ -14,6 +15,7 @@ mod held;
 mod lock;
 mod names;
 mod place;
+mod rehearsal;
 mod replace;
 mod sweep;
 mod unfinished;
@@ -24,6 +26,7 @@ pub use held::{HeldFile, hold, hold_new, leave_held};
 pub use lock::{LockedFile, lock_file};
 pub use names::{ACCESS_TOKEN_SUFFIX, PREFIX, TOKEN_SUFFIX, WEB_IDENTITY_SUFFIX};
 pub use place::{CredentialsPath, beside, cache_directory, choose, directories_of};
+pub use rehearsal::{Rehearsal, rehearse, rehearse_with};
 pub use replace::update;
 pub use sweep::{sweep, sweep_in};
 pub use unfinished::abandon;

@@ -117,6 +117,11 @@ fn cache_home(world: &World) -> Option<PathBuf> {
     base.map(|base| base.join("fedboot"))
 }
 
+/// A file in each directory that may be made for fedboot's own.
+pub fn candidates(world: &World) -> impl Iterator<Item = PathBuf> {
+    cache_home(world).into_iter().chain(private_directories(world)).map(|directory| directory.join("any"))
+}
+
 /// A directory in memory or in a temporary place that is this user's alone; else what was tried.
 pub fn private_directory(world: &World) -> std::result::Result<Arc<Directory>, Vec<String>> {
     let mut tried = Vec::new();

@@ -49,7 +49,8 @@ pub fn update(path: &Path, mode: u32, patience: Duration, edit: &dyn Fn(&[u8]) -
     }
 }
 
-fn cannot_be_replaced(error: &io::Error) -> bool {
+/// Whether the file itself may still be written.
+pub fn cannot_be_replaced(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBUSY) || is_forbidden(error) && untrusted(error).is_none()
 }
 
@@ -145,7 +146,7 @@ pub fn make(place: &Place, content: &[u8], mode: u32) -> io::Result<LockedFile> 
 }
 
 /// Makes a new file beside `neighbour`, locked, under a `name` that is not taken.
-fn create(neighbour: &Place, mode: u32, name: impl Fn() -> OsString) -> io::Result<(Place, LockedFile)> {
+pub fn create(neighbour: &Place, mode: u32, name: impl Fn() -> OsString) -> io::Result<(Place, LockedFile)> {
     for _ in 0..ATTEMPTS {
         let place = neighbour.directory.place(name());
         let file = match place.open(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600) {
