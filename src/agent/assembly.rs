@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::agent::context::AgentContext;
-use crate::agent::deliveries::{Deliveries, Region};
+use crate::agent::deliveries::Deliveries;
 use crate::agent::holdings::Holdings;
 use crate::agent::readiness::{Readiness, ReadinessListener};
 use crate::agent::refresher::{Issued, Refresher};
 use crate::agent::status::{self, RoleStatus, StatusBoard};
+use crate::agent::survey::Region;
 use crate::agent::waiting;
 use crate::config::delivery;
 use crate::config::direction::{self, Direction};

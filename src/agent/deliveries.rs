@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::agent::holdings::Holdings;
 use crate::agent::status::StatusBoard;
+use crate::agent::survey::{Region, Survey, shadows_of_google};
 use crate::config::delivery::{AwsDelivery, DeliveryConfig, GoogleDeliveryConfig};
 use crate::config::option_table::FLAGS_ONLY;
 use crate::config::roles::RoleConfig;
@@ -15,22 +16,19 @@ use crate::config::settings::Settings;
 use crate::config::to_aws::ToAwsConfig;
 use crate::config::to_google::ToGoogleConfig;
 use crate::delivery::credential_cache::{self, CacheFile};
-use crate::delivery::credentials_file::{CredentialsFile, Plan, Profile};
+use crate::delivery::credentials_file::{CredentialsFile, Profile};
 use crate::delivery::endpoint::{CredentialsEndpoint, EndpointPlan};
 use crate::delivery::metadata_server::MetadataServer;
 use crate::delivery::no_proxy::no_proxy;
-use crate::delivery::replaced_profile::{Found, ReplacedProfile};
 use crate::delivery::token_file::{Own, TokenFile};
 use crate::delivery::variables::Variables;
-use crate::delivery::{Delivery, TokenSource, process, shadowed_files, shadowed_variables};
+use crate::delivery::{Delivery, TokenSource, process};
 use crate::error::Result;
 use crate::federation::shared_cache;
 use crate::model::credentials::{Credentials, RefreshFailure};
 use crate::model::environment::Environment;
-use crate::model::partition;
 use crate::system::log::Severity;
 use crate::system::private_file::{self, CredentialsPath, Writer};
-use crate::system::shown;
 use crate::system::world::World;
 
 /// How long another writer of a file is waited for in one go; then the whole is tried again, as long as the command's
@@ -39,16 +37,6 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Under which name an agent leaves the place of its credentials file to the next.
 const CREDENTIALS_FILE: &str = "credentials-file";
-
-const REGION_VARIABLES: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
-
-/// The region that clients are told.
-pub struct Region {
-    /// Its name.
-    pub name: String,
-    /// Whether it was said; else the profile that clients would use may say another one.
-    pub is_said: bool,
-}
 
 /// All places that one role's credentials go to.
 pub struct Deliveries {
@@ -91,14 +79,12 @@ impl Deliveries {
             Err(_) if config.is_only_environment() => CredentialsPath { file: PathBuf::from("/"), warning: None },
             chosen => chosen?,
         };
-        let replaced = ReplacedProfile::of(world);
-        let found = if region.is_said && config.has_profile() { Found::default() } else { replaced.look() };
-        let shadows = shadows_of(config, &replaced, &found, &warn);
         if let Some(warning) = chosen.warning.as_ref().filter(|_| !config.is_only_environment()) {
             warn(warning);
         }
-        for warning in shadowed_files::of_aws(world, config.has(AwsDelivery::Endpoint)) {
-            warn(&warning);
+        let Survey { shadows, variables, warnings, plan } = Survey::of(config, region, &chosen.file, patience, world);
+        for warning in &warnings {
+            warn(warning);
         }
         let own_name = |suffix: &str| format!("{}{}{suffix}", private_file::PREFIX, holdings.name);
         let has_own =
@@ -139,41 +125,7 @@ impl Deliveries {
                 role: RefCell::new((role_arn, None)),
             }));
         }
-        // A profile without keys, from which clients go on to the endpoint.
-        let bare = config
-            .profile
-            .iter()
-            .filter(|name| config.has(AwsDelivery::Endpoint) && config.keys_section.as_ref() != Some(name));
-        let replaceds = found.region.filter(|name| !region.is_said && partition::check_region(name).is_ok());
-        let clients_region = replaceds.unwrap_or(region.name);
-        let plan = Plan {
-            path: chosen.file.clone(),
-            copied: replaced
-                .credentials
-                .clone()
-                .filter(|path| config.credentials_file.is_none() && *path != chosen.file),
-            mode: config.mode,
-            keys_section: config.keys_section.clone(),
-            profiles: bare
-                .map(|name| Profile { name: name.clone(), set: vec![("region", clients_region.clone())] })
-                .collect(),
-            profile: config.profile.clone(),
-            replaced,
-            region_is_said: region.is_said,
-            patience,
-        };
         let file = Some(CredentialsFile::new(plan, warn));
-        // Without a profile that says it, botocore knows no region but by the older variable.
-        let names = if config.profile.is_none() {
-            REGION_VARIABLES
-        } else {
-            REGION_VARIABLES.split_at_checked(1).map_or(REGION_VARIABLES, |(first, _)| first)
-        };
-        let missing = names.iter().filter(|name| world.variable(name).is_none());
-        let mut variables: Vec<_> = missing.map(|name| (*name, OsString::from(&clients_region))).collect();
-        if config.has(AwsDelivery::Endpoint) {
-            variables.extend(no_proxy(world));
-        }
         board.set_directory(&chosen.file);
         if let Ok(json) = serde_json::to_value(&chosen.file) {
             holdings.handover().note(CREDENTIALS_FILE, json);
@@ -199,8 +151,8 @@ impl Deliveries {
         let mut places: Vec<Box<dyn Delivery>> = Vec::new();
         let mut variables = Vec::new();
         let about = metadata_port.map(|_| config.about(world));
-        let email = about.as_ref().map(|about| &*about.email);
-        for warning in shadowed_files::of_google(world, email, access_token_file.is_some()) {
+        let (shadows, warnings) = shadows_of_google(config, world);
+        for warning in warnings {
             settings.log.event(world.now(), Severity::Warning, &warning, &[]);
         }
         if let Some(about) = about {
@@ -224,8 +176,6 @@ impl Deliveries {
                 role: RefCell::default(),
             }));
         }
-        let shadows = if metadata_port.is_some() { shadowed_variables::GOOGLE } else { shadowed_variables::GCLOUD };
-        let shadows = shadows.to_vec();
         if let Ok(directory) = &directory {
             private_file::sweep(&directory.join("any"), &holdings.name, world.now());
             credential_cache::sweep(directory, &[], world.now(), false);
@@ -349,41 +299,4 @@ impl Deliveries {
         }
         environment
     }
-}
-
-/// The variables that the command loses. It keeps the one that names its profile where that has no credentials and nothing
-/// else stands for it.
-fn shadows_of(
-    config: &DeliveryConfig,
-    replaced: &ReplacedProfile,
-    found: &Found,
-    warn: &dyn Fn(&str),
-) -> Vec<&'static str> {
-    let mut shadows = shadowed_variables::AWS.to_vec();
-    if config.has_profile() {
-        return shadows;
-    }
-    let mut source = found.source.clone();
-    if let Some(variable) = replaced.named_by {
-        // Node's SDK looks at no variable with keys where one names a profile.
-        if found.is_there && source.is_none() && !config.has(AwsDelivery::Env) {
-            shadows.retain(|name| !["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].contains(name));
-        } else {
-            source = ReplacedProfile { name: "default".into(), ..replaced.clone() }.look().source;
-            if found.is_there {
-                warn(&format!(
-                    "the command loses {variable}, and with it the settings of that profile: with --delivery file,endpoint they \
-                     go on to count"
-                ));
-            }
-        }
-    }
-    if let Some((path, key)) = source.filter(|_| config.has(AwsDelivery::Endpoint)) {
-        warn(&format!(
-            "{} has {key} in the profile that clients use, and they take that before they ask the endpoint: remove it, or \
-             choose --delivery file,endpoint",
-            shown::path(&path)
-        ));
-    }
-    shadows
 }

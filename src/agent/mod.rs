@@ -10,4 +10,5 @@ pub mod readiness;
 pub mod readiness_message;
 pub mod refresher;
 pub mod status;
+pub mod survey;
 pub mod waiting;

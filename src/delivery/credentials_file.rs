@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use secrecy::ExposeSecret;
 
@@ -16,7 +16,7 @@ use crate::delivery::replaced_profile::{ReplacedProfile, content};
 use crate::error::{Error, Kind, Result, reasons};
 use crate::format::ini::{self, Carried, Malformed, OTHER_SOURCES, STATIC_KEYS, Section};
 use crate::model::BoxFuture;
-use crate::model::credentials::Credentials;
+use crate::model::credentials::{Content, Credentials, Keys, Principal};
 use crate::model::environment::Environment;
 use crate::system::log::timestamp;
 use crate::system::private_file::{self, Writer};
@@ -112,29 +112,8 @@ impl Plan {
         let config = self.replaced.config.as_deref().map(content).unwrap_or_default();
         let written = RefCell::new(Written::default());
         let in_place = private_file::update(&self.path, self.mode, self.patience, &|text| {
-            let copied = self.copied.as_deref().filter(|_| text.is_empty()).map(content);
-            let text = copied.as_deref().unwrap_or(text);
-            let carried = self.carried(text, &config);
-            let edited = self.edit(text, credentials, carried.as_ref(), false).map_err(|malformed| {
-                let problem = format!("has {} in line {}, so no SDK could read it", malformed.problem, malformed.line);
-                Error::new(Kind::Fatal, "write credentials", shown::path(&self.path), problem)
-                    .reason(&reasons::MALFORMED_FILE)
-                    .advice("mend or remove that line, or name another --credentials-file; the file is as it was")
-            })?;
-            let mut warnings: Vec<_> = unreadable(&self.path, &edited, text).into_iter().collect();
-            warnings.extend(for_all(&self.path, &edited));
-            let (keys, sources): (Vec<_>, Vec<_>) =
-                ini::newly_aside(text, &edited).into_iter().partition(|name| STATIC_KEYS.contains(&name.as_str()));
-            let kinds = [
-                ("are long-term keys in a profile that fedboot fills", keys),
-                ("would have been taken before the credentials that fedboot writes there", sources),
-            ];
-            for (what, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
-                let (path, names) = (shown::path(&self.path), names.join(", "));
-                warnings.push(format!("{path}: {names} {what}: a comment now, and put back when fedboot ends"));
-            }
-            let has_aside = ini::has_aside(&edited);
-            written.replace(Written { warnings, carried, has_aside });
+            let (edited, done) = self.written_over(text, &config, credentials)?;
+            written.replace(done);
             Ok(edited)
         })?;
         let mut written = written.into_inner();
@@ -145,12 +124,69 @@ impl Plan {
                 shown::path(&self.path)
             ));
         }
-        if let Some(path) = &self.replaced.config {
-            written.warnings.extend(unreadable(path, &config, &config));
-            written.warnings.extend(for_all(path, &config));
-            written.warnings.extend(self.sections().filter_map(|name| self.shadowed(name, path, &config)));
-        }
+        written.warnings.extend(self.warnings_of(&config));
         Ok(written)
+    }
+
+    /// What would be said of a delivery, which does not take place.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn foretell(&self) -> Result<Vec<String>> {
+        if self.sections().next().is_none() {
+            return Ok(Vec::new());
+        }
+        let config = self.replaced.config.as_deref().map(content).unwrap_or_default();
+        let keys = Keys { access_key_id: "ASIA".into(), secret_access_key: "s".into(), session_token: "t".into() };
+        let some = Credentials {
+            content: Content::Keys(keys),
+            expiration: SystemTime::UNIX_EPOCH,
+            principal: Principal::Google(String::new()),
+            identity: String::new(),
+        };
+        let (_, written) = self.written_over(&content(&self.path), &config, Some(&some))?;
+        Ok(written.warnings.into_iter().chain(self.warnings_of(&config)).collect())
+    }
+
+    /// The new text of the file, and what is to be said of it.
+    fn written_over(
+        &self,
+        text: &[u8],
+        config: &[u8],
+        credentials: Option<&Credentials>,
+    ) -> Result<(Vec<u8>, Written)> {
+        let copied = self.copied.as_deref().filter(|_| text.is_empty()).map(content);
+        let text = copied.as_deref().unwrap_or(text);
+        let carried = self.carried(text, config);
+        let edited = self.edit(text, credentials, carried.as_ref(), false).map_err(|malformed| {
+            let problem = format!("has {} in line {}, so no SDK could read it", malformed.problem, malformed.line);
+            Error::new(Kind::Fatal, "write credentials", shown::path(&self.path), problem)
+                .reason(&reasons::MALFORMED_FILE)
+                .advice("mend or remove that line, or name another --credentials-file; the file is as it was")
+        })?;
+        let mut warnings: Vec<_> = unreadable(&self.path, &edited, text).into_iter().collect();
+        warnings.extend(for_all(&self.path, &edited));
+        let (keys, sources): (Vec<_>, Vec<_>) =
+            ini::newly_aside(text, &edited).into_iter().partition(|name| STATIC_KEYS.contains(&name.as_str()));
+        let kinds = [
+            ("are long-term keys in a profile that fedboot fills", keys),
+            ("would have been taken before the credentials that fedboot writes there", sources),
+        ];
+        for (what, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
+            let (path, names) = (shown::path(&self.path), names.join(", "));
+            warnings.push(format!("{path}: {names} {what}: a comment now, and put back when fedboot ends"));
+        }
+        let has_aside = ini::has_aside(&edited);
+        Ok((edited, Written { warnings, carried, has_aside }))
+    }
+
+    /// What is to be said of AWS's config file, which stands beside it.
+    fn warnings_of(&self, config: &[u8]) -> Vec<String> {
+        let Some(path) = &self.replaced.config else { return Vec::new() };
+        let mut warnings: Vec<_> = unreadable(path, config, config).into_iter().collect();
+        warnings.extend(for_all(path, config));
+        warnings.extend(self.sections().filter_map(|name| self.shadowed(name, path, config)));
+        warnings
     }
 
     /// Puts back what was set aside, in the sections that are still as this agent has left them.
