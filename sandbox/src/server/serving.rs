@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::aws::imds;
-use crate::clock::{random_bytes, sleep_until};
+use crate::clock::{random_bytes, shifted, sleep_until};
 use crate::reply::Reply;
 use crate::server::routes;
 use crate::server::sending::{Manner, Sent, received, sent, speak};
@@ -120,7 +120,10 @@ async fn respond(state: &State, mut request: Request, arrived: Instant) -> io::R
             entry.close(None, "the answer ended on its way: the hop limit is 1");
             return std::future::pending().await;
         }
-        Effect::ClockSkew { seconds } => routes::answer(state, &request, seconds),
+        Effect::ClockSkew { seconds } => {
+            let there = httpdate::fmt_http_date(shifted(SystemTime::now(), seconds));
+            routes::answer(state, &request, seconds).header("date", there)
+        }
         Effect::Pass | Effect::WrongCertificate => routes::answer(state, &request, 0),
     };
     entry.close(Some(reply.status), &reply.verdict);

@@ -56,8 +56,8 @@ pub enum Effect {
         /// Milliseconds between two bytes.
         interval_ms: u64,
     },
-    /// The clock of the service is wrong. What it says of times is shifted, in tokens and replies (not the real end
-    /// of credentials), and so is its idea of whether a signature or a foreign token is of now.
+    /// The clock of the service is wrong. What it says of times is shifted, in tokens, replies and their `Date` (not the
+    /// real end of credentials), and so is its idea of whether a signature or a foreign token is of now.
     ClockSkew {
         /// How far it is ahead.
         seconds: i64,
