@@ -80,6 +80,7 @@ complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "token" -d 'a Google
 complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "status" -d 'what the agent has'
 complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "env" -d 'what the agent\'s command was given, for another shell'
 complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "trust-policy" -d 'what must be granted for this workload, or whether a policy admits it'
+complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "doctor" -d 'tries every step of a boot and starts nothing: what works, what does not, what to do'
 complete -c fedboot -n "__fish_fedboot_needs_command" -f -a "help" -d 'the options of a verb, as VERB --help'
 complete -c fedboot -n "__fish_fedboot_using_subcommand agent" -l google-token-file -d 'read the Google ID token from FILE' -r -F
 complete -c fedboot -n "__fish_fedboot_using_subcommand agent" -l identity -d 'who this is on AWS: environment, profile, web-identity, container or imds' -r -f
@@ -239,11 +240,65 @@ complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l imdsv1 
 complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l allow-http -d 'accept http: endpoints that are not on loopback or link-local'
 complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l flags-only -d 'read no variable for any option'
 complete -c fedboot -n "__fish_fedboot_using_subcommand trust-policy" -l help -d 'what has a meaning here'
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l google-token-file -d 'read the Google ID token from FILE' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l identity -d 'who this is on AWS: environment, profile, web-identity, container or imds' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l impersonate-service-account -d 'be this Google service account' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l iam-credentials-endpoint -d 'another IAM Credentials' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l role-arn -d 'the AWS role to assume (template); further ones each for a profile' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l then-role-arn -d 'a second role, assumed with the first one\'s credentials (template)' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l session-policy -d 'JSON policy that limits the session' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l policy-arn -d 'managed policy that limits the session' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l assume-role-arn -d 'a second role, assumed before Google is asked' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l role-session-name -d 'session name in CloudTrail (template)' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l external-id -d 'what the second role\'s trust policy asks for' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l source-identity -d 'source identity of the second role\'s session' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l session-tag -d 'a tag of the second role\'s session' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l external-account -d 'the file that gcloud wrote for a workload identity pool' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l workload-identity-provider -d 'instead of a file: projects/N/locations/global/workloadIdentityPools/…' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l scope -d 'scope of the Google access token' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l proof -d 'signed-request or web-identity-token (of AWS STS)' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l subject-token-audience -d 'audience of that web identity token' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l google-sts-endpoint -d 'another Google STS' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l audience -d 'audience of the Google ID token; token id has no default' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l duration -d 'lifetime of the credentials: 3600, 90m, 12h' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l region -d 'AWS region whose STS is asked' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l sts-endpoint -d 'another AWS STS' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l credentials-file -d 'where credentials are written; tells agents apart, too' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l web-identity-token-file -d 'where delivery token-file writes' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l cache-file -d 'what credential-process answers from' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l metadata-port -d 'port of the metadata server' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l allow-uid -d 'who may ask the metadata server, beside root and the agent\'s user' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l access-token-file -d 'where delivery access-token-file writes' -r -F
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l project -d 'the project that clients are told' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l delivery -d 'file,endpoint; or file, endpoint, process, token-file, env alone; or file with process or env; for Google metadata, access-token-file, or both' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l aws-profile -d 'the profile that clients use; for Google: that is read' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l file-mode -d 'who may read what is written, as in chmod' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l owner -d 'as root: whose what is written is, at that user\'s home; COMMAND is still root\'s' -r -f -a "(__fish_complete_users)"
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l require -d 'further roles that COMMAND waits for as well' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l on-failure -d 'what to do when there are no credentials in time' -r -f -a "exit\t''
+run\t''"
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l timeout -d 'how long credentials are waited for' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l format -d 'text or json; of token: token or json' -r -f -a "text\t''
+token\t''
+json\t''"
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l log-format -d 'auto: text on a terminal, else JSON' -r -f -a "auto\t''
+text\t''
+json\t''"
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l log-level -d 'debug, info, warning, error or critical' -r -f
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l imdsv1 -d 'accept version 1 of the instance metadata service too'
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l allow-http -d 'accept http: endpoints that are not on loopback or link-local'
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l no-refresh -d 'credentials once, never again'
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l flags-only -d 'read no variable for any option'
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l strict -d 'exit with 1 for warnings, too'
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l offline -d 'only what needs no network, as where an image is built'
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l clients -d 'look for SDKs on this machine, and whether their versions take what is delivered'
+complete -c fedboot -n "__fish_fedboot_using_subcommand doctor" -l help -d 'what has a meaning here'
 complete -c fedboot -n '__fish_fedboot_using_subcommand agent' -f -a ''
 complete -c fedboot -n '__fish_fedboot_using_subcommand credential-process' -f -a ''
 complete -c fedboot -n '__fish_fedboot_using_subcommand token' -f -a 'access id subject'
 complete -c fedboot -n '__fish_fedboot_using_subcommand status' -f -a ''
 complete -c fedboot -n '__fish_fedboot_using_subcommand env' -f -a ''
 complete -c fedboot -n '__fish_fedboot_using_subcommand trust-policy' -f -a ''
-complete -c fedboot -n '__fish_fedboot_using_subcommand help' -f -a 'agent credential-process token status env trust-policy'
+complete -c fedboot -n '__fish_fedboot_using_subcommand doctor' -f -a ''
+complete -c fedboot -n '__fish_fedboot_using_subcommand help' -f -a 'agent credential-process token status env trust-policy doctor'
 complete -c fedboot -n 'contains -- -- (commandline -opc)' -f -a '(complete -C (string replace -r "^.*? -- " "" -- (commandline -pc)))'

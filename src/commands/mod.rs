@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod credential_process;
+pub mod doctor;
 pub mod entrypoint;
 pub mod env;
 pub mod owner;
@@ -33,7 +34,8 @@ pub fn main(arguments: &[OsString]) -> u8 {
     let mut options = Options::default();
     let (typed, outcome) = match options::split(arguments) {
         Ok((typed, flags)) => {
-            let parsed = options::parse_options(flags, matches!(typed, Invocation::Run(_)), &mut options);
+            let has_command = matches!(typed, Invocation::Run(_) | Invocation::Doctor(_));
+            let parsed = options::parse_options(flags, has_command, &mut options);
             if matches!(
                 typed,
                 Invocation::CredentialProcess
@@ -41,6 +43,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
                     | Invocation::Status
                     | Invocation::Env
                     | Invocation::TrustPolicy
+                    | Invocation::Doctor(_)
             ) {
                 // What these say is read by people, in the message of a client.
                 options.set_default(&world, "log-format", "text");
@@ -83,10 +86,10 @@ pub fn main(arguments: &[OsString]) -> u8 {
                 Some(Invocation::Agent | Invocation::CredentialProcess | Invocation::Token(_) | Invocation::Env) => {
                     error.exit_code_of_subcommand()
                 }
-                Some(Invocation::Status) => 2,
                 // With --check 1 is a verdict.
                 Some(Invocation::TrustPolicy) if options.value(&world, "check").is_some() => 2,
                 Some(Invocation::TrustPolicy) => error.exit_code_of_subcommand(),
+                Some(Invocation::Status | Invocation::Doctor(_)) => 2,
                 _ => error.exit_code(),
             }
         }
@@ -143,6 +146,11 @@ fn start(typed: &Invocation, options: &Options, world: &Rc<World>) -> Result<(St
         Invocation::TrustPolicy => {
             process::ignore_broken_pipes();
             trust_policy::run(options, &as_owner(options, world)?)
+        }
+        Invocation::Doctor(command) => {
+            process::ignore_broken_pipes();
+            process::keep_files_private();
+            doctor::report(command, options, world)
         }
     }
 }

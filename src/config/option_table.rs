@@ -127,9 +127,11 @@ pub const STATUS: u8 = 16;
 pub const ENV: u8 = 32;
 /// `fedboot trust-policy`.
 pub const TRUST_POLICY: u8 = 128;
+/// `fedboot doctor`.
+pub const DOCTOR: u8 = 64;
 
-/// What starts an agent.
-const STARTS: u8 = RUN | AGENT;
+/// What starts an agent, or tries what one would do.
+const STARTS: u8 = RUN | AGENT | DOCTOR;
 /// What may get AWS credentials.
 const TO_AWS: u8 = STARTS | CREDENTIAL_PROCESS;
 /// What may get Google credentials.
@@ -200,6 +202,14 @@ pub const VERBS: &[Verb] = &[
         help: "what must be granted for this workload, or whether a policy admits it",
         exit_code: "0; 1 no identity, 2 called wrongly; with --check: 0 admitted, 1 not, 2 not to be judged",
         examples: "fedboot trust-policy --check policy.json --service-account-unique-id 117739419398126000111",
+    },
+    Verb {
+        name: "doctor",
+        bit: DOCTOR,
+        usage: "[OPTIONS] [-- COMMAND [ARG…]]",
+        help: "tries every step of a boot and starts nothing: what works, what does not, what to do",
+        exit_code: "0; 1 warnings and --strict, 2 failures or called wrongly",
+        examples: "fedboot doctor --role-arn arn:aws:iam::123456789012:role/worker -- python app.py",
     },
     Verb {
         name: "help",
@@ -355,7 +365,11 @@ pub const OPTIONS: &[Opt] = &[
     opt("foreground", "", Conduct, Either, AGENT, "").says("stay in front"),
     opt("follow-pid", "PID|FILE", Conduct, Either, AGENT, "")
         .says("end with this process, or with the one whose pid comes to stand in FILE"),
-    opt("format", "text|token|json", Conduct, Either, TOKEN | STATUS | TRUST_POLICY, "text; of token: token")
+    opt("strict", "", Conduct, Either, DOCTOR, "").says("exit with 1 for warnings, too"),
+    opt("offline", "", Conduct, Either, DOCTOR, "").says("only what needs no network, as where an image is built"),
+    opt("clients", "", Conduct, Either, DOCTOR, "")
+        .says("look for SDKs on this machine, and whether their versions take what is delivered"),
+    opt("format", "text|token|json", Conduct, Either, TOKEN | STATUS | TRUST_POLICY | DOCTOR, "text; of token: token")
         .says("text or json; of token: token or json"),
     opt("log-file", "FILE", Logging, Either, AGENT, "stderr; in the background unless that is a pipe")
         .says("append the log to FILE"),

@@ -28,6 +28,8 @@ pub enum Invocation {
     Env,
     /// `fedboot trust-policy [OPTIONS]`.
     TrustPolicy,
+    /// `fedboot doctor [OPTIONS] [-- COMMAND [ARG…]]`: the command and its arguments, if there is one.
+    Doctor(Vec<OsString>),
 }
 
 impl Invocation {
@@ -42,6 +44,7 @@ impl Invocation {
             Self::Status => option_table::STATUS,
             Self::Env => option_table::ENV,
             Self::TrustPolicy => option_table::TRUST_POLICY,
+            Self::Doctor(_) => option_table::DOCTOR,
         }
     }
 }
@@ -96,6 +99,10 @@ pub fn split(arguments: &[OsString]) -> Result<(Invocation, &[OsString])> {
         Some("status") => Invocation::Status,
         Some("env") => Invocation::Env,
         Some("trust-policy") => Invocation::TrustPolicy,
+        Some("doctor") => {
+            let command = command.unwrap_or_default().to_vec();
+            return Ok((Invocation::Doctor(command), before.get(1..).unwrap_or_default()));
+        }
         Some("token") => {
             let kind = match word(1) {
                 Some("access") => Kind::Access,

@@ -125,6 +125,23 @@ impl AwsSigner {
         self.source.get() == Source::Imds.name() && self.is_container() && self.choice.only != Some(Source::Imds)
     }
 
+    /// Where the identity was found last, and whether it is that of the machine below a container.
+    pub fn source(&self) -> (&'static str, bool) {
+        (self.source.get(), self.acts_as_node())
+    }
+
+    /// AWS's STS as it would be asked, before anybody knows who asks.
+    ///
+    /// # Errors
+    /// A usage error in the profile, or where its host cannot be formed.
+    pub async fn sts_endpoint(&self, http: &Http) -> Result<Endpoint> {
+        self.profile.replace(self.workload.settings().await);
+        let imds = self.choice.imds(&self.profile.borrow())?;
+        let region = self.region(http, &imds).await;
+        let choice = self.choice.sts(&self.profile.borrow())?;
+        choice.in_region(&region)
+    }
+
     /// Whether others act with the role of this one's machine.
     fn is_container(&self) -> bool {
         ["ECS_CONTAINER_METADATA_URI_V4", "ECS_CONTAINER_METADATA_URI", "KUBERNETES_SERVICE_HOST"]

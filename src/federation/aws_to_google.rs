@@ -17,7 +17,7 @@ use crate::format::jwt;
 use crate::identity::subject_token;
 use crate::model::BoxFuture;
 use crate::model::credentials::{Content, Credentials, Principal};
-use crate::model::proof::SubjectToken;
+use crate::model::proof::{Claims, SubjectToken};
 use crate::model::request::TokenRequest;
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
@@ -64,6 +64,42 @@ impl AwsToGoogle {
         }
     }
 
+    /// Who this workload is on AWS.
+    pub fn signer(&self) -> &AwsSigner {
+        &self.signer
+    }
+
+    /// The ARN for which the signer's keys stand, as AWS's STS says; `None` where it does not.
+    ///
+    /// # Errors
+    /// Why there are no keys.
+    pub async fn caller(&self, http: &Http) -> Result<Option<String>> {
+        let (keys, region) = self.signer.keys(http).await?;
+        let usual = format!("https://sts.{{region}}.amazonaws.com{}", caller_identity::QUERY);
+        let url = match &self.exchange.proof {
+            ProofChoice::SignedRequest(url) => url.clone(),
+            _ => usual,
+        };
+        let url = self.signer.named_sts(caller_identity::QUERY).unwrap_or(url);
+        Ok(self.caller_identity(&url).arn(http, &keys, &region, self.world.now()).await)
+    }
+
+    /// What the proof says, where it is a token that says anything.
+    ///
+    /// # Errors
+    /// Why there is no proof.
+    pub async fn claims(&self, http: &Http) -> Result<Option<Claims>> {
+        Ok(self.prove(http).await?.claims)
+    }
+
+    /// Has Google's STS take the proof; what it gives for it is kept for a service account's tokens. Returns its end.
+    ///
+    /// # Errors
+    /// What came back instead.
+    pub async fn federate(&self, http: &Http) -> Result<SystemTime> {
+        Ok(self.bearer(http).await?.expiration)
+    }
+
     /// A proof of who this workload is. What needs no identity yet is done meanwhile.
     async fn prove(&self, http: &Http) -> Result<SubjectToken> {
         match &self.exchange.proof {
@@ -73,7 +109,7 @@ impl AwsToGoogle {
             }
             ProofChoice::SignedRequest(url) => {
                 let (keys, region) = self.signer.keys(http).await?;
-                self.caller(url).prove(&keys, &region, self.world.now())
+                self.caller_identity(url).prove(&keys, &region, self.world.now())
             }
             ProofChoice::WebIdentityToken(audience) => {
                 let (keys, region) = self.signer.keys(http).await?;
@@ -83,7 +119,7 @@ impl AwsToGoogle {
         }
     }
 
-    fn caller(&self, verification_url: &str) -> CallerIdentity {
+    fn caller_identity(&self, verification_url: &str) -> CallerIdentity {
         CallerIdentity { verification_url: verification_url.into(), target: self.exchange.audience.clone() }
     }
 
@@ -198,7 +234,7 @@ impl AwsToGoogle {
         let (keys, region) = self.signer.keys(http).await.ok()?;
         let urls = [Some(verification_url.to_owned()), self.signer.named_sts(caller_identity::QUERY)];
         for url in urls.iter().flatten() {
-            let arn = self.caller(url).arn(http, &keys, &region, self.world.now()).await;
+            let arn = self.caller_identity(url).arn(http, &keys, &region, self.world.now()).await;
             if arn.is_some() {
                 return arn;
             }

@@ -204,6 +204,17 @@ impl GoogleToAws {
         })
     }
 
+    /// What a new proof says of this workload. It is kept for the exchange.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn prove(&self, http: &Http) -> Result<Claims> {
+        let proof = self.identity.prove(http).await?;
+        let claims = proof.claims.clone();
+        self.proof.replace(Some(proof));
+        Ok(claims)
+    }
+
     /// A proof that is refused is worth a second one at once: the first may have grown old on its way, or the issuer's
     /// keys may have just changed.
     async fn try_once(&self, deadline: Option<Instant>) -> Result<Credentials> {

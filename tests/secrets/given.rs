@@ -87,10 +87,11 @@ fn options_on_the_way_to_aws() {
         let log = log.iter().map(String::as_str).filter(|word| !word.starts_with(&format!("--{option}=")));
         let boot: Vec<&str> = log.clone().chain(LOOK).collect();
         cases.push(Case::new(what.as_str(), &[&[flag.as_str()], &boot[..]].concat()));
-        let subcommand: &[&str] = match (number + turn) % 4 {
+        let subcommand: &[&str] = match (number + turn) % 5 {
             0 => &["credential-process"],
             1 => &["status"],
             2 => &["agent", "--foreground"],
+            3 => &["doctor"],
             _ => &["credential-process", "--no-refresh"],
         };
         // An agent that may start does so, and goes on.
@@ -113,9 +114,10 @@ fn options_on_the_way_to_google() {
     let stage = to_google(AwsPlace::Environment);
     let mut cases = Vec::new();
     for InputValue { number, turn, variables, own, shape, value, what, flag, .. } in &every_option() {
-        let words: &[&str] = match (number + turn) % 3 {
+        let words: &[&str] = match (number + turn) % 4 {
             0 => &["token", "access"],
             1 => &["token", "id"],
+            2 => &["doctor", "--clients"],
             _ => &["token", "subject"],
         };
         if (number + turn) % 2 == 0 {
@@ -182,7 +184,14 @@ fn variables() -> BTreeSet<String> {
 }
 
 /// Where a word is a name, or the name of a file that is then made.
-const MEANT: &[&str] = &["AWS_ROLE_SESSION_NAME", "AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE"];
+const MEANT: &[&str] = &[
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "CLOUDSDK_CORE_PROJECT",
+    "GCLOUD_PROJECT",
+    "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE",
+];
 
 #[test]
 fn variables_of_the_ecosystem() {
@@ -196,9 +205,13 @@ fn variables_of_the_ecosystem() {
     let whole = to_google(AwsPlace::Environment);
     let mut aws = to_aws();
     aws.set("HTTPS_PROXY", "").set("NO_PROXY", "");
-    for (stage, words, part) in
-        [(&bare, &["token", "access"][..], 1), (&whole, &["token", "access"], 3), (&aws, &LOOK, 3)]
-    {
+    for (stage, words, part) in [
+        (&bare, &["token", "access"][..], 1),
+        (&whole, &["token", "access"], 3),
+        (&aws, &LOOK, 3),
+        (&whole, &["doctor"], 7),
+        (&aws, &["doctor"], 5),
+    ] {
         let cases = names.iter().enumerate().flat_map(|(number, name)| {
             let shapes = SHAPES.iter().enumerate().filter(move |(turn, _)| (number + turn) % part == 0);
             shapes.map(move |(_, (shape, value))| {

@@ -33,7 +33,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// For how long a pod's server may refuse what it gives later.
 const REFUSES_AT_FIRST: Duration = Duration::from_secs(10);
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
-const NOT_ON_GOOGLE: &str = "is this running on Google Cloud? Elsewhere name --google-token-file, or GCE_METADATA_HOST \
+/// What to do where nobody answers.
+pub const NOT_ON_GOOGLE: &str = "is this running on Google Cloud? Elsewhere name --google-token-file, or GCE_METADATA_HOST \
                              if the server has another address";
 
 const BIND: &str = "gcloud iam service-accounts add-iam-policy-binding EMAIL --role roles/iam.workloadIdentityUser --member \

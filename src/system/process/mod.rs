@@ -36,7 +36,7 @@ pub use own::{
 pub use post::{AgentNews, Event, Forked, GuardLine, GuardPost, GuardedAgent};
 pub use readiness_pipe::{ReadinessReader, ReadinessWriter};
 pub use standard_streams::{
-    ignore_broken_pipes, log_to, release_stderr, stderr_is_terminal, write_stderr, write_stdout,
+    ignore_broken_pipes, log_to, release_stderr, stderr_is_terminal, stdout_is_terminal, write_stderr, write_stdout,
 };
 pub use watch::{Followed, Termination, Watch, follow, pause, take_termination_signals};
 

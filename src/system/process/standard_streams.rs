@@ -56,6 +56,12 @@ pub fn stderr_is_terminal() -> bool {
     unsafe { libc::isatty(2) == 1 }
 }
 
+/// Whether stdout is a terminal.
+pub fn stdout_is_terminal() -> bool {
+    // SAFETY: asks about a number, open or not.
+    unsafe { libc::isatty(1) == 1 }
+}
+
 /// Writes `line` to stderr if it can be taken without waiting: the pipe is the command's too, and whoever reads it
 /// may have stopped.
 pub fn write_stderr(line: &[u8]) {
