@@ -35,8 +35,11 @@ impl Error {
     /// What shows it: what came back in whose own words, the request id, how often it was tried.
     pub fn evidence(&self) -> String {
         let mut parts = Vec::new();
-        if !self.answer.is_empty() {
-            parts.push(format!("{} {}", subject(&self.address), self.answer).trim_start().to_owned());
+        match self.answer.as_str() {
+            "" => {}
+            // What another step says for itself.
+            own if own.starts_with("cannot ") => parts.push(own.to_owned()),
+            answer => parts.push(format!("{} {answer}", subject(&self.address)).trim_start().to_owned()),
         }
         if self.address.contains("://") {
             parts.push(self.address.clone());
