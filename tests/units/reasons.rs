@@ -14,6 +14,7 @@ fn each_row_can_be_found_and_read() {
             code.len() == 5 && code.starts_with("FB") && code[2..].bytes().all(|byte| byte.is_ascii_digit()),
             "{code}"
         );
+        assert!(!reason.remedy.is_empty(), "{code} says what to do");
         assert!(!reason.why.is_empty() && reason.why.ends_with('.'), "{code} is explained in sentences");
         let is_local = ["docs/", "SECURITY.md"].iter().any(|start| reason.source.starts_with(start));
         assert!(is_local || reason.source.starts_with("https://"), "{code}: {}", reason.source);

@@ -77,38 +77,38 @@ reasons! {
     TOKEN_REFUSED "FB219": "no policy of this identity allows it", "attach a policy with this statement to its role",
         "An identity needs sts:GetWebIdentityToken to get a token that names it.",
         "https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html";
-    NO_AWS_IDENTITY "FB301": "", "",
+    NO_AWS_IDENTITY "FB301": "", "give the task, pod or instance a role, or name a source with --identity",
         "No source of AWS credentials is configured here, in the order of the SDKs: environment, profile, web identity, container, \
          instance.",
         "https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html";
-    IMDS_HOPS "FB302": "", "",
+    IMDS_HOPS "FB302": "", "raise the hop limit to 2, or better give the task or pod a role of its own",
         "The instance's metadata service sends its answers only so many network hops far: one, unless it was raised, and a \
          container is one farther.",
         "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-options.html";
-    IMDS_OFF "FB303": "", "",
+    IMDS_OFF "FB303": "", "switch the service on in the metadata options of the instance; --imdsv1 accepts its first version",
         "The instance's metadata options have switched the service off, or something between refuses.",
         "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-options.html";
-    IMDS_ROLE "FB304": "", "",
+    IMDS_ROLE "FB304": "", "attach an instance profile whose role trusts ec2.amazonaws.com",
         "The instance has no role, or its role cannot be assumed by EC2 any more.",
         "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html";
-    CONTAINER_ROLE "FB305": "", "",
+    CONTAINER_ROLE "FB305": "", "give the task definition a task role, or associate the service account of the pod with a role",
         "The endpoint of the task's or the pod's role (ECS, EKS Pod Identity) does not give credentials: is there a task role, an \
          association of the service account, and does the role trust ecs-tasks.amazonaws.com or pods.eks.amazonaws.com? These are what it needs.",
         "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html";
-    WEB_IDENTITY_FILE "FB306": "", "",
+    WEB_IDENTITY_FILE "FB306": "", "annotate the Kubernetes service account with eks.amazonaws.com/role-arn",
         "A token file (IRSA) must hold one fresh token, and AWS_ROLE_ARN the role; EKS sets both where the service account is \
          annotated with eks.amazonaws.com/role-arn.",
         "https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html";
-    PROFILE "FB307": "", "",
+    PROFILE "FB307": "", "mend what the message names in ~/.aws/config or ~/.aws/credentials",
         "What a profile of ~/.aws says cannot be followed to credentials.",
         "https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html";
-    HALF_KEYS "FB308": "", "",
+    HALF_KEYS "FB308": "", "set both, or none",
         "A key id without its secret, or the other way round, stops the search for an identity.",
         "https://docs.aws.amazon.com/sdkref/latest/guide/feature-static-credentials.html";
-    DEAD_KEYS "FB309": "", "",
+    DEAD_KEYS "FB309": "", "take them away, so that the role of the task, the pod or the instance is used",
         "Temporary keys that stand in variables or in a file end, and nobody renews them.",
         "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp.html";
-    NODE_ROLE "FB310": "", "",
+    NODE_ROLE "FB310": "", "give the task or pod its own role, or say --identity imds if that of the node is meant",
         "A task or pod without a role of its own finds the instance's, and so everything on that node has the same identity.",
         "https://docs.aws.amazon.com/eks/latest/best-practices/identity-and-access-management.html";
 }

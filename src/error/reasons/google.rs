@@ -3,7 +3,7 @@
 use crate::error::reason::{Reason, reasons};
 
 reasons! {
-    NOT_ON_GOOGLE "FB101": "", "",
+    NOT_ON_GOOGLE "FB101": "", "run on Google Cloud, let the pod reach 169.254.169.254, or name --google-token-file",
         "The metadata server of Google Cloud (169.254.169.254) does not answer as such. Outside of Google Cloud there is none; \
          a network policy, a firewall or `hostNetwork` may keep a pod from it.",
         "https://cloud.google.com/compute/docs/metadata/overview";
@@ -17,7 +17,7 @@ reasons! {
         "GKE's metadata server impersonates the Google service account that the Kubernetes account is annotated with; that needs \
          roles/iam.workloadIdentityUser on it.",
         "https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity";
-    GOOGLE_TOKEN_FILE "FB104": "", "",
+    GOOGLE_TOKEN_FILE "FB104": "", "name a file that holds one ID token, and keep it fresh",
         "The file of --google-token-file must hold one ID token (a JWT), and whoever writes it must keep it fresh.",
         "docs/options.md";
     MAY_NOT_IMPERSONATE "FB105": "the identity here may not be {email}, or there is no such account", "let it mint that account's tokens",

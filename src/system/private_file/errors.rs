@@ -33,5 +33,6 @@ pub fn write_error(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::WouldBlock => (Kind::Transient, "is locked by another process".to_owned()),
         _ => (Kind::Fatal, format!("cannot be written: {}", reason(error))),
     };
-    Error::new(kind, "write credentials", shown::path(path), problem).reason(&reasons::CANNOT_WRITE).advice(advice)
+    let row = if walk::untrusted(error).is_some() { &reasons::UNSAFE_PLACE } else { &reasons::CANNOT_WRITE };
+    Error::new(kind, "write credentials", shown::path(path), problem).reason(row).advice(advice)
 }
