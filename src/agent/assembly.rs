@@ -181,7 +181,11 @@ impl Agent {
             let (readiness, world, settings) = (self.readiness.clone(), self.world.clone(), self.settings.clone());
             tokio::task::spawn_local(waiting::tell(readiness, world, settings));
         }
-        let worked = match direction::of(options, &self.world) {
+        let way = direction::of(options, &self.world);
+        if let Ok(way) = way {
+            self.settings.set_direction(way.described(options, &self.world));
+        }
+        let worked = match way {
             Ok(Direction::GoogleToAws) => self.to_aws(options, deadline).await,
             Ok(Direction::AwsToGoogle) => self.to_google(options, deadline).await,
             Err(error) => Err(error),

@@ -173,9 +173,7 @@ impl Readiness {
 }
 
 fn log_start_without(error: &Error, world: &World, settings: &Settings) {
-    let more = [
-        ("consequence", "the command starts without credentials".to_owned()),
-        ("direction", settings.direction.clone()),
-    ];
+    let more =
+        [("consequence", "the command starts without credentials".to_owned()), ("direction", settings.direction())];
     settings.log.error(world.now(), Severity::Error, error, &more);
 }

@@ -257,7 +257,7 @@ impl Refresher {
         let first = self.current.is_none();
         if first {
             fields.push(("elapsed_ms", self.started.elapsed().as_millis().to_string()));
-            fields.push(("direction", self.settings.direction.clone()));
+            fields.push(("direction", self.settings.direction()));
         }
         let what = match &credentials.content {
             Content::Keys(_) => "AWS credentials are",
@@ -306,7 +306,7 @@ impl Refresher {
         let left = self.settings.timeout.saturating_sub(self.started.elapsed());
         let more = [
             ("consequence", format!("trying again until {}", timestamp(world::later(now, left)))),
-            ("direction", self.settings.direction.clone()),
+            ("direction", self.settings.direction()),
         ];
         self.settings.log.error(now, severity, error, &more);
     }

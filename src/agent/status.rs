@@ -202,6 +202,13 @@ impl Freshness {
         }
     }
 
+    /// What an agent's word of one role comes to at `now`, as it may have changed since.
+    pub fn told(role: &Value, now: SystemTime) -> Self {
+        let time = |name: &str| humantime::parse_rfc3339(role.get(name)?.as_str()?).ok();
+        let failures = role.get("failures").and_then(Value::as_u64).unwrap_or(0);
+        Self::of(time("expiration"), time("next_refresh"), failures.try_into().unwrap_or(u32::MAX), now)
+    }
+
     /// In one word.
     pub fn name(self) -> &'static str {
         match self {
@@ -210,6 +217,12 @@ impl Freshness {
             Self::None => "none",
         }
     }
+}
+
+/// For whom a role's credentials are, as its agent says; `None` where it does not know yet.
+pub fn principal(role: &Value) -> Option<&str> {
+    let text = |name: &str| role.get(name)?.as_str().filter(|text| !text.is_empty());
+    ["role", "service_account", "principal"].into_iter().find_map(text)
 }
 
 /// The credentials file that is named, or the usual one.

@@ -29,7 +29,7 @@ pub async fn tell(readiness: Rc<Readiness>, world: Rc<World>, settings: Rc<Setti
         }
         let since = time_of_day(world.now().checked_sub(waited).unwrap_or(world.now()));
         let message = format!("still waiting for {awaited}, since {since}, until {} at most", time_of_day(end));
-        let fields = [("awaited", awaited), ("direction", settings.direction.clone())];
+        let fields = [("awaited", awaited), ("direction", settings.direction())];
         // Before a terminal only warnings are shown until the command starts; in a log it is no failure yet.
         let severity = if process::stderr_is_terminal() { Severity::Warning } else { Severity::Info };
         settings.log.event(world.now(), severity, &message, &fields);

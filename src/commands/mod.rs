@@ -67,16 +67,16 @@ pub fn main(arguments: &[OsString]) -> u8 {
         }
         Err(mut error) => {
             process::ignore_broken_pipes();
-            if [&reasons::NO_ROLE, &reasons::NO_PROVIDER].iter().any(|reason| reason.code == error.reason.code)
+            if [&reasons::NO_ROLE, &reasons::NO_PROVIDER].iter().any(|reason| error.is(reason))
                 && let Some((name, meant)) = misspelled::misspelled(&world).first()
             {
                 error = error.advice(format!("{name} is no option's variable: did you mean {meant}?"));
             }
             // Why the command does not run is told at any level.
             let log = Settings::log(&options, &world).unwrap_or(Log::new(Format::Auto, Severity::Error));
-            let way = direction::described(&options, &world);
-            let is_of_a_way = matches!(typed, Some(Invocation::Run(_) | Invocation::Agent)) && !way.is_empty();
-            let more: Vec<_> = is_of_a_way.then_some(("direction", way)).into_iter().collect();
+            let is_of_a_way = matches!(typed, Some(Invocation::Run(_) | Invocation::Agent));
+            let way = direction::of(&options, &world).ok().filter(|_| is_of_a_way);
+            let more: Vec<_> = way.map(|way| ("direction", way.described(&options, &world))).into_iter().collect();
             log.error(world.now(), Severity::Error.max(log.least), &error, &more);
             if matches!(typed, Some(Invocation::Agent | Invocation::Env)) {
                 // A shell forgets the exit code of the inner command of eval "$(fedboot agent)".

@@ -19,7 +19,7 @@ use crate::system::world::World;
 /// A usage error in the options, or that there is no agent.
 pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     Settings::resolve(options, world)?;
-    let as_json = values::chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
+    let as_json = values::as_json(options, world)?;
     let file = status::credentials_file(options, world);
     let now = world.now();
     let mut worst = Freshness::Fresh;
@@ -27,13 +27,12 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
     let mut agents: Vec<Value> = beside.into_iter().map(|agent| agent.state).collect();
     for agent in &mut agents {
         let roles = agent.get_mut("roles").and_then(Value::as_array_mut);
-        for role in roles.into_iter().flatten().filter_map(Value::as_object_mut) {
-            let time = |name: &str| humantime::parse_rfc3339(role.get(name)?.as_str()?).ok();
-            let failures = role.get("failures").and_then(Value::as_u64).unwrap_or(0).try_into().unwrap_or(u32::MAX);
-            // It may have changed since the agent wrote.
-            let state = Freshness::of(time("expiration"), time("next_refresh"), failures, now);
-            worst = worst.max(state);
-            role.insert("state".into(), state.name().into());
+        for role in roles.into_iter().flatten() {
+            let state = Freshness::told(role, now);
+            if let Some(role) = role.as_object_mut() {
+                worst = worst.max(state);
+                role.insert("state".into(), state.name().into());
+            }
         }
     }
     if agents.is_empty() {
@@ -65,11 +64,8 @@ pub fn report(options: &Options, world: &World) -> Result<(String, u8)> {
 /// One role for people.
 fn line(role: &Value) -> String {
     let text = |name: &str| role.get(name)?.as_str().filter(|text| !text.is_empty());
-    let mut line = format!(
-        "{} {}",
-        text("state").unwrap_or("none"),
-        ["role", "service_account", "principal"].into_iter().find_map(text).unwrap_or("(no role yet)")
-    );
+    let mut line =
+        format!("{} {}", text("state").unwrap_or("none"), status::principal(role).unwrap_or("(no role yet)"));
     for name in ["profile", "session", "identity", "access_key_id", "expiration", "last_refresh", "next_refresh"] {
         if let Some(value) = text(name) {
             let _ = write!(line, " {name}={value}");

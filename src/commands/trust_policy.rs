@@ -38,7 +38,7 @@ const TO_AWS: &[&str] = &["check", "claims", "context", "service-account-unique-
 /// A usage error, or why this workload's identity is not known.
 pub fn run(options: &Options, world: &Rc<World>) -> Result<(String, u8)> {
     let settings = Settings::resolve(options, world)?;
-    let as_json = values::chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
+    let as_json = values::as_json(options, world)?;
     let names = |name: &&str| options.value_said_to_fedboot(world, name).is_some();
     let (to_aws, to_google) = (TO_AWS.iter().any(names), names(&"aws-role"));
     let of_cloud = |cloud: Cloud| move |option: &Opt| option.cloud == cloud;

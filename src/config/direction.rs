@@ -40,20 +40,17 @@ pub fn of(options: &Options, world: &World) -> Result<Direction> {
     Ok(way)
 }
 
-/// The way that is meant, and what says so, for people.
-pub fn described(options: &Options, world: &World) -> String {
-    let is_to_google = match of(options, world) {
-        Ok(way) => way == Direction::AwsToGoogle,
-        Err(_) => return String::new(),
-    };
-    let (way, names): (_, &[&str]) = if is_to_google {
-        ("AWS → Google", &["external-account", "workload-identity-provider"])
-    } else {
-        ("Google → AWS", &["role-arn"])
-    };
-    match names.iter().find_map(|name| options.value(world, name)) {
-        Some(given) => format!("{way}, by {}", given.origin()),
-        None => format!("{way}, as nothing says otherwise"),
+impl Direction {
+    /// The way, and what says so, for people.
+    pub fn described(self, options: &Options, world: &World) -> String {
+        let (way, names): (_, &[&str]) = match self {
+            Self::GoogleToAws => ("Google → AWS", &["role-arn"]),
+            Self::AwsToGoogle => ("AWS → Google", &["external-account", "workload-identity-provider"]),
+        };
+        match names.iter().find_map(|name| options.value(world, name)) {
+            Some(given) => format!("{way}, by {}", given.origin()),
+            None => format!("{way}, as nothing says otherwise"),
+        }
     }
 }
 

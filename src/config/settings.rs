@@ -1,8 +1,8 @@
 //! What every process of fedboot needs to know: how to fail, how long to wait, how to log.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
-use crate::config::direction;
 use crate::config::options::{Options, hint};
 use crate::config::values::{chosen, duration};
 use crate::error::Result;
@@ -18,8 +18,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Where events go.
     pub log: Log,
-    /// Which way is meant, and what says so; empty where that cannot be told.
-    pub direction: String,
+    /// Which way is meant, and what says so, once an agent knows.
+    direction: OnceCell<String>,
 }
 
 /// What happens when there are no credentials in time.
@@ -41,7 +41,17 @@ impl Settings {
         let known = [("exit", OnFailure::Exit), ("run", OnFailure::Run)];
         let on_failure = chosen(options, world, "on-failure", &known)?.unwrap_or(OnFailure::Exit);
         let timeout = duration(options, world, "timeout")?.unwrap_or(Duration::from_secs(60));
-        Ok(Self { on_failure, timeout, log, direction: direction::described(options, world) })
+        Ok(Self { on_failure, timeout, log, direction: OnceCell::new() })
+    }
+
+    /// Keeps which way is meant, and what says so, for all that is told from now on.
+    pub fn set_direction(&self, described: String) {
+        let _ = self.direction.set(described);
+    }
+
+    /// Which way is meant, and what says so; empty where that is not known.
+    pub fn direction(&self) -> String {
+        self.direction.get().cloned().unwrap_or_default()
     }
 
     /// Reads how to log, which is good to know before anything else is read.

@@ -111,12 +111,7 @@ impl ToAwsConfig {
     /// # Errors
     /// A usage error that names the option and what is wrong with it.
     pub fn resolve(options: &Options, world: &World, attributes: &HashMap<String, String>) -> Result<Self> {
-        let attribute = |name: &str| {
-            option_table::option(name).filter(|option| option.attribute)?;
-            let attribute = format!("fedboot-{name}");
-            let value = attributes.get(&attribute).map(|value| value.trim()).filter(|value| !value.is_empty())?;
-            Some(InputValue::new(format!("the metadata attribute {attribute}"), value))
-        };
+        let attribute = |name: &str| attribute(name, attributes);
         let text = |name: &str| Ok::<_, Error>(options.text(world, name)?.or_else(|| attribute(name)));
         let file = |name: &str| options.value(world, name).map(|given| given.file(world));
         let mut arns = options.texts(world, "role-arn")?;
@@ -248,6 +243,14 @@ fn policy_arns(options: &Options, world: &World) -> Result<Vec<String>> {
 pub fn check_service_account(email: &InputValue) -> Result<String> {
     let text = email.text()?;
     if shown::is_email(text) { Ok(text.to_owned()) } else { Err(email.bad("is no service account's email")) }
+}
+
+/// What a metadata attribute says for the option `name`, if one may.
+pub(crate) fn attribute(name: &str, attributes: &HashMap<String, String>) -> Option<InputValue> {
+    option_table::option(name).filter(|option| option.attribute)?;
+    let attribute = format!("fedboot-{name}");
+    let value = attributes.get(&attribute).map(|value| value.trim()).filter(|value| !value.is_empty())?;
+    Some(InputValue::new(format!("the metadata attribute {attribute}"), value))
 }
 
 /// The region that is named, else the one that most clients would take: for when the role is not known yet.

@@ -16,6 +16,14 @@ pub fn chosen<T: Clone>(options: &Options, world: &World, name: &str, known: &[(
     given.one_of(known).map(Some).map_err(|error| hint(name, error))
 }
 
+/// Whether `--format` asks for JSON instead of text.
+///
+/// # Errors
+/// A usage error with the words.
+pub fn as_json(options: &Options, world: &World) -> Result<bool> {
+    Ok(chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false))
+}
+
 /// The length of time that an option says.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ const ROWS: usize = 3;
 /// Characters of one field of a log: what is longer cannot be read in a viewer.
 const LONGEST: usize = 1_000;
 /// What stands where something was cut out.
-const CUT: &str = "[…]";
+pub const CUT: &str = "[…]";
 
 impl Error {
     /// What is wrong, as a sentence.
@@ -72,34 +72,23 @@ impl Error {
     }
 
     /// On a terminal, behind `prefix`: at most three rows, and what is to be pasted. What shows the cause goes first where there
-    /// is no room, `way` then, and a cause that is longer loses its middle; the remedy stays.
+    /// is no room, `way` then, and then the cause loses its middle; the remedy stays, unless it has no room alone.
     pub fn rows(&self, prefix: &str, way: &str) -> String {
         let code = format!("[{}]", self.reason.code);
-        let evidence = self.evidence();
         let arrow = if self.advice.is_empty() { "" } else { "→" };
-        let with = |cause: &str, evidence: &str, way: &str| {
+        let with = |cause: &str, remedy: &str, evidence: &str, way: &str| {
             let evidence = if evidence.is_empty() { String::new() } else { format!("({evidence})") };
-            let parts = [prefix, cause, arrow, &self.advice, &evidence, &code, way];
+            let parts = [prefix, cause, arrow, remedy, &evidence, &code, way];
             wrapped(&printable(&parts.map(str::trim).join(" ")))
         };
-        let cause = self.cause();
-        let most = |text: &str| text.chars().count();
-        let cuts = (0..most(&evidence)).rev().step_by(10).map(|longest| shortened(&evidence, longest));
-        let evidences =
-            std::iter::once(evidence.clone()).chain(cuts.filter(|cut| most(cut) > 40)).chain([String::new()]);
-        let without = (1..most(&cause)).rev().step_by(10).map(|longest| with(&shortened(&cause, longest), "", ""));
-        let mut rows =
-            evidences.map(|evidence| with(&cause, &evidence, way)).chain([with(&cause, "", "")]).chain(without);
-        let rows = rows.find(|rows| rows.len() <= ROWS).unwrap_or_else(|| {
-            let all = format!("{prefix} {} {arrow} {} {code}", shortened(&cause, COLUMNS), self.advice);
-            let cut = |longest| wrapped(&printable(&shortened(&all, longest)));
-            (1..COLUMNS.saturating_mul(ROWS))
-                .rev()
-                .step_by(10)
-                .map(cut)
-                .find(|rows| rows.len() <= ROWS)
-                .unwrap_or_default()
-        });
+        let (cause, evidence, remedy) = (self.cause(), self.evidence(), &self.advice);
+        let short = shortened(&cause, COLUMNS);
+        let mut candidates = std::iter::once(with(&cause, remedy, &evidence, way))
+            .chain(ever_shorter(&evidence, 40).map(|evidence| with(&cause, remedy, &evidence, way)))
+            .chain([with(&cause, remedy, "", way), with(&cause, remedy, "", "")])
+            .chain(ever_shorter(&cause, 0).map(|cause| with(&cause, remedy, "", "")))
+            .chain(ever_shorter(remedy, 0).map(|remedy| with(&short, &remedy, "", "")));
+        let rows = candidates.find(|rows| rows.len() <= ROWS).unwrap_or_default();
         let pasted = match &self.paste {
             Some(Paste::Policy(text) | Paste::Command(text)) => format!("\n{}", printable(text)),
             None => String::new(),
@@ -147,6 +136,12 @@ pub fn shortened(text: &str, longest: usize) -> String {
     let before: String = text.chars().take(kept.saturating_sub(behind)).collect();
     let end: String = text.chars().skip(count.saturating_sub(behind)).collect();
     format!("{before}{CUT}{end}")
+}
+
+/// `text` in ever fewer characters, but in more than `least`.
+fn ever_shorter(text: &str, least: usize) -> impl Iterator<Item = String> {
+    let shorter = (least.saturating_add(1)..text.chars().count()).rev().step_by(10);
+    shorter.map(|longest| shortened(text, longest))
 }
 
 /// Control characters of a hostile reply must not reach a terminal.

@@ -87,6 +87,11 @@ impl Error {
         Self::new(Kind::Usage, "", "", problem)
     }
 
+    /// Whether this is its reason.
+    pub fn is(&self, reason: &Reason) -> bool {
+        self.reason.code == reason.code
+    }
+
     /// Files it under `reason`, whose words stay what they are.
     #[must_use]
     pub fn reason(self, reason: &'static Reason) -> Self {
@@ -94,12 +99,13 @@ impl Error {
     }
 
     /// Says it in the words of `reason`, with these `values` for its placeholders: what is wrong, where the reason has words
-    /// for that, and what to do.
+    /// for that, and what to do. What came back stays, whoever has found words for it before.
     #[must_use]
     pub fn because(self, reason: &'static Reason, values: &[(&str, &str)]) -> Self {
         let error = match reason.cause(values) {
             cause if cause.is_empty() => self,
-            cause => Self { answer: self.problem, problem: cause, ..self },
+            cause if self.answer.is_empty() => Self { answer: self.problem, problem: cause, ..self },
+            cause => Self { problem: cause, ..self },
         };
         Self { reason, advice: reason.remedy(values), ..error }
     }

@@ -115,8 +115,8 @@ impl GoogleSts {
             }
         };
         let error = Error::new(kind, step, address, problem);
-        match response.skew(now) {
-            Some(skew) => error.because(&reasons::CLOCK, &[("skew", &skew)]),
+        match response.skew(now).filter(|skew| skew.is_too_much()) {
+            Some(skew) => error.because(&reasons::CLOCK, &[("skew", &skew.to_string())]),
             None => self.explain(error, code, said, subject),
         }
     }

@@ -205,7 +205,7 @@ impl AwsSigner {
             &reasons::SECOND_ROLE,
             &reasons::TOKEN_REFUSED,
         ];
-        if self.acts_as_node() && refuses_who.iter().any(|reason| reason.code == error.reason.code) {
+        if self.acts_as_node() && refuses_who.iter().any(|reason| error.is(reason)) {
             return Error { paste: None, ..error }.reason(&reasons::NODE_ROLE).advice(OWN_ROLE);
         }
         let whose = match self.source.get() {

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use crate::config::to_google::{CLOUD_PLATFORM, ProofChoice, TokenExchange};
-use crate::error::{Error, Kind, Paste, Result, reasons};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::exchange::google_sts::GoogleSts;
 use crate::exchange::sts::caller_identity::{self, CallerIdentity};
 use crate::exchange::sts::web_identity_token;
@@ -15,10 +15,10 @@ use crate::federation::TokenIssuer;
 use crate::federation::aws_signer::AwsSigner;
 use crate::format::jwt;
 use crate::identity::subject_token;
-use crate::model::BoxFuture;
 use crate::model::credentials::{Content, Credentials, Principal};
 use crate::model::proof::{Claims, SubjectToken};
 use crate::model::request::TokenRequest;
+use crate::model::{BoxFuture, provider};
 use crate::system::http::Http;
 use crate::system::iam_credentials::IamCredentials;
 use crate::system::log::Log;
@@ -244,7 +244,7 @@ impl AwsToGoogle {
 
     /// Adds to a refusal who must be allowed what, and the command that does so.
     async fn explain(&self, http: &Http, account: &IamCredentials, error: Error, subject: Option<&str>) -> Error {
-        if error.reason.code != reasons::NOT_IMPERSONATABLE.code {
+        if !error.is(&reasons::NOT_IMPERSONATABLE) {
             return error;
         }
         let member = match (subject, &self.exchange.proof) {
@@ -252,15 +252,11 @@ impl AwsToGoogle {
             (None, ProofChoice::SignedRequest(url)) => {
                 let arn = self.arn(http, url).await;
                 let arn = arn.unwrap_or_else(|| "arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION".into());
-                let pool = self.exchange.pool();
-                format!("principalSet://iam.googleapis.com/{pool}/attribute.aws_role/{}", aws_role(&arn))
+                provider::member_of_role(self.exchange.pool(), aws_role(&arn))
             }
             _ => format!("principalSet://iam.googleapis.com/{}/*", self.exchange.pool()),
         };
-        error.paste(Paste::Command(format!(
-            "gcloud iam service-accounts add-iam-policy-binding {} --role roles/iam.workloadIdentityUser --member \"{member}\"",
-            account.email()
-        )))
+        error.paste(account.binding("workloadIdentityUser", &format!("\"{member}\"")))
     }
 }
 

@@ -16,6 +16,12 @@ pub fn provider_in(audience: &str) -> Option<&str> {
     are_names(&names).then_some(path)
 }
 
+/// Whoever has this role of AWS, by the usual mapping, in a pool.
+/// <https://cloud.google.com/iam/docs/workload-identity-federation-with-other-clouds#mappings-and-conditions>
+pub fn member_of_role(pool: &str, role: &str) -> String {
+    format!("principalSet://iam.googleapis.com/{pool}/attribute.aws_role/{role}")
+}
+
 /// Whether these can be names of projects, pools and providers.
 pub fn are_names(names: &[&str]) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

@@ -12,7 +12,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Kind, Result, reasons};
+use crate::error::{Error, Kind, Paste, Result, reasons};
 use crate::system::google_error::GoogleError;
 use crate::system::http::{Connection, Endpoint, Failure, Http, refusal, word_in};
 
@@ -33,6 +33,14 @@ impl IamCredentials {
     /// The service account's address.
     pub fn email(&self) -> &str {
         &self.email
+    }
+
+    /// The command that lets `member` act in this `role` towards the account.
+    pub fn binding(&self, role: &str, member: &str) -> Paste {
+        let email = &self.email;
+        Paste::Command(format!(
+            "gcloud iam service-accounts add-iam-policy-binding {email} --role roles/iam.{role} --member {member}"
+        ))
     }
 
     /// Opens a connection for the next request.
@@ -114,7 +122,7 @@ impl IamCredentials {
         let google = GoogleError::of(&reply);
         let error = google.explain(Error::new(kind, step, address, problem), &self.email);
         // Who asks is somebody else's to say; this only says that he may not.
-        let is_binding = google.is_missing_permission() && error.reason.code == reasons::UNFORESEEN.code;
+        let is_binding = google.is_missing_permission() && error.is(&reasons::UNFORESEEN);
         Err(if is_binding { error.because(&reasons::NOT_IMPERSONATABLE, &[("email", &self.email)]) } else { error })
     }
 }

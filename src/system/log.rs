@@ -141,15 +141,19 @@ impl Log {
     }
 }
 
-/// One object; the values of `fields` are JSON already.
+/// One event as an object; the values of `fields` are JSON already.
 fn json(time: SystemTime, severity: Severity, message: &str, fields: &[(&str, String)]) -> String {
-    // By hand, as a map would sort what people read from left to right.
-    let time = humantime::format_rfc3339_millis(shown(time));
-    let mut line = format!(r#"{{"severity":"{}","time":"{time}","message":{}"#, severity.name(), quoted(message));
-    for (name, value) in fields {
-        let _ = write!(line, ",{}:{value}", quoted(name));
-    }
-    line + "}\n"
+    let time = humantime::format_rfc3339_millis(shown(time)).to_string();
+    let first = [("severity", severity.name()), ("time", time.as_str()), ("message", message)];
+    let first = first.into_iter().map(|(name, value)| (name, quoted(value)));
+    object(first.chain(fields.iter().cloned()))
+}
+
+/// An object on a line of its own. By hand, as a map would sort what people read from left to right; the values are JSON
+/// already.
+pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let fields = fields.into_iter().map(|(name, value)| format!("{}:{value}", quoted(name)));
+    format!("{{{}}}\n", fields.collect::<Vec<_>>().join(","))
 }
 
 fn head(time: SystemTime, severity: Severity) -> String {
@@ -161,7 +165,8 @@ fn short_head(time: SystemTime, severity: Severity) -> String {
     format!("fedboot: {} {}", time_of_day(time), severity.name())
 }
 
-fn quoted(text: &str) -> String {
+/// A text as JSON.
+pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
+/// What stands in place of what is not shown.
+pub use crate::error::message::CUT;
 use crate::error::message::shortened;
 
-/// What stands in place of what is not shown.
-pub const CUT: &str = "[…]";
 /// Longer than any path that a person would name.
 const LONGEST_PATH: usize = 512;
 /// Longer than any one name in it.

@@ -30,15 +30,12 @@ fn of(state: &Value, world: &World) -> Vec<Finding> {
     let roles = state.get("roles").and_then(Value::as_array);
     let finding = |role: &Value| {
         let text = |name: &str| role.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let time = |name: &str| humantime::parse_rfc3339(text(name)?).ok();
-        let failures = role.get("failures").and_then(Value::as_u64).unwrap_or(0);
-        let count = u32::try_from(failures).unwrap_or(u32::MAX);
-        let who = ["role", "service_account", "principal"].into_iter().find_map(text).unwrap_or("somebody");
+        let who = status::principal(role).unwrap_or("somebody");
         let until = text("expiration").map(|end| format!(", until {end}")).unwrap_or_default();
         let last = text("last_error").map(|error| format!("; the last try failed: {}", shown::one_line(error, 300)));
         let last = last.unwrap_or_default();
         let about = format!("agent {agent} keeps credentials of {who}");
-        let freshness = Freshness::of(time("expiration"), time("next_refresh"), count, world.now());
+        let freshness = Freshness::told(role, world.now());
         match freshness {
             Freshness::Fresh => Finding::ok("agent", format!("{about}: fresh{until}")),
             Freshness::Stale => Finding::warning("agent", format!("{about}: they are not refreshed{until}{last}"))

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::error::message::printable;
 use crate::error::{Error, Paste};
-use crate::system::process;
+use crate::system::{log, process};
 
 /// How good a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +180,7 @@ impl Report {
 
     fn text(&self, finding: &Finding) -> String {
         let name = finding.grade.name();
-        let message = plain(&finding.message);
+        let message = printable(&finding.message);
         let mut text = if self.has_colours {
             let (mark, colour) = finding.grade.mark();
             format!("\x1b[{colour}m{mark} {name:<8}\x1b[0m{:<9} {message}\n", finding.check)
@@ -187,7 +188,7 @@ impl Report {
             format!("{name:<8} {:<9} {message}\n", finding.check)
         };
         for line in &finding.remedy {
-            let _ = writeln!(text, "{:19}{}", "", plain(line));
+            let _ = writeln!(text, "{:19}{}", "", printable(line));
         }
         text
     }
@@ -195,25 +196,16 @@ impl Report {
 
 /// One object a line, in the order in which people read it.
 fn json(finding: &Finding) -> String {
-    let quote = |text: &str| Value::from(text).to_string();
-    let mut line = format!(
-        "{{\"result\":{},\"check\":{},\"message\":{}",
-        quote(finding.grade.name()),
-        quote(finding.check),
-        quote(&finding.message)
-    );
-    if !finding.remedy.is_empty() {
-        let _ = write!(line, ",\"remedy\":{}", quote(&finding.remedy.join("\n")));
-    }
-    for (name, value) in &finding.fields {
-        let _ = write!(line, ",{}:{value}", quote(name));
-    }
-    line + "}\n"
-}
-
-/// Control characters of a hostile answer must not reach a terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let remedy = finding.remedy.join("\n");
+    let texts = [
+        ("result", finding.grade.name()),
+        ("check", finding.check),
+        ("message", &finding.message),
+        ("remedy", &remedy),
+    ];
+    let texts = texts.into_iter().filter(|(name, text)| *name != "remedy" || !text.is_empty());
+    let texts = texts.map(|(name, text)| (name, log::quoted(text)));
+    log::object(texts.chain(finding.fields.iter().map(|(name, value)| (*name, value.to_string()))))
 }
 
 #[cfg(test)]

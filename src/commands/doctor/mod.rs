@@ -22,7 +22,7 @@ use crate::config::delivery as places;
 use crate::config::direction::{self, Direction};
 use crate::config::options::Options;
 use crate::config::settings::Settings;
-use crate::config::values::{chosen, switch};
+use crate::config::values::{as_json, switch};
 use crate::error::Result;
 use crate::federation::shared_cache;
 use crate::system::process;
@@ -37,7 +37,7 @@ pub fn report(command: &[OsString], options: &Options, world: &Rc<World>) -> Res
     let is_strict = switch(options, world, "strict")?;
     let is_offline = switch(options, world, "offline")?;
     let with_clients = switch(options, world, "clients")?;
-    let as_json = chosen(options, world, "format", &[("text", false), ("json", true)])?.unwrap_or(false);
+    let as_json = as_json(options, world)?;
     let has_colours = process::stdout_is_terminal() && world.variable("NO_COLOR").is_none();
     let mut report = Report::new(as_json, has_colours);
     // Whoever starts fedboot starts the command, too; all else is the owner's.

@@ -10,13 +10,11 @@ use tokio::time::Instant;
 use crate::commands::doctor::findings::Finding;
 use crate::commands::doctor::place::MetadataSays;
 use crate::identity::google::metadata::NOT_ON_GOOGLE;
-use crate::system::http::{Certificate, Endpoint, Failure, Http, Response, Trace, Trusted};
+use crate::system::http::{Certificate, Endpoint, Failure, Http, Response, Skew, Trace, Trusted};
 use crate::system::world::World;
 
 /// How long each server may take for everything: who answers at all does so within a second.
 pub const PATIENCE: Duration = Duration::from_secs(2);
-/// Clocks that are farther apart than this are worth a word.
-const SKEW: Duration = Duration::from_secs(60);
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 /// The names in there are no secrets; of the values nothing is kept.
 const ATTRIBUTES: &str = "/computeMetadata/v1/instance/attributes/?recursive=true";
@@ -199,14 +197,9 @@ impl Probed {
             .into()]
     }
 
-    /// How far this machine's clock is from the server's: whether ahead, and by how much.
-    fn skew(&self) -> Option<(bool, Duration)> {
-        let (_, answer) = self.answer.as_ref()?;
-        let there = httpdate::parse_http_date(&answer.header("date")?).ok()?;
-        Some(match self.at.duration_since(there) {
-            Ok(ahead) => (true, ahead),
-            Err(behind) => (false, behind.duration()),
-        })
+    /// How far this machine's clock is from the server's.
+    fn skew(&self) -> Option<Skew> {
+        self.answer.as_ref()?.1.skew(self.at)
     }
 }
 
@@ -233,20 +226,17 @@ fn interception(name: &str, certificate: &Certificate) -> Option<Finding> {
 /// A finding about this machine's clock; none where no server has said what time it is.
 pub fn clock<'a>(probed: impl Iterator<Item = &'a Probed>) -> Vec<Finding> {
     let told: Vec<_> = probed.filter_map(|one| Some((one.server.name, one.skew()?))).collect();
-    let is_apart = |(_, (_, apart)): &&(&str, (bool, Duration))| *apart > SKEW;
     let wrong: Vec<Finding> = told
         .iter()
-        .filter(is_apart)
-        .map(|(name, (is_ahead, apart))| {
-            let way = if *is_ahead { "ahead of" } else { "behind" };
-            let seconds = apart.as_secs();
-            Finding::failure("clock", format!("this machine's clock is {seconds} s {way} that of {name}"))
+        .filter(|(_, skew)| skew.is_too_much())
+        .map(|(name, skew)| {
+            Finding::failure("clock", format!("this machine's clock is {skew} that of {name}"))
                 .remedy("set it right, or have it kept right (chrony, systemd-timesyncd; a virtual machine's host):")
                 .remedy("timedatectl set-ntp true")
-                .field("seconds", seconds)
+                .field("seconds", skew.apart.as_secs())
         })
         .collect();
-    match told.iter().map(|(_, (_, apart))| apart).max() {
+    match told.iter().map(|(_, skew)| skew.apart).max() {
         Some(most) if wrong.is_empty() => {
             vec![Finding::ok("clock", format!("within {} s of every server's", most.as_secs().saturating_add(1)))]
         }

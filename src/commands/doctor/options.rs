@@ -6,6 +6,7 @@ use crate::commands::doctor::findings::Finding;
 use crate::config::option_table::{Cloud, Group, OPTIONS, Opt, RUN};
 use crate::config::options::Options;
 use crate::config::template::{Template, placeholder};
+use crate::config::to_aws;
 use crate::config::values::parse_duration;
 use crate::exchange::sts::hosts;
 use crate::model::partition;
@@ -55,12 +56,7 @@ fn given(option: &Opt, options: &Options, world: &World, attributes: &HashMap<St
     } else {
         options.value(world, option.name).into_iter().collect()
     };
-    if !given.is_empty() || !option.attribute {
-        return given;
-    }
-    let attribute = format!("fedboot-{}", option.name);
-    let value = attributes.get(&attribute).filter(|value| !value.trim().is_empty());
-    value.map(|value| InputValue::new(format!("the metadata attribute {attribute}"), value)).into_iter().collect()
+    if given.is_empty() { to_aws::attribute(option.name, attributes).into_iter().collect() } else { given }
 }
 
 /// A value as it may be shown.

@@ -10,14 +10,14 @@ use crate::commands::doctor::findings::{Finding, Report};
 use crate::commands::doctor::network::{Probed, Server, clock, milliseconds, probe_all};
 use crate::commands::doctor::place::Place;
 use crate::commands::doctor::{command, delivery, network, options as given};
-use crate::config::direction::{self, Direction};
+use crate::config::direction::Direction;
 use crate::config::option_table::Cloud;
 use crate::config::options::Options;
 use crate::config::roles::RoleConfig;
 use crate::config::sts::StsConfig;
 use crate::config::template::placeholder;
 use crate::config::to_aws::{self, Source, ToAwsConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reasons};
 use crate::federation::CredentialsIssuer;
 use crate::federation::google_to_aws::{self, Attributes, GoogleToAws};
 use crate::model::credentials::{Credentials, Principal};
@@ -45,13 +45,13 @@ pub async fn examine(report: &mut Report, options: &Options, world: &Rc<World>, 
     if let Some(says) = probed.iter().flatten().find_map(Probed::metadata) {
         place.hear(&says);
     }
-    let way = direction::described(options, world);
+    let way = Direction::GoogleToAws.described(options, world);
     report.add(&place.finding(Some(Direction::GoogleToAws), &way));
     report.extend(given::findings(options, world, &attributes.take().unwrap_or_default(), Cloud::Aws));
     report.add(&Finding::ok("direction", way));
     let mut config = match config {
         Some(Ok(config)) => config,
-        Some(Err(error)) if error.problem.starts_with("no role to assume") && place.is_on(Cloud::Aws) => {
+        Some(Err(error)) if error.is(&reasons::NO_ROLE) && place.is_on(Cloud::Aws) => {
             let message = "nothing says what is wanted: on AWS an external-account file leads to Google, and no role of AWS's is named \
                            either";
             let remedy = "export GOOGLE_APPLICATION_CREDENTIALS=/path/to/the/file/that/gcloud/wrote.json";

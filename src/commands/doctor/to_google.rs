@@ -9,7 +9,7 @@ use crate::commands::doctor::findings::{Finding, Report};
 use crate::commands::doctor::network::{Probed, Server, clock, milliseconds, probe_all};
 use crate::commands::doctor::place::Place;
 use crate::commands::doctor::{command, delivery, network, options as given};
-use crate::config::direction::{self, Direction};
+use crate::config::direction::Direction;
 use crate::config::option_table::Cloud;
 use crate::config::options::Options;
 use crate::config::to_google::{ProofChoice, ToGoogleConfig};
@@ -22,7 +22,7 @@ use crate::system::world::World;
 
 /// Looks at all of it.
 pub async fn examine(report: &mut Report, options: &Options, world: &Rc<World>, is_offline: bool, place: &Place) {
-    let way = direction::described(options, world);
+    let way = Direction::AwsToGoogle.described(options, world);
     report.add(&place.finding(Some(Direction::AwsToGoogle), &way));
     report.extend(given::findings(options, world, &std::collections::HashMap::new(), Cloud::Google));
     report.add(&Finding::ok("direction", way));

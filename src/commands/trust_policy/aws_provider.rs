@@ -67,7 +67,7 @@ pub(super) fn commands(options: &Options, world: &Rc<World>, settings: &Settings
     let aws_account = arn.split(':').nth(4).unwrap_or_default();
     let mapping = [("google.subject", ROLE), ("attribute.aws_role", ROLE)];
     let condition = format!("attribute.aws_role == '{arn}'");
-    let member = format!("principalSet://iam.googleapis.com/{pool}/attribute.aws_role/{arn}");
+    let member = provider::member_of_role(&pool, &arn);
     let pairs: Vec<String> = mapping.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let set_up = |verb: &str| {
         format!(

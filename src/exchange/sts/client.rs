@@ -106,9 +106,9 @@ impl Sts {
                 format!("answered {status} {}: {message}", response.words(code))
             };
             let error = Error::new(errors::kind(status, code), step, self.shown(), problem).request_id(request_id);
-            let skew = response.skew(self.world.now()).filter(|_| errors::is_of_time(code));
+            let skew = response.skew(self.world.now()).filter(|skew| skew.is_too_much() && errors::is_of_time(code));
             return Err(match skew {
-                Some(skew) => error.because(&reasons::CLOCK, &[("skew", &skew)]),
+                Some(skew) => error.because(&reasons::CLOCK, &[("skew", &skew.to_string())]),
                 None => explain(error, &Refusal { status, code, message: &message }),
             });
         }

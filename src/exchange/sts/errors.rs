@@ -1,7 +1,9 @@
 //! What AWS STS's error codes mean for the next try, and for the user.
 //! <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>, and the errors of each action.
 
-use crate::error::{Error, Kind, Paste, Reason, reasons};
+use fedboot_policy::web_identity::GOOGLE;
+
+use crate::error::{Error, Kind, Paste, reasons};
 use crate::model::proof::Claims;
 use crate::model::request::SessionRequest;
 use crate::system::shown;
@@ -86,7 +88,7 @@ pub fn explain(error: Error, refusal: &Refusal<'_>, session: &SessionRequest, ca
 
 /// The same where it matters not who asked, and for what.
 pub fn explain_any(error: Error, refusal: &Refusal<'_>) -> Error {
-    let reason: &'static Reason = match refusal.code {
+    let reason = match refusal.code {
         "ValidationError" | "InvalidParameterValue" => &reasons::STS_VALIDATION,
         "RegionDisabledException" => &reasons::REGION_DISABLED,
         "MalformedPolicyDocument" => &reasons::SESSION_POLICY,
@@ -98,17 +100,15 @@ pub fn explain_any(error: Error, refusal: &Refusal<'_>) -> Error {
         }
         _ if refusal.status == 429 => &reasons::THROTTLED,
         _ if refusal.status >= 500 => &reasons::STS_DOWN,
-        _ => &reasons::NOT_STS,
+        "" => &reasons::NOT_STS,
+        // Some other error of STS, which says by itself what it is.
+        _ => return error,
     };
     let host = error.address.trim_start_matches("https://").to_owned();
     let named =
         host.strip_prefix("sts.").or_else(|| host.strip_prefix("sts-fips.")).and_then(|rest| rest.split('.').next());
     let region = named.filter(|name| name.contains('-')).unwrap_or("this region");
-    match refusal.code {
-        // Some other error of STS, which says by itself what it is.
-        code if !code.is_empty() && reason.code == reasons::NOT_STS.code => error,
-        _ => error.because(reason, &[("region", region)]),
-    }
+    error.because(reason, &[("region", region)])
 }
 
 /// Which kind of policy denies, where AWS says that one does: "… with an explicit deny in a service control policy".
@@ -133,22 +133,18 @@ fn describe(claims: &Claims) -> String {
     if claims.iss.is_empty() {
         return "a token that fedboot cannot read".into();
     }
-    let name = |value: &str| shown::name(value);
-    let mut said = vec![format!("iss={}", name(&claims.iss)), format!("sub={}", name(&claims.sub))];
-    let audience = name(&claims.aud.join(" "));
+    let mut said = vec![format!("iss={}", shown::name(&claims.iss)), format!("sub={}", shown::name(&claims.sub))];
+    let audience = shown::name(&claims.aud.join(" "));
     match &claims.azp {
         Some(azp) if provider(claims) == GOOGLE => {
-            said.push(format!("aud={} (its azp)", name(azp)));
+            said.push(format!("aud={} (its azp)", shown::name(azp)));
             said.push(format!("oaud={audience}"));
         }
         _ => said.push(format!("aud={audience}")),
     }
-    said.extend(claims.email.as_deref().map(|email| format!("email={}", name(email))));
+    said.extend(claims.email.as_deref().map(|email| format!("email={}", shown::name(email))));
     said.join(", ")
 }
-
-/// The issuer that AWS knows without an IAM OIDC provider.
-const GOOGLE: &str = "accounts.google.com";
 
 /// The issuer as IAM names its provider.
 fn provider(claims: &Claims) -> &str {
@@ -167,16 +163,7 @@ fn account(role_arn: &str) -> &str {
 /// The statement of a trust policy that admits exactly this workload, by the stable claim, and this audience.
 fn statement(role_arn: &str, claims: &Claims) -> String {
     let provider = provider(claims);
-    let federated = match provider {
-        GOOGLE => GOOGLE.to_owned(),
-        other => {
-            format!(
-                "arn:{}:iam::{}:oidc-provider/{other}",
-                role_arn.split(':').nth(1).unwrap_or("aws"),
-                account(role_arn)
-            )
-        }
-    };
+    let federated = fedboot_policy::caller::Caller::of_issuer(provider, Some(role_arn));
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut equals = vec![format!("{}: {}", quoted(&format!("{provider}:sub")), quoted(&shown::name(&claims.sub)))];
     // `oaud` names the real audience only where `azp` takes the place of `aud`.
@@ -189,7 +176,7 @@ fn statement(role_arn: &str, claims: &Claims) -> String {
     );
     format!(
         r#"{{"Effect": "Allow", "Principal": {{"Federated": {}}}, "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {{"StringEquals": {{{}}}}}}}"#,
-        quoted(&federated),
+        quoted(federated.name()),
         equals.join(", ")
     )
 }

@@ -5,7 +5,7 @@
 
 use secrecy::ExposeSecret;
 
-use crate::error::{Error, Kind, Paste, Result, reasons};
+use crate::error::{Error, Kind, Result, reasons};
 use crate::format::jwt;
 use crate::identity::Identity;
 use crate::identity::google::metadata::MetadataClient;
@@ -33,18 +33,14 @@ impl Impersonation {
     async fn explain(&self, http: &Http, error: Error) -> Error {
         // Another access token would be the same one.
         let error = error.into_fatal();
-        if error.reason.code != reasons::NOT_IMPERSONATABLE.code {
+        if !error.is(&reasons::NOT_IMPERSONATABLE) {
             return error;
         }
         let email = self.account.email();
         let own = self.metadata.fact(http, &Fact::ServiceAccountEmail).await.ok().flatten();
         let own = own.filter(|own| shown::is_email(own)).unwrap_or_else(|| "DEFAULT_ACCOUNT".into());
-        let command = format!(
-            "gcloud iam service-accounts add-iam-policy-binding {email} --role roles/iam.serviceAccountTokenCreator \
-             --member serviceAccount:{own}"
-        );
-        let error = Error { problem: error.answer.clone(), answer: String::new(), ..error };
-        error.because(&reasons::MAY_NOT_IMPERSONATE, &[("email", email)]).paste(Paste::Command(command))
+        let binding = self.account.binding("serviceAccountTokenCreator", &format!("serviceAccount:{own}"));
+        error.because(&reasons::MAY_NOT_IMPERSONATE, &[("email", email)]).paste(binding)
     }
 }
 

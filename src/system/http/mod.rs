@@ -38,7 +38,7 @@ use crate::system::world::World;
 
 pub use endpoint::{Endpoint, percent_decoded};
 pub use progress::longest_wait;
-pub use response::{Response, refusal};
+pub use response::{Response, Skew, refusal};
 use sent::Sent;
 pub use trace::{Certificate, Trace, Trusted};
 use trust::{SYSTEM_IS_NEEDED, Tls};

@@ -1,5 +1,6 @@
 //! What a server says, and how much of it a message may repeat.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
@@ -15,6 +16,28 @@ use crate::system::shown;
 const LONGEST: usize = 800;
 /// Clocks that are farther apart than this are worth a word.
 const SKEW: Duration = Duration::from_secs(60);
+
+/// How far this machine's clock is from a server's.
+#[derive(Clone, Copy, Debug)]
+pub struct Skew {
+    /// By how much.
+    pub apart: Duration,
+    /// Which way: "ahead of" or "behind" the server's.
+    pub way: &'static str,
+}
+
+impl Skew {
+    /// Whether it is so much that a signature or a token may not be taken.
+    pub fn is_too_much(self) -> bool {
+        self.apart > SKEW
+    }
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s {}", self.apart.as_secs(), self.way)
+    }
+}
 
 /// An answer, whatever its status.
 pub struct Response {
@@ -97,14 +120,13 @@ impl Response {
         }
     }
 
-    /// How far the clock that says `now` is from the server's, as in "90 s behind"; none where that is little.
-    pub fn skew(&self, now: SystemTime) -> Option<String> {
+    /// How far the clock that says `now` is from the server's; none where the server does not say what time it is.
+    pub fn skew(&self, now: SystemTime) -> Option<Skew> {
         let there = httpdate::parse_http_date(&self.header("date")?).ok()?;
-        let (apart, word) = match now.duration_since(there) {
-            Ok(ahead) => (ahead, "ahead of"),
-            Err(behind) => (behind.duration(), "behind"),
-        };
-        (apart > SKEW).then(|| format!("{} s {word}", apart.as_secs()))
+        Some(match now.duration_since(there) {
+            Ok(ahead) => Skew { apart: ahead, way: "ahead of" },
+            Err(behind) => Skew { apart: behind.duration(), way: "behind" },
+        })
     }
 
     /// Whether the same request may succeed later: where that `may_heal`, or by its status.

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use rustls::CertificateError;
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
@@ -53,7 +54,13 @@ fn tls_failure(error: &io::Error, host: &str) -> Failure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(why)) => {
             let shown = format!("showed a certificate that is not to be trusted for {host} ({why:?})");
-            let is_of_time = format!("{why:?}").starts_with("Expired") || format!("{why:?}").starts_with("NotValidYet");
+            let is_of_time = matches!(
+                why,
+                CertificateError::Expired
+                    | CertificateError::ExpiredContext { .. }
+                    | CertificateError::NotValidYet
+                    | CertificateError::NotValidYetContext { .. }
+            );
             Failure::lasting(shown).reason(if is_of_time { &reasons::CERTIFICATE_TIME } else { &reasons::CERTIFICATE })
         }
         Some(rustls::Error::Other(why)) if why.0.is::<BadBundle>() => {

@@ -127,29 +127,14 @@ impl Trust {
         last.as_ref().map(|(shown, trust)| Certificate { issuer: trace::issuer(shown), trust: trust.clone() })
     }
 
-    fn note(&self, certificate: &CertificateDer<'_>, trust: Trusted) {
-        let noted = (certificate.clone().into_owned(), trust);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(noted);
-    }
-}
-
-impl fmt::Debug for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Trust")
-    }
-}
-
-impl ServerCertVerifier for Trust {
-    fn verify_server_cert(
+    /// By what the certificate is trusted.
+    fn judge(
         &self,
         certificate: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        _: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let shown = certificate;
-        self.note(shown, Trusted::Nothing);
+    ) -> Result<Trusted, rustls::Error> {
         let certificate = ParsedCertificate::try_from(certificate)?;
         let judge = |roots: &RootCertStore| {
             verify_server_cert_signed_by_trust_anchor(&certificate, roots, chain, now, self.algorithms.all)
@@ -168,8 +153,29 @@ impl ServerCertVerifier for Trust {
         }
         outcome?;
         verify_server_name(&certificate, name)?;
-        self.note(shown, trust);
-        Ok(ServerCertVerified::assertion())
+        Ok(trust)
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trust")
+    }
+}
+
+impl ServerCertVerifier for Trust {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let judged = self.judge(certificate, chain, name, now);
+        let trust = judged.as_ref().map_or(Trusted::Nothing, Clone::clone);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((certificate.clone().into_owned(), trust));
+        judged.map(|_| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
