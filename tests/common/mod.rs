@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub mod agents;
+pub mod broken;
 pub mod launch;
 pub mod turn;
 pub mod web;
@@ -277,6 +278,12 @@ impl Event {
 /// How many requests with this action arrived.
 pub fn asked(stage: &Stage, action: &str) -> usize {
     stage.sandbox.requests().iter().filter(|request| request.action == action).count()
+}
+
+/// Checks rows that mostly wait side by side.
+pub fn side_by_side<Row: Send>(rows: impl IntoIterator<Item = Row>, check: impl Fn(Row) + Sync) {
+    let check = &check;
+    thread::scope(|scope| rows.into_iter().for_each(|row| drop(scope.spawn(move || check(row)))));
 }
 
 /// Tries until it holds; a test that waits for something that happens by itself waits here.

@@ -1,13 +1,12 @@
 //! Setups that people make, and what is wrong with each: the first failure names it, and says what to do.
 
 use std::net::TcpListener;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use fedboot_sandbox::{AwsPlace, Fault, Role, Sandbox, Service};
 use serde_json::json;
 
-use crate::common::{NOBODY, Stage};
+use crate::common::{NOBODY, Stage, side_by_side};
 use crate::{Report, file, on_aws, on_google};
 
 /// What GKE's server says where the binding is missing.
@@ -37,24 +36,19 @@ fn row(
 
 /// Checks all, side by side: each waits for somebody.
 fn check(rows: Vec<Row>) {
-    thread::scope(|scope| {
-        for row in rows {
-            scope.spawn(move || {
-                let Row { name, stage, words, names, remedy, skipped } = row;
-                let started = Instant::now();
-                let report = Report::of(&stage, &words);
-                let took = started.elapsed();
-                let text = &report.outcome.stdout;
-                assert_eq!(report.outcome.code(), Some(2), "{name}: {text}");
-                let (message, said) = report.first("failure");
-                for part in names {
-                    assert!(message.contains(part), "{name}: no {part:?} in the first failure: {message}\n{text}");
-                }
-                assert!(said.contains(remedy), "{name}: no {remedy:?} in its remedy: {said}\n{text}");
-                assert_eq!(report.skipped(), skipped, "{name}: {text}");
-                assert!(took < Duration::from_secs(20), "{name}: {took:?}");
-            });
+    side_by_side(rows, |Row { name, stage, words, names, remedy, skipped }| {
+        let started = Instant::now();
+        let report = Report::of(&stage, &words);
+        let took = started.elapsed();
+        let text = &report.outcome.stdout;
+        assert_eq!(report.outcome.code(), Some(2), "{name}: {text}");
+        let (message, said) = report.first("failure");
+        for part in names {
+            assert!(message.contains(part), "{name}: no {part:?} in the first failure: {message}\n{text}");
         }
+        assert!(said.contains(remedy), "{name}: no {remedy:?} in its remedy: {said}\n{text}");
+        assert_eq!(report.skipped(), skipped, "{name}: {text}");
+        assert!(took < Duration::from_secs(20), "{name}: {took:?}");
     });
 }
 

@@ -25,11 +25,10 @@ mod weather;
 mod web;
 
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use common::launch::Held;
-use common::{Outcome, PATIENCE, Stage, asked, write};
+use common::{Outcome, PATIENCE, Stage, asked, side_by_side, write};
 use fedboot_sandbox::{AwsPlace, Builder, Request, Sandbox, Service};
 use serde_json::Value;
 
@@ -178,12 +177,6 @@ fn fails(stage: &Stage, code: i32, line: &str, parts: &[&str]) -> Outcome {
     );
     assert!(!stage.directory.path().join("ran").exists(), "{line}: the command ran");
     outcome
-}
-
-/// Checks rows that mostly wait side by side.
-fn side_by_side<Row: Send>(rows: impl IntoIterator<Item = Row>, check: impl Fn(Row) + Sync) {
-    let check = &check;
-    thread::scope(|scope| rows.into_iter().for_each(|row| drop(scope.spawn(move || check(row)))));
 }
 
 /// The requests to one service.

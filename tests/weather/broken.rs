@@ -3,19 +3,11 @@
 use fedboot_sandbox::{Effect, Fault, Role, Sandbox, Service};
 use serde_json::json;
 
+use crate::common::broken::row;
 use crate::common::{NOBODY, Stage, write};
 use crate::side_by_side;
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/fedboot-demo";
-
-struct Broken {
-    name: &'static str,
-    stage: Stage,
-    options: &'static str,
-    code: &'static str,
-    cause: Vec<&'static str>,
-    remedy: Vec<&'static str>,
-}
 
 fn stage(builder: fedboot_sandbox::Builder) -> Stage {
     Stage::with(builder)
@@ -66,17 +58,6 @@ fn info(status: &str, reason: &str, metadata: &serde_json::Value) -> serde_json:
     json!({"error": {"code": 403, "message": "It is not allowed.", "status": status, "details": [{
         "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com", "metadata": metadata,
     }]}})
-}
-
-fn row(
-    name: &'static str,
-    stage: Stage,
-    options: &'static str,
-    code: &'static str,
-    cause: &[&'static str],
-    remedy: &[&'static str],
-) -> Broken {
-    Broken { name, stage, options, code, cause: cause.into(), remedy: remedy.into() }
 }
 
 /// What was typed or set, and the exchange.
@@ -312,24 +293,7 @@ fn the_first_line_names_cause_and_remedy() {
             &["--timeout"],
         ),
     ];
-    side_by_side(rows, |Broken { name, stage, options, code, cause, remedy }| {
-        let words: Vec<&str> = options.split_whitespace().chain(["--", "touch", "ran"]).collect();
-        let outcome = stage.run(words);
-        assert_eq!(outcome.code(), Some(125), "{name}: {}", outcome.stderr);
-        let events = outcome.events();
-        let first = events.iter().find(|event| event.severity() != "INFO").expect("a line");
-        assert_eq!(first.field("reason"), code, "{name}: {}", outcome.stderr);
-        for part in cause {
-            assert!(first.message().contains(part), "{name}: no {part:?} in the cause: {}", outcome.stderr);
-        }
-        let said = ["remedy", "policy", "command"].map(|field| first.field(field)).join(" ");
-        for part in remedy {
-            assert!(said.contains(part), "{name}: no {part:?} in the remedy: {}", outcome.stderr);
-        }
-        for (field, limit) in [("message", 1000), ("remedy", 1000), ("answer", 1000)] {
-            assert!(first.field(field).chars().count() <= limit, "{name}: {field} is too long");
-        }
-    });
+    side_by_side(rows, |broken| drop(broken.check()));
 }
 
 /// A command that somebody wrote as one string.

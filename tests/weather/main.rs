@@ -18,9 +18,8 @@ mod proxy;
 mod sts;
 
 use std::fs;
-use std::thread;
 
-use common::{ASSUME_ROLE, Event, NOBODY, Outcome, Stage, asked};
+use common::{ASSUME_ROLE, Event, NOBODY, Outcome, Stage, asked, side_by_side};
 
 /// What a user's own credentials file held before.
 const OTHERS: &str = "# mine\n[other]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = other\n";
@@ -70,10 +69,4 @@ fn delivers(stage: &Stage, options: &[&str]) -> Outcome {
 /// The value of a variable in what `env` printed.
 fn variable<'a>(outcome: &'a Outcome, name: &str) -> Option<&'a str> {
     outcome.stdout.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
-}
-
-/// Checks rows that mostly wait side by side.
-fn side_by_side<Row: Send>(rows: impl IntoIterator<Item = Row>, check: impl Fn(Row) + Sync) {
-    let check = &check;
-    thread::scope(|scope| rows.into_iter().for_each(|row| drop(scope.spawn(move || check(row)))));
 }
