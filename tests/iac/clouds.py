@@ -25,6 +25,7 @@ def fedboot(*words, environment=None, input=None):
             input=input,
             capture_output=True,
             text=True,
+            check=False,
             timeout=60,
         )
 

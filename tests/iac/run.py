@@ -21,13 +21,16 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("fedboot", "sandbox"):
         parser.add_argument(f"--{name}", required=True)
-    for name in ("tofu", "hcl"):
+    for name in ("tofu", "hcl", "why-no-terraform"):
         parser.add_argument(f"--{name}")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     for name in ("fedboot", "sandbox", "tofu", "hcl"):
         if path := getattr(arguments, name):
             setattr(setting.Programs, name, str(pathlib.Path(path).resolve()))
+    if not arguments.tofu:
+        # Many tests also look at Terraform's half where it is there.
+        skip("iac Terraform", arguments.why_no_terraform or "no OpenTofu")
     loader = unittest.TestLoader()
     if arguments.names:
         loader.testNamePatterns = [f"*{name}*" for name in arguments.names]

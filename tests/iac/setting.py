@@ -61,7 +61,12 @@ def pulumi(*runs):
         config = {name: value for name, value in {**config, "place": place, **changes}.items() if value is not None}
         said.append({"program": str(EXAMPLES / "pulumi" / program), "config": config})
     played = subprocess.run(
-        [sys.executable, HERE / "stack.py"], input=json.dumps(said), capture_output=True, text=True, timeout=120
+        [sys.executable, HERE / "stack.py"],
+        input=json.dumps(said),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     if played.returncode != 0:
         raise AssertionError(played.stderr[-4000:])
@@ -94,7 +99,9 @@ def tofu(directory, *words, variables=None, check=True):
     given = [f"-var={name}={it if isinstance(it, str) else json.dumps(it)}" for name, it in (variables or {}).items()]
     environment = {"PATH": os.defpath, "HOME": str(directory), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
     command = [Programs.tofu, *words, *given]
-    ended = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
     if check and ended.returncode != 0:
         raise AssertionError(f"{' '.join(words)}: {ended.stdout}{ended.stderr}")
     return ended

@@ -86,7 +86,7 @@ class File(unittest.TestCase):
             self.skipTest("no gcloud on PATH")
         with tempfile.TemporaryDirectory() as place:
             path = pathlib.Path(place) / "google.json"
-            words = "iam workload-identity-pools create-cred-config --aws --enable-imdsv2".split()
+            words = ["iam", "workload-identity-pools", "create-cred-config", "--aws", "--enable-imdsv2"]
             more = [PROVIDER, f"--service-account={READER}", f"--output-file={path}"]
             environment = {"PATH": os.environ["PATH"], "HOME": place, "CLOUDSDK_CONFIG": place}
             subprocess.run(["gcloud", *words, *more], env=environment, check=True, capture_output=True, timeout=120)

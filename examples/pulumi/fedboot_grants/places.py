@@ -22,7 +22,10 @@ def ec2(core):
 
 def ecs(core, *, image, command, log_group, aws_region):
     check(image=image)
-    words = json.loads(command)
+    try:
+        words = json.loads(command)
+    except ValueError:
+        words = None
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         raise pulumi.RunError(f'command is a list of words in JSON, as ["python", "app.py"]; this is {command}.')
     account = {"Condition": {"StringEquals": {"aws:SourceAccount": core["aws_account_id"]}}}
