@@ -60,8 +60,10 @@ class Module:
     def references(self, blocks=None):
         """Each reference with the place of its block."""
         for block in self.blocks if blocks is None else blocks:
-            for references in block["attributes"].values():
-                yield from ((reference, block["where"]) for reference in references)
+            for attribute, references in block["attributes"].items():
+                # The type of a variable is written like a reference.
+                if (block["type"], attribute) != ("variable", "type"):
+                    yield from ((reference, block["where"]) for reference in references)
             yield from self.references(block["blocks"])
 
 

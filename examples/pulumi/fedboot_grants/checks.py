@@ -12,7 +12,7 @@ SETTINGS = {
         r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
         "is a name of 3 to 63 lower-case letters, digits, dots and dashes, without s3://",
     ),
-    "dataset_id": (r"[A-Za-z0-9_]{1,1024}", "has letters, digits and underscores only, without the project"),
+    "dataset_id": (r"[A-Za-z0-9_]+", "has letters, digits and underscores only, without the project"),
     "environment_name": (
         r"[A-Za-z][A-Za-z0-9_-]{0,79}",
         "begins with a letter and has letters, digits, dashes and underscores, at most 80",

@@ -48,7 +48,7 @@ variable "dataset_id" {
   type        = string
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_]{1,1024}$", var.dataset_id))
+    condition     = can(regex("^[A-Za-z0-9_]+$", var.dataset_id))
     error_message = "The dataset_id has letters, digits and underscores only, without the project."
   }
 }
