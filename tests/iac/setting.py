@@ -29,7 +29,8 @@ TO_GOOGLE = {
     "dataset_id": "words",
 }
 PODS = {"namespace": "jobs", "kubernetes_service_account": "app"}
-MWAA = {"environment_name": "airflow", "source_bucket": "dags-of-ours", "fedboot": "/usr/local/bin/fedboot"}
+# Any file stands for fedboot's.
+MWAA = {"environment_name": "airflow", "source_bucket": "dags-of-ours", "fedboot": __file__}
 ECS = {"image": "registry/app:1", "command": '["python", "app.py"]', "log_group": "/ecs/app"}
 DATAFLOW = {"temp_bucket": "temp", "repository": "beam", "repository_location": "europe-west1"}
 # Each program and place of Pulumi's with its settings.

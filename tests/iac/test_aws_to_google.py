@@ -3,13 +3,14 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
 
 from clouds import Sandbox, fedboot
-from setting import EXAMPLES, MWAA, POOL, READER, TO_GOOGLE, Programs, Stack, outputs, to_google_documents
+from setting import EXAMPLES, MWAA, POOL, READER, TERRAFORM, TO_GOOGLE, Programs, Stack, outputs, to_google_documents
 
 PLACES = ("ec2", "ecs", "eks-irsa", "eks-pod-identity", "mwaa")
 PROVIDER = f"{POOL}/providers/fedboot-aws"
@@ -228,9 +229,12 @@ class Mwaa(unittest.TestCase):
         script = (EXAMPLES / "mwaa/startup.sh").read_text()
         for key in ("dags/fedboot/fedboot", "dags/fedboot/google.json"):
             self.assertIn(f"/{key}", script)
-        self.assertEqual(
-            json.loads(objects["dags/fedboot/google.json"]["content"]), made("mwaa")["Pulumi"]["google_json"]
-        )
+        content = json.loads(objects["dags/fedboot/google.json"]["content"])
+        self.assertEqual(content, made("mwaa")["Pulumi"]["google_json"])
+        uploaded = pathlib.Path(objects["startup.sh"]["source"]["file"])
+        self.assertTrue(uploaded.samefile(EXAMPLES / "mwaa/startup.sh"))
+        [inside] = set(re.findall(r'"\${path.module}/([^"]+)"', (TERRAFORM / "mwaa/main.tf").read_text()))
+        self.assertTrue(uploaded.samefile(TERRAFORM / "mwaa" / inside))
 
     def test_the_permissions_are_the_same_each_way(self):
         policy = json.loads(Stack("mwaa").one("iam/rolePolicy:RolePolicy")["policy"])

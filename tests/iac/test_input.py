@@ -53,6 +53,7 @@ MODULES = {
 RIGHT = {
     "account_id": "123456789012",
     "aws_account_id": "123456789012",
+    "aws_region": "eu-west-1",
     "aws_role_name": "role",
     "bucket": "words",
     "command": ["true"],
@@ -69,6 +70,7 @@ RIGHT = {
     "provider_id": "provider",
     "region": "eu-west-1",
     "service_account": "app",
+    "source_bucket": "dags",
     "service_account_email": "a@b",
     "service_account_id": "beam-worker",
     "service_account_unique_id": "1",
@@ -90,11 +92,15 @@ class PulumiInput(unittest.TestCase):
         for (_, name), ended in zip(said, played, strict=True):
             self.assertIn(name, ended.get("error", ""))
 
-    def test_places_and_commands(self):
+    def test_places_files_and_commands(self):
         commands = ('"python"', "python app.py", "[]", "[1]", "null")
-        place, *others = pulumi(("ec2", {"place": "lambda"}), *(("ecs", {"command": it}) for it in commands))
+        missing = ("mwaa", {"fedboot": "/nonexistent/fedboot"})
+        place, file, *others = pulumi(
+            ("ec2", {"place": "lambda"}), missing, *(("ecs", {"command": it}) for it in commands)
+        )
         wanted = "place is one of ec2, ecs, eks-irsa, eks-pod-identity, mwaa; this is 'lambda'."
         self.assertEqual(place["error"], wanted)
+        self.assertIn("there is no file '/nonexistent/fedboot'", file["error"])
         for ended in others:
             self.assertIn('command is a list of words in JSON, as ["python", "app.py"]', ended["error"])
 
@@ -135,7 +141,7 @@ class TerraformInput(unittest.TestCase):
                     # What is wrong stands where the rule does: one sentence each.
                     self.assertEqual(said.count("This was checked by the validation rule"), len(names), said)
 
-    def test_a_cluster_and_channels(self):
+    def test_a_cluster_a_file_and_channels(self):
         kubernetes = {"oidc_provider_arn": "x", "namespace": "jobs", "service_account": "app"}
         spaces = {**kubernetes, "oidc_provider_arn": "arn:aws:iam::123456789012:oidc-provider/x", "namespace": "a b"}
         module = "modules/aws_to_google/documents"
@@ -151,6 +157,9 @@ class TerraformInput(unittest.TestCase):
             code, said = self.refusals(module, changes)
             self.assertEqual(code, 1)
             self.assertIn(sentence, said)
+        code, said = self.refusals("mwaa", {"fedboot": "/nonexistent/fedboot"})
+        self.assertEqual(code, 1)
+        self.assertIn("there is no such file", said)
         for channels in ([], ["me@example.com"]):
             code, said = self.refusals("alert", {"notification_channels": channels})
             self.assertEqual(code, 1)

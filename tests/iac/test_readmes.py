@@ -10,6 +10,8 @@ import unittest
 from setting import EXAMPLES, PULUMI, TERRAFORM, Programs, pulumi, tofu
 
 ROOTS = sorted(path.parent for path in TERRAFORM.glob("*/README.md") if path.parent.name != "modules")
+# On the reader's machine.
+BINARY = "/usr/local/bin/fedboot"
 SETTING = re.compile(r"^pulumi config set (\w+) (.+)$", re.MULTILINE)
 
 
@@ -25,6 +27,7 @@ class Readmes(unittest.TestCase):
             common = SETTING.findall(first)
             for block in others:
                 settings = {name: shlex.split(value)[0] for name, value in [*common, *SETTING.findall(block)]}
+                settings = {name: it.replace(BINARY, __file__) for name, it in settings.items()}
                 places.add(settings["place"])
                 # Nothing but what stands there.
                 absent = dict.fromkeys(PULUMI[settings["place"]][1])
@@ -42,7 +45,7 @@ class Readmes(unittest.TestCase):
             with self.subTest(root.name), tempfile.TemporaryDirectory() as place:
                 shutil.copy(root / "variables.tf", place)
                 [settings] = blocks(root / "README.md", "hcl")
-                (pathlib.Path(place) / "terraform.tfvars").write_text(settings)
+                (pathlib.Path(place) / "terraform.tfvars").write_text(settings.replace(BINARY, __file__))
                 ended = tofu(pathlib.Path(place), "plan", "-input=false", "-no-color", check=False)
                 self.assertEqual(ended.returncode, 0, ended.stderr)
                 # A name that is none is only warned of.

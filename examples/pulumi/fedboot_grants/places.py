@@ -92,6 +92,8 @@ def eks_irsa(core, *, oidc_provider_arn, namespace, kubernetes_service_account):
 
 def mwaa(core, *, environment_name, source_bucket, fedboot, aws_region):
     check(environment_name=environment_name, source_bucket=source_bucket)
+    if not pathlib.Path(fedboot).is_file():
+        raise pulumi.RunError(f"fedboot is the path of its binary on this machine; there is no file {fedboot!r}.")
     trust = documents.service_trust("airflow.amazonaws.com", "airflow-env.amazonaws.com")
     grants = AwsToGoogle("grants", trust_policy=trust, **core)
     permissions = documents.mwaa_permissions(core["aws_account_id"], aws_region, environment_name, source_bucket)

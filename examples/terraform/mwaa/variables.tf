@@ -41,4 +41,9 @@ variable "source_bucket" {
 variable "fedboot" {
   description = "The path of fedboot's binary on this machine."
   type        = string
+
+  validation {
+    condition     = fileexists(var.fedboot)
+    error_message = "The fedboot is the path of its binary on this machine, and there is no such file."
+  }
 }
