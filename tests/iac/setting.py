@@ -1,5 +1,6 @@
 """What the tests say to the examples, and what came of it: once for Pulumi, once for Terraform."""
 
+import atexit
 import functools
 import json
 import os
@@ -61,17 +62,23 @@ def pulumi(*runs):
         program, config = PULUMI[place]
         config = {name: value for name, value in {**config, "place": place, **changes}.items() if value is not None}
         said.append({"program": str(EXAMPLES / "pulumi" / program), "config": config})
-    played = subprocess.run(
-        [sys.executable, HERE / "stack.py"],
-        input=json.dumps(said),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    player = _player()
+    player.stdin.write(json.dumps(said) + "\n")
+    player.stdin.flush()
+    # It ends with what was wrong on stderr.
+    if not (answer := player.stdout.readline()):
+        raise AssertionError("the program of Pulumi failed, see above")
+    return json.loads(answer)
+
+
+@functools.cache
+def _player():
+    """One process for all: to import Pulumi's packages takes seconds."""
+    player = subprocess.Popen(
+        [sys.executable, HERE / "stack.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    if played.returncode != 0:
-        raise AssertionError(played.stderr[-4000:])
-    return json.loads(played.stdout)
+    atexit.register(player.kill)
+    return player
 
 
 @functools.cache

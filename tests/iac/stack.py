@@ -1,6 +1,6 @@
 """Runs Pulumi programs with Pulumi's own mocks, and prints what each would make, as JSON; no cloud and no engine is asked.
 
-On stdin is a list of runs, each with the directory of a `program` and its `config`.
+Each line of stdin is a list of runs, each with the directory of a `program` and its `config`; it is answered by a line.
 """
 
 import asyncio
@@ -75,5 +75,6 @@ def play(program, config):
 
 if __name__ == "__main__":
     asyncio.set_event_loop(asyncio.new_event_loop())
-    runs = json.load(sys.stdin)
-    print(json.dumps([play(pathlib.Path(it["program"]).resolve(), it["config"]) for it in runs]))
+    for line in sys.stdin:
+        runs = json.loads(line)
+        print(json.dumps([play(pathlib.Path(it["program"]).resolve(), it["config"]) for it in runs]), flush=True)
