@@ -38,7 +38,8 @@ def main():
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     for test, reason in result.skipped:
         skip(f"iac {test.id()}", reason)
-    failed = len({str(test).partition(" [")[0] for test, _ in result.failures + result.errors})
+    # Several parts of one test may have failed.
+    failed = len({getattr(test, "test_case", test).id() for test, _ in result.failures + result.errors})
     passed = result.testsRun - failed - len(result.skipped)
     print(f"iac: {passed} passed, {failed} failed, {len(result.skipped)} skipped")
     if result.testsRun == 0:

@@ -46,11 +46,11 @@ class Mocks(pulumi.runtime.Mocks):
 
 
 def plain(value):
-    """With files by their path."""
+    """With the path in place of a file."""
     if isinstance(value, dict):
         return {name: plain(it) for name, it in value.items()}
     if isinstance(value, pulumi.FileAsset):
-        return {"file": str(value.path)}
+        return str(value.path)
     return value
 
 

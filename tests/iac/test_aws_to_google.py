@@ -231,7 +231,7 @@ class Mwaa(unittest.TestCase):
             self.assertIn(f"/{key}", script)
         content = json.loads(objects["dags/fedboot/google.json"]["content"])
         self.assertEqual(content, made("mwaa")["Pulumi"]["google_json"])
-        uploaded = pathlib.Path(objects["startup.sh"]["source"]["file"])
+        uploaded = pathlib.Path(objects["startup.sh"]["source"])
         self.assertTrue(uploaded.samefile(EXAMPLES / "mwaa/startup.sh"))
         [inside] = set(re.findall(r'"\${path.module}/([^"]+)"', (TERRAFORM / "mwaa/main.tf").read_text()))
         self.assertTrue(uploaded.samefile(TERRAFORM / "mwaa" / inside))

@@ -3,8 +3,9 @@
 import json
 import unittest
 
+import yaml
 from clouds import Sandbox, admits, fedboot
-from setting import EMAIL, TO_AWS, UNIQUE_ID, Programs, Stack, stacks, to_aws_documents
+from setting import EMAIL, TO_AWS, UNIQUE_ID, Programs, Stack, outputs, stacks, to_aws_documents
 
 ROLE = "arn:aws:iam::123456789012:role/beam-worker"
 # As the metadata server signs it for the account, and what is another's.
@@ -121,6 +122,11 @@ class Gke(unittest.TestCase):
         manifest = json.loads(stack.outputs["manifest"])
         self.assertEqual(manifest["metadata"]["annotations"], {"iam.gke.io/gcp-service-account": EMAIL})
         self.assertEqual((manifest["metadata"]["namespace"], manifest["metadata"]["name"]), ("jobs", "app"))
+        if Programs.tofu:
+            names = {"namespace": "jobs", "service_account": "app"}
+            annotations = {"iam.gke.io/gcp-service-account": EMAIL}
+            said = outputs("modules/service_account_manifest", **names, annotations=annotations)
+            self.assertEqual(yaml.safe_load(said["manifest"]), manifest)
 
     def test_the_variables_of_the_pod_are_enough(self):
         stack = Stack("gke")

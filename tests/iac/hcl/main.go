@@ -1,4 +1,5 @@
-// Prints what stands in a directory's .tf files, as JSON: the blocks, their attributes, and what each attribute refers to.
+// Prints what stands in directories' .tf files, as JSON: the blocks, their attributes, what each attribute refers to, and the
+// text that it is. Its arguments are the values of the variables as JSON, and the directories.
 package main
 
 import (
@@ -10,6 +11,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 type block struct {
@@ -17,7 +20,7 @@ type block struct {
 	Labels     []string            `json:"labels"`
 	Where      string              `json:"where"`
 	Attributes map[string][]string `json:"attributes"`
-	// What an attribute says where it is a plain text.
+	// What an attribute says where it is a text, of nothing but variables.
 	Texts  map[string]string `json:"texts"`
 	Blocks []block           `json:"blocks"`
 }
@@ -36,7 +39,7 @@ func written(traversal hcl.Traversal) string {
 	return strings.Join(words, ".")
 }
 
-func read(body *hclsyntax.Body) (map[string][]string, map[string]string, []block) {
+func read(body *hclsyntax.Body, context *hcl.EvalContext) (map[string][]string, map[string]string, []block) {
 	attributes, texts, blocks := map[string][]string{}, map[string]string{}, []block{}
 	for name, attribute := range body.Attributes {
 		references := []string{}
@@ -44,21 +47,33 @@ func read(body *hclsyntax.Body) (map[string][]string, map[string]string, []block
 			references = append(references, written(traversal))
 		}
 		attributes[name] = references
-		if text, diagnostics := attribute.Expr.Value(nil); !diagnostics.HasErrors() && text.Type().FriendlyName() == "string" {
+		if text, diagnostics := attribute.Expr.Value(context); !diagnostics.HasErrors() && text.Type() == cty.String {
 			texts[name] = text.AsString()
 		}
 	}
 	for _, inner := range body.Blocks {
 		it := block{Type: inner.Type, Labels: inner.Labels, Where: inner.TypeRange.String()}
-		it.Attributes, it.Texts, it.Blocks = read(inner.Body)
+		it.Attributes, it.Texts, it.Blocks = read(inner.Body, context)
 		blocks = append(blocks, it)
 	}
 	return attributes, texts, blocks
 }
 
 func main() {
+	given := []byte(os.Args[1])
+	kind, err := ctyjson.ImpliedType(given)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	variables, err := ctyjson.Unmarshal(given, kind)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	context := &hcl.EvalContext{Variables: map[string]cty.Value{"var": variables}}
 	all := map[string][]block{}
-	for _, directory := range os.Args[1:] {
+	for _, directory := range os.Args[2:] {
 		files, _ := filepath.Glob(filepath.Join(directory, "*.tf"))
 		for _, file := range files {
 			source, err := os.ReadFile(file)
@@ -71,7 +86,7 @@ func main() {
 				fmt.Fprintln(os.Stderr, diagnostics)
 				os.Exit(1)
 			}
-			_, _, blocks := read(parsed.Body.(*hclsyntax.Body))
+			_, _, blocks := read(parsed.Body.(*hclsyntax.Body), context)
 			all[directory] = append(all[directory], blocks...)
 		}
 	}
