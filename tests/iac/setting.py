@@ -77,6 +77,8 @@ def _player():
     player = subprocess.Popen(
         [sys.executable, HERE / "stack.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    # In the opposite order.
+    atexit.register(player.wait)
     atexit.register(player.kill)
     return player
 
