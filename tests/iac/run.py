@@ -19,15 +19,16 @@ def skip(name, reason):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("fedboot", "sandbox"):
+    for name in ("fedboot", "sandbox", "ministack"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("tofu", "hcl", "why-no-terraform"):
         parser.add_argument(f"--{name}")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
-    for name in ("fedboot", "sandbox", "tofu", "hcl"):
+    for name in ("fedboot", "sandbox", "ministack", "tofu", "hcl"):
         if path := getattr(arguments, name):
-            setattr(setting.Programs, name, str(pathlib.Path(path).resolve()))
+            # A venv is found by the link in it.
+            setattr(setting.Programs, name, str(pathlib.Path(path).absolute()))
     if not arguments.tofu:
         # Many tests also look at Terraform's half where it is there.
         skip("iac Terraform", arguments.why_no_terraform or "no OpenTofu")

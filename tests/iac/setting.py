@@ -52,7 +52,7 @@ PULUMI = {
 class Programs:
     """Where the programs are that the tests call; `run.py` says it. None is one that is not to be had."""
 
-    fedboot = sandbox = tofu = hcl = None
+    fedboot = sandbox = ministack = tofu = hcl = None
 
 
 def pulumi(*runs):

@@ -1,11 +1,12 @@
 """Google → AWS: the trust policy admits the one account, by fedboot's own evaluator and by an STS that verifies."""
 
 import json
+import subprocess
 import unittest
 
 import yaml
 from clouds import Sandbox, admits, fedboot
-from setting import EMAIL, TO_AWS, UNIQUE_ID, Programs, Stack, outputs, stacks, to_aws_documents
+from setting import EMAIL, HERE, TO_AWS, UNIQUE_ID, Programs, Stack, outputs, stacks, to_aws_documents
 
 ROLE = "arn:aws:iam::123456789012:role/beam-worker"
 # As the metadata server signs it for the account, and what is another's.
@@ -77,6 +78,17 @@ class Permissions(unittest.TestCase):
             found["Terraform"] = to_aws_documents()["permissions"]
         said = [json.loads(policy) for policy in found.values()]
         self.assertTrue(all(it == said[0] for it in said))
+        asked = json.dumps({"bucket": TO_AWS["bucket"], "permissions": found["Pulumi"]})
+        command = [Programs.ministack, HERE / "bucket.py"]
+        ended = subprocess.run(command, input=asked, capture_output=True, text=True, check=False, timeout=120)
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        actions = ("list", "read", "write", "delete")
+        wanted = {
+            "words": dict.fromkeys(actions, "done"),
+            "another": dict.fromkeys(actions, "AccessDenied"),
+            "delete the bucket": "AccessDenied",
+        }
+        self.assertEqual(json.loads(ended.stdout), wanted)
         resources = {it["Resource"] for it in said[0]["Statement"]}
         self.assertEqual(resources, {"arn:aws:s3:::words", "arn:aws:s3:::words/*"})
         self.assertFalse([it for it in said[0]["Statement"] if "*" in "".join(it["Action"])])
