@@ -42,9 +42,21 @@ fn what_the_command_loses() {
 #[test]
 fn the_examples_use_options_that_there_are() {
     let mut flags: Vec<OsString> = Vec::new();
-    for name in
-        ["kubernetes.yaml", "eks.yaml", "fixed-address.yaml", "ecs-task.json", "fedboot.service", "mwaa/startup.sh"]
-    {
+    let kubernetes = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes")).expect("examples");
+    let kubernetes = kubernetes.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+    let manifests = kubernetes.filter(|name| name.ends_with(".yaml"));
+    let mut names: Vec<_> = manifests.map(|name| format!("kubernetes/{name}")).collect();
+    names.extend([
+        "cloud-run/job.yaml",
+        "cloud-run/service.yaml",
+        "compute-engine/app.conf",
+        "compute-engine/fedboot.service",
+        "ec2/fedboot.service",
+        "ecs-task.json",
+        "mwaa/startup.sh",
+    ]
+    .map(String::from));
+    for name in names {
         let file = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
         let example = fs::read_to_string(&file).expect(&file);
         // A list's item is fedboot's alone where it is an option; elsewhere the line says whose it is.

@@ -1,5 +1,5 @@
 //! Clients that know no variable and ask the metadata server at its own names and its own address, as PHP's, Vector's and
-//! fluent-bit's do: what examples/fixed-address.yaml makes of a pod, made of a network namespace.
+//! fluent-bit's do: what examples/kubernetes/fixed-address.yaml makes of a pod, made of a network namespace.
 
 use fedboot_sandbox::Sandbox;
 
