@@ -89,6 +89,8 @@ class Pod:
     def prepare(self):
         security = self.spec["securityContext"]
         for sysctl in security.get("sysctls", []):
+            # Those of a network are the pod's own, others the machine's.
+            assert sysctl["name"].startswith("net."), sysctl
             pathlib.Path("/proc/sys", sysctl["name"].replace(".", "/")).write_text(sysctl["value"])
         lines = [*self.node.hosts, "127.0.0.1 localhost", f"127.0.0.1 {self.name}"]
         aliases = [" ".join([alias["ip"], *alias["hostnames"]]) for alias in self.spec.get("hostAliases", [])]
