@@ -220,7 +220,7 @@ class Container:
             }
             for mount in [*spec.get("volumeMounts", []), *pod.node.injected_mounts(pod)]
         ]
-        group = security.get("runAsGroup", 0)
+        group, supplemental = security.get("runAsGroup", 0), security.get("supplementalGroups", [])
         return {
             "image": image,
             "command": command,
@@ -233,7 +233,7 @@ class Container:
             "shm": str(pod.place / "shm"),
             "user": user,
             "group": group,
-            "groups": [group, *([security["fsGroup"]] if "fsGroup" in security else [])],
+            "groups": [group, *([security["fsGroup"]] if "fsGroup" in security else []), *supplemental],
             "read_only": security.get("readOnlyRootFilesystem", False),
             "capabilities": sorted(left & set(ALL_CAPABILITIES)),
             "no_new_privileges": not security.get("allowPrivilegeEscalation", True),
@@ -327,7 +327,12 @@ class Probe:
 
 def shim(verb, specification, output):
     process = subprocess.Popen(
-        [sys.executable, CONTAINER, verb], stdin=subprocess.PIPE, stdout=output, stderr=output, text=True, env={}
+        [sys.executable, CONTAINER, verb],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={},
     )
     process.stdin.write(json.dumps(specification))
     process.stdin.close()

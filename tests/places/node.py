@@ -93,6 +93,8 @@ class Node:
             add_address(METADATA, 1)
         elif self.aws == "pod-identity":
             add_address("169.254.170.23", 2)
+        elif self.aws == "imds":
+            add_address(METADATA, 1)
         names = ("metadata", "control", "google-tls", "google-sts-tls")
         ports = {**{name: free_port() for name in names}, "sts-tls": 443}
         place = ["--aws", self.aws, "--real-addresses"] if self.aws in ("pod-identity", "imds") else []
@@ -176,6 +178,11 @@ class Node:
         if "configMap" in volume:
             assert volume["configMap"]["name"] == "google", volume
             (directory / "google.json").write_text(json.dumps(self.external_account()))
+        elif "directory" in volume:
+            # One that systemd makes for a unit.
+            wanted = volume["directory"]
+            directory.chmod(wanted["mode"])
+            os.chown(directory, wanted["user"], wanted["group"])
         elif "emptyDir" not in volume:
             raise RuntimeError(f"nothing is known of the volume {volume}")
 
@@ -209,13 +216,17 @@ class Node:
             "system": name != "fedboot",
             "copy": {CERTIFICATES: str(self.certificates)},
         }
-        if "fedboot" in name:
+        if "fedboot" in name or name == "machine":
             image["copy"] |= binary
         if name == "app-fedboot":
             image["entrypoint"] = ["fedboot", "--"]
-        if name in ("app", "app-fedboot", "vector", "php-app"):
+        if name == "machine" and self.aws:
+            file = self.place / "google.json"
+            file.write_text(json.dumps(self.external_account()))
+            image["copy"] |= {"/etc/google.json": str(file)}
+        if name in ("app", "app-fedboot", "vector", "php-app", "machine"):
             venv = self.venv()
-            image["copy"] |= {str(venv): str(venv), "/app": str(HERE / "app")}
+            image["copy"] |= {str(venv): str(venv), "/app": str(HERE / "app"), "/opt/app": str(self.installed(venv))}
             command = [f"{venv}/bin/python", "-c", "import sys; print(sys.base_prefix)"]
             prefix = subprocess.run(command, check=True, **CAPTURED).stdout.strip()
             if not prefix.startswith("/usr"):
@@ -229,6 +240,17 @@ class Node:
             image["directory"] = "/app"
             image["arguments"] = ["python", "plain.py"] if name in ("vector", "php-app") else ["python", "app.py"]
         return image
+
+    def installed(self, venv):
+        """The program as somebody has it on a machine: beside a Python of its own."""
+        place = self.place / "opt-app"
+        if not place.exists():
+            shutil.copytree(HERE / "app", place)
+            (place / "bin").mkdir()
+            python = place / "bin/python"
+            python.write_text(f'#!/bin/sh\nexec {venv}/bin/python "$@"\n')
+            python.chmod(0o755)
+        return place
 
     def venv(self):
         """That of the client that asks the other cloud."""

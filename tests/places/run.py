@@ -7,11 +7,19 @@ import subprocess
 import sys
 import unittest
 
+import cloud_run
+import machines
 import node  # noqa: F401  finds stage.py
 import pods
 import stage
 
-GROUPS = {"jobs": [pods.Jobs], "sidecars": [pods.Sidecars], "eks": [pods.OnEks, pods.Manifests]}
+GROUPS = {
+    "jobs": [pods.Jobs],
+    "sidecars": [pods.Sidecars],
+    "eks": [pods.OnEks, pods.Manifests],
+    "cloud_run": [cloud_run.Files, cloud_run.Flags, cloud_run.Lives],
+    "machines": [machines.ComputeEngine, machines.Ec2],
+}
 
 
 def main():
@@ -52,11 +60,11 @@ def run(group):
 def play(arguments):
     pods.PodTest.arguments = arguments
     if os.geteuid() != 0:
-        pods.PodTest.why_not = "only root can start containers as several users"
-    elif not arguments.kubernetes:
-        pods.PodTest.why_not = arguments.why_no_kubernetes
+        why_not = "only root can start containers as several users"
     else:
-        pods.PodTest.why_not = stage.isolate()
+        why_not = stage.isolate()
+    # Its code expands a container's variables, too.
+    pods.PodTest.why_not = why_not or (None if arguments.kubernetes else arguments.why_no_kubernetes)
     loader = unittest.defaultTestLoader
     if arguments.tests:
         loader.testNamePatterns = [f"*{name}*" for name in arguments.tests]

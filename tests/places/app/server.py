@@ -1,4 +1,4 @@
-"""A web server as Cloud Run has it: on $PORT, each request asks AWS who this is."""
+"""A web server as Cloud Run has it, on $PORT: each request asks AWS who this is."""
 
 import http.server
 import json
@@ -20,4 +20,4 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-http.server.HTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
