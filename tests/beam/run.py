@@ -14,6 +14,7 @@ import urllib.parse
 import jobs
 import stage
 from checks import BeamTest
+from several import Several
 from streams import Streams
 
 # Sessions this short are refreshed about every four seconds; the jobs take more than twice as long.
