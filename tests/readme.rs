@@ -46,16 +46,18 @@ fn the_examples_use_options_that_there_are() {
     let kubernetes = kubernetes.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
     let manifests = kubernetes.filter(|name| name.ends_with(".yaml"));
     let mut names: Vec<_> = manifests.map(|name| format!("kubernetes/{name}")).collect();
-    names.extend([
-        "cloud-run/job.yaml",
-        "cloud-run/service.yaml",
-        "compute-engine/app.conf",
-        "compute-engine/fedboot.service",
-        "ec2/fedboot.service",
-        "ecs-task.json",
-        "mwaa/startup.sh",
-    ]
-    .map(String::from));
+    names.extend(
+        [
+            "cloud-run/job.yaml",
+            "cloud-run/service.yaml",
+            "compute-engine/app.conf",
+            "compute-engine/fedboot.service",
+            "ec2/fedboot.service",
+            "ecs-task.json",
+            "mwaa/startup.sh",
+        ]
+        .map(String::from),
+    );
     for name in names {
         let file = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
         let example = fs::read_to_string(&file).expect(&file);

@@ -11,10 +11,11 @@ import time
 import unittest
 import urllib.parse
 
+import flags
 import jobs
+import several
 import stage
 from checks import BeamTest
-from several import Several
 from streams import Streams
 
 # Sessions this short are refreshed about every four seconds; the jobs take more than twice as long.
@@ -166,7 +167,8 @@ def main():
             Streams.refreshes, Streams.lifetime = HOURS, HOURS_LIFETIME
             suite = loader.loadTestsFromTestCase(Streams)
         else:
-            suite = loader.loadTestsFromModule(sys.modules[__name__])
+            modules = (sys.modules[__name__], several, flags)
+            suite = unittest.TestSuite(loader.loadTestsFromModule(module) for module in modules)
         result = unittest.TextTestRunner(verbosity=2).run(suite)
     skips = os.environ.get("FEDBOOT_SKIPS")
     for test, reason in result.skipped:

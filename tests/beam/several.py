@@ -15,7 +15,7 @@ import stage
 
 CONTAINERS = 3
 # Seconds that each of seven files is worked on: each container has two or three of them.
-PAUSE = 5
+PAUSE = 4
 
 
 class SeveralContainersJob(jobs.PythonContainerJob):
@@ -51,7 +51,7 @@ class SeveralContainersJob(jobs.PythonContainerJob):
         ]
         if len(places) == CONTAINERS and self.stage.s3_requests(self):
             accident, self.accident = self.accident, None
-            self.unlucky = sorted(places)[0]
+            self.unlucky = min(places)
             accident(self.unlucky)
 
 
@@ -99,7 +99,7 @@ class Several(checks.BeamTest):
         stage.wait_until("the last fedboot", lambda: not self.on_stage.agents(), 5)
 
     def test_killed_container(self):
-        """The local runner does not replace a lost container: the job is never done. The other containers go on as before."""
+        """The local runner does not replace a lost container, its job waits; the other containers go on as before."""
 
         def kill(place):
             docker = [stage.HERE / "bin/docker", "kill", place.name]
