@@ -24,6 +24,7 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "beam"))
 
+from kubelet import own
 from stage import DIRECT, Background, answers, free_port, post, wait_until
 
 ACCOUNT = "123456789012"
@@ -167,8 +168,6 @@ class Node:
                 directory = pod.place / "volumes" / volume
                 directory.mkdir()
                 shutil.copy(source, directory / name)
-                from kubelet import own
-
                 own({"projected": {}}, directory, pod.spec)
                 pod.volumes[volume] = directory
             mounts.append({"name": volume, "mountPath": target, "readOnly": True})
