@@ -15,7 +15,7 @@ import time
 
 import yaml
 from kubelet import Pod
-from node import HERE, answers, wait_until
+from node import HERE, PATIENCE, answers, wait_until
 from pods import LIFETIME, PodTest
 from stage import DIRECT
 
@@ -205,7 +205,7 @@ class Lives(PodTest):
         spec = {"securityContext": {}, "restartPolicy": "Never", "terminationGracePeriodSeconds": 10}
         spec["containers"] = [{"name": "main", **container}]
         pod = Pod(node, name, {"spec": spec}).start()
-        self.addCleanup(lambda: pod.is_alive() and pod.delete().wait(90))
+        self.addCleanup(lambda: pod.is_alive() and pod.delete().wait(PATIENCE))
         return node, pod
 
     def test_job(self):
@@ -217,11 +217,11 @@ class Lives(PodTest):
     def test_frozen_service(self):
         """Stopped for longer than its credentials live, as an instance without CPU is; the next request gets fresh ones."""
         node, pod = self.play("service", PORT="8080", K_SERVICE="reads-s3")
-        wait_until("the server", lambda: answers("http://127.0.0.1:8080/") or not pod.is_alive(), 60)
+        wait_until("the server", lambda: answers("http://127.0.0.1:8080/") or not pod.is_alive())
         first = self.request()
         self.assertTrue(first["who"].endswith("assumed-role/beam-worker/cloud-run-reads-s3"), first)
         self.signal_all(node, pod, signal.SIGSTOP)
-        wait_until("the end of what it had", lambda: not any(one["live"] for one in node.issued()), LIFETIME + 20)
+        wait_until("the end of what it had", lambda: not any(one["live"] for one in node.issued()))
         # It has nothing that lives, and has asked for nothing.
         issued = len(node.issued())
         time.sleep(1)
@@ -229,7 +229,7 @@ class Lives(PodTest):
         self.signal_all(node, pod, signal.SIGCONT)
         second = self.request()
         self.assertNotEqual(second["seen"], first["seen"])
-        pod.delete().wait(30)
+        pod.delete().wait(PATIENCE)
         self.assertEqual(node.runs_fedboot(), [])
 
     def request(self):

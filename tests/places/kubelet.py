@@ -25,6 +25,8 @@ CONTAINER = pathlib.Path(__file__).resolve().parent / "container.py"
 # A kubelet waits ten seconds before the first restart and twice as long before each further one.
 BACKOFF = 0.5
 TICK = 0.05
+# What a probe is given besides its timeout: a kubelet reaches its runtime in milliseconds, here a Python starts first.
+SHIM = 15
 
 THREADS = concurrent.futures.ThreadPoolExecutor(8)
 
@@ -313,7 +315,7 @@ class Probe:
             if now >= self.next:
                 self.next, self.begun = now + self.spec["periodSeconds"], now
                 self.process = self.container.execute(self.spec["exec"]["command"], subprocess.DEVNULL)
-        elif (code := self.process.poll()) is not None or now > self.begun + self.spec["timeoutSeconds"]:
+        elif (code := self.process.poll()) is not None or now > self.begun + self.spec["timeoutSeconds"] + SHIM:
             if code is None:
                 self.process.terminate()
                 self.process.wait()

@@ -12,7 +12,7 @@ import signal
 import subprocess
 
 from kubelet import Pod, shim
-from node import HERE, wait_until
+from node import HERE, PATIENCE, wait_until
 from pods import LIFETIME, PodTest
 
 EXAMPLES = HERE.parent.parent / "examples"
@@ -107,7 +107,7 @@ class MachineTest(PodTest):
             "volumes": [*volumes, *(directory(f"{one['name']}-tmp", 0o1777, 0, 0) for one in [*sidecars, app])],
         }
         pod = Pod(node, "machine", {"spec": spec}).start()
-        self.addCleanup(lambda: pod.is_alive() and pod.delete().wait(90))
+        self.addCleanup(lambda: pod.is_alive() and pod.delete().wait(PATIENCE))
         return pod
 
     def inside(self, node, command, mounts):
@@ -207,7 +207,7 @@ class ComputeEngine(MachineTest):
         wait_until("its restart", lambda: pod.containers["fedboot"].restarts == 1 and pod.containers["fedboot"].started)
         self.wait_seen(pod, len(self.seen(pod)) + 1)
         self.assertEqual(pod.containers["main"].restarts, 0)
-        pod.delete().wait(60)
+        pod.delete().wait(PATIENCE)
         self.assertEqual((pod.containers["main"].codes, pod.containers["fedboot"].codes), ([0], [137, 0]), pod.said())
         self.check_nothing_left(node)
 
@@ -267,7 +267,7 @@ class Ec2(MachineTest):
         self.wait_seen(pod, 2)
         os.kill(max(node.runs_fedboot()), signal.SIGKILL)
         self.wait_seen(pod, len(self.seen(pod)) + 1)
-        pod.delete().wait(60)
+        pod.delete().wait(PATIENCE)
         self.assertEqual({line["who"] for line in self.lines(pod) if "who" in line}, {email})
         self.assertEqual(pod.containers["main"].codes, [0], pod.said())
         self.check_nothing_left(node)

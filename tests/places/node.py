@@ -24,16 +24,23 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "beam"))
 
+import stage
 from kubelet import own
-from stage import DIRECT, Background, answers, free_port, post, wait_until
+from stage import DIRECT, Background, answers, free_port, post
 
 ACCOUNT = "123456789012"
+# What a busy machine may take for anything, in seconds; nothing that goes well waits for it.
+PATIENCE = 150
 SERVICE_ACCOUNT = "beam-worker@demo-project.iam.gserviceaccount.com"
 METADATA = "169.254.169.254"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 # What the webhooks of EKS put into each container, and where (docs.aws.amazon.com/eks).
 IRSA = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 POD_IDENTITY = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
+
+
+def wait_until(what, condition):
+    return stage.wait_until(what, condition, PATIENCE)
 
 
 class Forwarder(socketserver.ThreadingTCPServer):

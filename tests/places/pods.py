@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from kubelet import Pod
-from node import HERE, Node, wait_until
+from node import HERE, PATIENCE, Node, wait_until
 
 EXAMPLES = HERE.parent.parent / "examples/kubernetes"
 # Sessions and tokens are this short, so that a pod lives through several of them.
@@ -46,7 +46,7 @@ class PodTest(unittest.TestCase):
         if change:
             change(template["spec"])
         pod = Pod(node, found["name"], template).start()
-        self.addCleanup(lambda: pod.is_alive() and pod.delete().wait(90))
+        self.addCleanup(lambda: pod.is_alive() and pod.delete().wait(PATIENCE))
         return pod
 
     def lines(self, pod, container="main"):
@@ -58,10 +58,10 @@ class PodTest(unittest.TestCase):
         return list(dict.fromkeys(line["seen"] for line in self.lines(pod) if "seen" in line))
 
     def wait_seen(self, pod, number):
-        wait_until(f"{number} credentials", lambda: len(self.seen(pod)) >= number or not pod.is_alive(), 60)
+        wait_until(f"{number} credentials", lambda: len(self.seen(pod)) >= number or not pod.is_alive())
         self.assertTrue(pod.is_alive(), pod.said())
 
-    def check_succeeded(self, pod, seconds=75):
+    def check_succeeded(self, pod, seconds=PATIENCE):
         pod.wait(seconds)
         self.assertEqual(pod.phase, "Succeeded", pod.said())
         self.assertEqual(pod.containers["main"].restarts, 0, pod.said())
@@ -103,7 +103,7 @@ class Jobs(OnGke):
         self.check_succeeded(pod)
         self.assertEqual(len(self.seen(pod)), 3)
         self.check_issued(node, pod, f"default.{pod.name}")
-        wait_until("the agent's end", lambda: not node.runs_fedboot(), 5)
+        wait_until("the agent's end", lambda: not node.runs_fedboot())
 
     def test_copied_binary(self):
         """An init container copies it; $(ROLE_ARN) stands in its arguments."""
@@ -131,7 +131,7 @@ class Jobs(OnGke):
         pod = self.pod(node, "gke-job", "Job")
         self.wait_seen(pod, 1)
         os.kill(pod.containers["main"].pid(), signal.SIGKILL)
-        pod.wait(75)
+        pod.wait(PATIENCE)
         self.assertEqual((pod.phase, pod.containers["main"].codes), ("Succeeded", [137, 0]), pod.said())
 
     def test_no_role(self):
@@ -143,7 +143,7 @@ class Jobs(OnGke):
             (role,) = [one for one in spec["containers"][0]["env"] if one["name"] == "FEDBOOT_ROLE_ARN"]
             role["value"] = "arn:aws:iam::123456789012:role/somebody-else"
 
-        pod = self.pod(node, "gke-job", "Job", elsewhere).wait(30)
+        pod = self.pod(node, "gke-job", "Job", elsewhere).wait(PATIENCE)
         self.assertEqual((pod.phase, pod.containers["main"].codes), ("Failed", [125]), pod.said())
         self.assertIn("AccessDenied", pod.said())
         self.assertEqual(self.seen(pod), [])
@@ -157,10 +157,10 @@ class Jobs(OnGke):
             spec["containers"][0]["args"] = ["sleep", "600"]
 
         pod = self.pod(node, "gke-job", "Job", deaf)
-        wait_until("sleep", lambda: "main" in pod.containers and "ready" in pod.said(), 30)
-        pod.delete().wait(20)
+        wait_until("sleep", lambda: "main" in pod.containers and "ready" in pod.said())
+        pod.delete().wait(PATIENCE)
         self.order(pod, "main gets SIGTERM", "main gets SIGKILL", "main ended with 137")
-        wait_until("the agent's end", lambda: not node.runs_fedboot(), 5)
+        wait_until("the agent's end", lambda: not node.runs_fedboot())
 
 
 class Sidecars(OnGke):
@@ -201,10 +201,10 @@ class Sidecars(OnGke):
         wait_until(
             "another sidecar", lambda: pod.containers["fedboot"].restarts == 1 and pod.containers["fedboot"].ready
         )
-        wait_until("another token", lambda: token.read_text() != before, 30)
+        wait_until("another token", lambda: token.read_text() != before)
         self.wait_seen(pod, 3)
 
-        pod.delete().wait(20)
+        pod.delete().wait(PATIENCE)
         self.order(pod, "main gets SIGTERM", "main ended with 0", "fedboot gets SIGTERM")
         self.assertIn({"told": True}, self.lines(pod), "a last call after SIGTERM, with credentials")
         self.assertEqual(pod.containers["main"].codes, [0], pod.said())
@@ -244,7 +244,7 @@ class OnEks(PodTest):
         pod = self.pod(node, "eks-irsa", "Deployment")
         self.wait_seen(pod, 2)
         wait_until("a ready pod", pod.ready)
-        pod.delete().wait(20)
+        pod.delete().wait(PATIENCE)
         self.check_google(pod, 2)
         self.order(pod, "fedboot starts", "main starts", "main gets SIGTERM", "fedboot gets SIGTERM")
         self.check_nothing_left(node)
