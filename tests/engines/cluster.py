@@ -1,0 +1,185 @@
+"""What every engine's test is made of: the stage of tests/beam, workers started behind fedboot, and what must be true at
+the end.
+
+An engine is a file beside this one with two things in it:
+
+    LIFETIME = 16            how long a session lasts, in seconds
+    def run(cluster): …      starts the engine, runs a job, kills an agent, checks the result, ends with `cluster.judge()`
+
+`cluster.stage` is what tests/beam/stage.py says: a metadata server, an STS and an S3 that verify what they are sent. S3
+refuses expired keys.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "beam"))
+
+import jobs  # noqa: E402
+import stage  # noqa: E402
+from stage import BUCKET, REGION, ROLE, wait_until  # noqa: E402, F401
+
+EXAMPLES = HERE.parent.parent / "examples"
+# What S3 says to keys that it does not take: 404 is an answer like any other for clients that look whether a file is there.
+REFUSALS = (400, 401, 403)
+# S3A and others clean up by these.
+MORE_ACTIONS = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:ListBucketMultipartUploads"]
+
+
+class Cluster:
+    """The workers of one engine, and the stage that they have to themselves."""
+
+    def __init__(self, name, on_stage, *, venv, jars=None):
+        self.name, self.stage = name, on_stage
+        self.venv, self.jars = pathlib.Path(venv), jars and pathlib.Path(jars)
+        self.workers, self.killed = [], []
+        # A directory for whatever the engine writes.
+        self.place = on_stage.place / name
+        self.place.mkdir()
+        policy = {"Effect": "Allow", "Action": MORE_ACTIONS, "Resource": "*"}
+        name_of_role = ROLE.rpartition("/")[2]
+        on_stage.owner("iam").put_role_policy(
+            RoleName=name_of_role, PolicyName="uploads", PolicyDocument=stage.document(policy)
+        )
+
+    def example(self, *names):
+        """The engine's folder under examples/, copied to a place of this run's; a missing one is an error."""
+        there = self.place / "example"
+        shutil.copytree(EXAMPLES / self.name, there, dirs_exist_ok=True)
+        return there.joinpath(*names)
+
+    def environment(self, home):
+        """What a machine of the cluster has: no key, and where the clouds are."""
+        return {
+            "PATH": f"{self.venv}/bin:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(self.place),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            **self.stage.worker_environment(),
+        }
+
+    def home(self, name):
+        home = self.place / f"home {name}"  # A space in it, as hostile as homes come.
+        home.mkdir(exist_ok=True)
+        return home
+
+    def background(self, name, command, **environment):
+        """A process of the engine's that has no credentials and needs none."""
+        return self.stage.background(name, command, {**self.environment(self.home(name)), **environment})
+
+    def worker(self, name, command, *, options=(), **environment):
+        """A process behind fedboot."""
+        return self.add(Worker(self, name, ["--", *command], options, environment))
+
+    def agent(self, name, *, options=(), **environment):
+        """`fedboot agent` by itself, for what cannot have an entrypoint."""
+        return self.add(Worker(self, name, None, options, environment))
+
+    def add(self, worker):
+        self.workers.append(worker)
+        return worker
+
+    def check(self):
+        """Fails when a worker ended by itself."""
+        for worker in self.workers:
+            worker.server.check()
+
+    def kill_an_agent(self, worker):
+        """As the kernel does when memory is short, in the middle of the job. Waits until another one stands there."""
+        agent = worker.agent()
+        deaths = len(worker.deaths())
+        os.kill(agent, signal.SIGKILL)
+        wait_until("another agent", lambda: worker.agent(wait=False) not in (None, agent), 10)
+        wait_until("the guard's word of it", lambda: len(worker.deaths()) > deaths, 10)
+        # What this one gets is not of the first agent's making.
+        self.killed.append((worker, set(worker.issued())))
+
+    def judge(self, *, refreshes=1):
+        """What holds for every engine at the end of its job, before its workers are stopped. Returns the figures."""
+        requests = self.stage.s3_front.requests
+        refused = [request for request in requests if request.status in REFUSALS or request.status >= 500]
+        assert not refused, f"S3 refused {len(refused)} of {len(requests)} requests: {refused[:5]}"
+        used = {request.key for request in requests}
+        ours = {worker: set(worker.issued()) for worker in self.workers}
+        strangers = used - set().union(*ours.values())
+        assert not strangers, f"S3 was asked with keys that no fedboot got: {strangers}"
+        for worker, keys in ours.items():
+            assert len(used & keys) > refreshes, f"{worker.name} used {len(used & keys)} of its {len(keys)} sessions"
+            worker.check_environment()
+        assert self.killed, "no agent was killed"
+        for worker, before in self.killed:
+            assert used & (ours[worker] - before), f"{worker.name} used nothing that the second agent got"
+        return {
+            "workers": len(self.workers),
+            "exchanges": self.stage.front.attempts,
+            "refreshes": sum(worker.refreshes() for worker in self.workers),
+            "sessions used": len(used),
+            "S3 requests": len(requests),
+            "refused": len(refused),
+            "agents killed": len(self.killed),
+        }
+
+
+class Worker:
+    """A process of the engine's, started as `fedboot -- COMMAND`."""
+
+    def __init__(self, cluster, name, command, options, environment):
+        self.name, self.cluster = name, cluster
+        self.home = cluster.home(name)
+        self.environment = {**cluster.environment(self.home), **environment}
+        words = [cluster.stage.fedboot, *options, *command]
+        self.server = cluster.stage.background(name, words, self.environment)
+        wait_until(f"fedboot before {name}", lambda: self.server.check() or self.issued())
+
+    @property
+    def pid(self):
+        """fedboot became the command: they have one pid."""
+        return self.server.process.pid
+
+    def log(self):
+        return self.server.log.read_text(errors="replace")
+
+    def events(self):
+        return list(jobs.json_lines(self.log()))
+
+    def issued(self):
+        """The access key ids that this worker's fedboot got, in order."""
+        return list(dict.fromkeys(event["access_key_id"] for event in self.events() if "access_key_id" in event))
+
+    def refreshes(self):
+        return sum("refreshed" in event["message"] for event in self.events())
+
+    def deaths(self):
+        return [event for event in self.events() if "another one takes its place" in event["message"]]
+
+    def agent(self, *, wait=True):
+        """The pid of the agent beside this worker, which says in its argv whom it serves."""
+
+        def find():
+            for pid in self.cluster.stage.agents():
+                with contextlib.suppress(OSError):
+                    if jobs.text_of(pid, "cmdline").split("\0")[1:3] == ["--fedboot-agent", str(self.pid)]:
+                        return pid
+            return None
+
+        return wait_until(f"the agent beside {self.name}", find, 10) if wait else find()
+
+    def family(self):
+        """The processes of this worker and of what it started, but fedboot's."""
+        return [pid for pid in jobs.family(self.pid) if not self.cluster.stage.runs_fedboot(pid)]
+
+    def check_environment(self):
+        """No key in the environment of anything that the worker started."""
+        for pid in self.family():
+            with contextlib.suppress(OSError):
+                names = {entry.partition("=")[0] for entry in jobs.text_of(pid, "environ").split("\0")}
+                found = names & {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+                assert not found, f"{found} in the environment of {jobs.text_of(pid, 'cmdline')}"
