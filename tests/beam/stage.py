@@ -108,19 +108,19 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_until(what, condition, seconds=30):
+def wait_until(what, condition, seconds=30, pause=0.05):
     until = time.monotonic() + seconds
     while not (result := condition()):
         if time.monotonic() > until:
             raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.05)
+        time.sleep(pause)
     return result
 
 
 class Background:
     """A server of the stage: its output in a file, ended by its pid."""
 
-    def __init__(self, name, command, environment, log):
+    def __init__(self, name, command, environment, log, **more):
         self.name, self.log = name, log
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
@@ -129,6 +129,7 @@ class Background:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                **more,
             )
 
     def check(self):
@@ -347,8 +348,8 @@ class Stage:
     def __exit__(self, *_):
         self.ending.close()
 
-    def background(self, name, command, environment):
-        server = Background(name, command, environment, self.place / "logs" / f"{name}.log")
+    def background(self, name, command, environment, **more):
+        server = Background(name, command, environment, self.place / "logs" / f"{name}.log", **more)
         self.ending.callback(server.stop)
         return server
 

@@ -13,8 +13,11 @@ refuses expired keys.
 import contextlib
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import signal
+import string
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -48,10 +51,26 @@ class Cluster:
         )
 
     def example(self, *names):
-        """The engine's folder under examples/, copied to a place of this run's; a missing one is an error."""
+        """The engine's folder under examples/, copied to a place of this run's; or a file in there."""
         there = self.place / "example"
-        shutil.copytree(EXAMPLES / self.name, there, dirs_exist_ok=True)
+        if not there.exists():
+            if (EXAMPLES / self.name).exists():
+                shutil.copytree(EXAMPLES / self.name, there)
+            else:
+                there.mkdir()
         return there.joinpath(*names)
+
+    def printed(self, beginning, **variables):
+        """The words of the command in the example's README that begins so, with these values for its variables.
+
+        What is printed there is what runs here. fedboot itself is whoever calls this to start.
+        """
+        text = self.example("README.md").read_text()
+        blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        commands = [line.strip() for line in blocks.replace("\\\n", " ").splitlines()]
+        (command,) = [command for command in commands if command.startswith(beginning)]
+        words = [string.Template(word).substitute(variables) for word in shlex.split(command, comments=True)]
+        return words[words.index("--") + 1 :] if words[0] == "fedboot" else words
 
     def environment(self, home):
         """What a machine of the cluster has: no key, and where the clouds are."""
@@ -72,20 +91,14 @@ class Cluster:
         return home
 
     def background(self, name, command, **environment):
-        """A process of the engine's that has no credentials and needs none."""
-        return self.stage.background(name, command, {**self.environment(self.home(name)), **environment})
+        """A process of the engine's that has no credentials and needs none. It runs in the example's folder."""
+        environment = {**self.environment(self.home(name)), **environment}
+        return self.stage.background(name, command, environment, cwd=self.example())
 
     def worker(self, name, command, *, options=(), **environment):
-        """A process behind fedboot."""
-        return self.add(Worker(self, name, ["--", *command], options, environment))
-
-    def agent(self, name, *, options=(), **environment):
-        """`fedboot agent` by itself, for what cannot have an entrypoint."""
-        return self.add(Worker(self, name, None, options, environment))
-
-    def add(self, worker):
-        self.workers.append(worker)
-        return worker
+        """A process behind fedboot, in the example's folder."""
+        self.workers.append(Worker(self, name, command, options, environment))
+        return self.workers[-1]
 
     def check(self):
         """Fails when a worker ended by itself."""
@@ -101,6 +114,13 @@ class Cluster:
         wait_until("the guard's word of it", lambda: len(worker.deaths()) > deaths, 10)
         # What this one gets is not of the first agent's making.
         self.killed.append((worker, set(worker.issued())))
+
+    def has_gone_on(self, *, refreshes=1):
+        """Whether every worker has used more sessions than its first, and those with a second agent what that one got."""
+        used = {request.key for request in self.stage.s3_front.requests}
+        return all(len(used & set(worker.issued())) > refreshes for worker in self.workers) and all(
+            used & (set(worker.issued()) - before) for worker, before in self.killed
+        )
 
     def judge(self, *, refreshes=1):
         """What holds for every engine at the end of its job, before its workers are stopped. Returns the figures."""
@@ -135,8 +155,8 @@ class Worker:
         self.name, self.cluster = name, cluster
         self.home = cluster.home(name)
         self.environment = {**cluster.environment(self.home), **environment}
-        words = [cluster.stage.fedboot, *options, *command]
-        self.server = cluster.stage.background(name, words, self.environment)
+        words = [cluster.stage.fedboot, *options, "--", *command]
+        self.server = cluster.stage.background(name, words, self.environment, cwd=cluster.example())
         wait_until(f"fedboot before {name}", lambda: self.server.check() or self.issued())
 
     @property
