@@ -23,9 +23,9 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "beam"))
 
-import jobs  # noqa: E402
-import stage  # noqa: E402
-from stage import BUCKET, REGION, ROLE, wait_until  # noqa: E402, F401
+import jobs
+import stage
+from stage import BUCKET, REGION, ROLE, wait_until  # noqa: F401
 
 EXAMPLES = HERE.parent.parent / "examples"
 # What S3 says to keys that it does not take: 404 is an answer like any other for clients that look whether a file is there.
