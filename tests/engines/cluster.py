@@ -30,8 +30,8 @@ from stage import BUCKET, REGION, ROLE, wait_until  # noqa: F401
 EXAMPLES = HERE.parent.parent / "examples"
 # What S3 says to keys that it does not take: 404 is an answer like any other for clients that look whether a file is there.
 REFUSALS = (400, 401, 403)
-# S3A and others clean up by these.
-MORE_ACTIONS = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:ListBucketMultipartUploads"]
+# Beside what the stage's role may do: to give up an upload in parts.
+MORE_ACTIONS = ["s3:AbortMultipartUpload"]
 
 
 class Cluster:
@@ -75,7 +75,7 @@ class Cluster:
     def environment(self, home):
         """What a machine of the cluster has: no key, and where the clouds are."""
         return {
-            "PATH": f"{self.venv}/bin:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{self.venv}/bin:{os.environ['PATH']}",
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "TMPDIR": str(self.place),
@@ -86,7 +86,8 @@ class Cluster:
         }
 
     def home(self, name):
-        home = self.place / f"home {name}"  # A space in it, as hostile as homes come.
+        # A space in it, as hostile as homes come.
+        home = self.place / f"home {name}"
         home.mkdir(exist_ok=True)
         return home
 
@@ -107,11 +108,13 @@ class Cluster:
 
     def kill_an_agent(self, worker):
         """As the kernel does when memory is short, in the middle of the job. Waits until another one stands there."""
+        for one in self.workers:
+            one.check_environment()
         agent = worker.agent()
         deaths = len(worker.deaths())
         os.kill(agent, signal.SIGKILL)
-        wait_until("another agent", lambda: worker.agent(wait=False) not in (None, agent), 10)
-        wait_until("the guard's word of it", lambda: len(worker.deaths()) > deaths, 10)
+        wait_until("another agent", lambda: worker.agent(wait=False) not in (None, agent))
+        wait_until("the guard's word of it", lambda: len(worker.deaths()) > deaths)
         # What this one gets is not of the first agent's making.
         self.killed.append((worker, set(worker.issued())))
 
@@ -138,7 +141,7 @@ class Cluster:
         for worker, before in self.killed:
             assert used & (ours[worker] - before), f"{worker.name} used nothing that the second agent got"
         return {
-            "workers": len(self.workers),
+            "behind fedboot": len(self.workers),
             "exchanges": self.stage.front.attempts,
             "refreshes": sum(worker.refreshes() for worker in self.workers),
             "sessions used": len(used),
@@ -190,16 +193,19 @@ class Worker:
                         return pid
             return None
 
-        return wait_until(f"the agent beside {self.name}", find, 10) if wait else find()
+        return wait_until(f"the agent beside {self.name}", find) if wait else find()
 
     def family(self):
         """The processes of this worker and of what it started, but fedboot's."""
         return [pid for pid in jobs.family(self.pid) if not self.cluster.stage.runs_fedboot(pid)]
 
     def check_environment(self):
-        """No key in the environment of anything that the worker started."""
+        """No key in the environment or in the arguments of anything that the worker started."""
+        keys = {"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SESSION_TOKEN=", *self.issued()}
         for pid in self.family():
+            # Processes come and go.
             with contextlib.suppress(OSError):
-                names = {entry.partition("=")[0] for entry in jobs.text_of(pid, "environ").split("\0")}
-                found = names & {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
-                assert not found, f"{found} in the environment of {jobs.text_of(pid, 'cmdline')}"
+                command = jobs.text_of(pid, "cmdline")
+                said = jobs.text_of(pid, "environ") + command
+                found = [key for key in keys if key in said]
+                assert not found, f"{found} in the environment or the arguments of {command}"

@@ -1,6 +1,7 @@
 """Flink: a session cluster of a job manager and two task managers behind fedboot, and a SQL job that does not end by itself."""
 
 import json
+import os
 import re
 import shutil
 
@@ -17,7 +18,8 @@ HERE = {
     "address: jobmanager\n  port: 8081": "address: localhost\n  bind-address: localhost\n  port: {rest}",
     "  endpoint:\n    region: eu-west-1": "  endpoint: {s3}\n  endpoint.region: eu-west-1\n  path.style.access: true",
 }
-JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+# Quick to start, and nothing left in /tmp.
+JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Djava.io.tmpdir={place}"
 # Says which of S3A's providers it was.
 LOGGING = """
 logger.providers.name = org.apache.hadoop.fs.s3a.AWSCredentialProviderList
@@ -55,7 +57,7 @@ def run(cluster):
         lambda: cluster.has_gone_on() and checkpoints()["completed"] >= before["completed"] + 4,
         120,
     )
-    wait_until("all lines", lambda: cluster.check() or written(cluster) == feed.expected, 60)
+    wait_until("all lines", lambda: cluster.check() or written(cluster) == feed.expected, 60, PACE)
     after = checkpoints()
     assert after["failed"] == before["failed"], f"a checkpoint failed: {before}, then {after}"
     assert after["restored"] == 0, "the job was restarted"
@@ -83,7 +85,7 @@ def prepare(cluster):
     shutil.copytree(flink / "conf", conf)
     own = (conf / "config.yaml").read_text()
     environment = re.search(r"^env:\n(?: .*\n)+", own, re.MULTILINE).group().rstrip("\n")
-    (conf / "config.yaml").write_text(f"{environment} {JVM}\n{settings}")
+    (conf / "config.yaml").write_text(f"{environment} {JVM.format(place=cluster.place)}\n{settings}")
     with open(conf / "log4j-console.properties", "a") as log:
         log.write(LOGGING)
     # As they lie in Flink's own archive and image.
@@ -104,7 +106,7 @@ def prepare(cluster):
     # The client would write its history into the home of the machine's user.
     variables = {
         "JVM_ARGS": f"-Duser.home={cluster.place}",
-        "PATH": f"{flink}/bin:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{flink}/bin:{os.environ['PATH']}",
         "FLINK_CONF_DIR": conf,
         "FLINK_PLUGINS_DIR": cluster.place / "plugins",
         "FLINK_OPT_DIR": cluster.place / "opt",
