@@ -91,7 +91,7 @@ ROWS = [
     Row("a region that is not enabled", TO_AWS, ["aws account enable-region --region-name eu-west-1"], before=refusing("aws sts get-caller-identity --region=eu-west-1", "(InvalidClientTokenId) when calling the GetCallerIdentity operation: The security token included in the request is invalid.")),
     Row("an identity provider for Google", TO_AWS, ["InvalidIdentityToken", "--remove-google-provider"], before=google_provider),
     Row("an identity provider for Google, removed", TO_AWS, ["oidc-provider/accounts.google.com: removed"], ("--remove-google-provider",), before=google_provider, code=0, changes_nothing=False),
-    Row("a bucket of somebody else's", TO_AWS, ["another project's", "--bucket"], before=lambda clouds: clouds.google.taken.add(f"gs://{PROJECT}-fedboot"), changes_nothing=False),
+    Row("a bucket of somebody else's", TO_AWS, ["another project has a bucket of that name", "--bucket"], before=lambda clouds: clouds.google.taken.add(f"gs://{PROJECT}-fedboot"), changes_nothing=False),
     Row("a repository for Python", TO_AWS, ["--repository"], before=lambda clouds: clouds.google.repositories.update(fedboot={"format": "PYTHON"}), changes_nothing=False),
     Row("a disabled account", TO_AWS, ["gcloud iam service-accounts enable"], before=lambda clouds: clouds.google.accounts.update({WORKER: {"uniqueId": "1", "disabled": True}}), changes_nothing=False),
     Row("a role that is not there", TO_GOOGLE, ["there is no role nobody"], given=["--project", PROJECT, "--aws-role", "nobody"]),

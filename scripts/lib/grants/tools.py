@@ -67,6 +67,8 @@ class Refused(Exception):
             return "an API of the project is off: follow the link above, or gcloud services enable NAME"
         if "Identity Pool does not exist" in self.said:
             return "the project has no GKE cluster with Workload Identity yet: make it first, and run the same command again"
+        if "bucket name is not available" in self.said:
+            return "another project has a bucket of that name: name another one with --bucket"
         if "billing" in self.said.lower():
             return "give the project a billing account: https://cloud.google.com/billing/docs/how-to/modify-project"
         if "PassRole" in self.said or NO_PERMISSION.search(self.said):
