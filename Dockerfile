@@ -23,14 +23,7 @@ ARG BASE_IMAGE=docker.io/apache/beam_python3.12_sdk:2.77.0
 # amd64 builder needs no emulation, here or below.
 FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS build
 
-# The C in `ring` wants a compiler, the link step only the C library that comes with Rust's musl targets. Debian gives
-# its compilers the same name whether they are native or cross compilers, so both architectures go the same way.
-ENV CC_x86_64_unknown_linux_musl=x86_64-linux-gnu-gcc \
-    CC_aarch64_unknown_linux_musl=aarch64-linux-gnu-gcc \
-    CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld \
-    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld
-
-# Before the sources, so that it is done once.
+# The C in `ring` wants a compiler. Before the sources, so that it is done once.
 ARG TARGETARCH
 # Not pinned: a Debian release keeps one version of a compiler.
 # hadolint ignore=DL3008
@@ -63,18 +56,33 @@ RUN --mount=type=cache,target=/cache \
     && if ! cmp -s /sources "$cache/sources"; then find . -name '*.rs' -exec touch {} +; fi \
     && rm -f "$cache/sources" \
     && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR="$cache" \
-        cargo build --release --locked --package fedboot --target "$triple" \
+        packaging/binary "$triple" \
     && cp /sources "$cache/sources" \
     && install -D -m 0755 "$cache/$triple/release/fedboot" /out/usr/local/bin/fedboot
 
+# The same sources make the same layer: packaging/binary takes care of the bytes, this of the dates. The oldest that every
+# kind of archive can hold, unless the builder says another one.
+ARG SOURCE_DATE_EPOCH=315532800
+RUN find /out -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 
-# The binary and nothing else, to copy from.
+
+# The binary and nothing else, to copy from. Its labels are fedboot's:
+#
+#   docker build --target binary --build-arg REVISION="$(git rev-parse HEAD)" --tag fedboot .
 FROM scratch AS binary
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="fedboot" \
+      org.opencontainers.image.description="Stands in front of a container's command and gives it short-lived cloud credentials" \
+      org.opencontainers.image.source="https://github.com/fedboot/fedboot" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out /
 
 
 # No RUN below this line: there may be no shell. No ENV and no LABEL either: what the image says is the base's own, but
-# for the entrypoint.
+# for the entrypoint. (These labels tell what an image is, and this one is Beam's, or yours. `fedboot --version` tells the
+# rest, in every image.)
 FROM ${BASE_IMAGE}
 COPY --from=binary /usr/local/bin/fedboot /usr/local/bin/fedboot
 ENTRYPOINT ["fedboot","--","/opt/apache/beam/boot"]
