@@ -196,14 +196,11 @@ static_target() {
     printf '%s-unknown-linux-musl\n' "$(uname -m)"
 }
 
-# build_fedboot: prints the path of the static release build.
+# build_fedboot: prints the path of the static release build, which is the one in images and packages.
 build_fedboot() {
-    local target
-    target=$(static_target)
-    # ring's C code for that target is compiled with musl-gcc.
-    need_apt gcc libc6-dev musl-tools && need_target "$target" || return 1
-    build --release --target "$target" -p fedboot || return 1
-    printf '%s\n' "$(target_directory)/$target/release/fedboot"
+    need_apt gcc libc6-dev && need_target "$(static_target)" || return 1
+    note "packaging/binary (a minute or two, the first time)"
+    packaging/binary
 }
 
 # build_sandbox: prints the path of the sandbox's program, built as the tests build it.

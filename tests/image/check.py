@@ -1,10 +1,12 @@
 """What tests/image/run asserts.
 
 files             Dockerfile and cloudbuild.yaml agree with each other and with the sources
-cloud-build-step  prints the arguments that cloudbuild.yaml hands to docker, substituted
+cloud-build-step  prints the arguments with which cloudbuild.yaml has docker build, substituted
 start DIRECTORY   starts the exported images in there; the environment names the sandbox's clouds
+smoke DIRECTORY   does with them what cloudbuild.yaml does before it pushes
 """
 
+import argparse
 import json
 import os
 import re
@@ -28,8 +30,12 @@ BINARY = Path("usr/local/bin/fedboot")
 EMULATED = {"amd64": "x86_64", "arm64": "aarch64"}
 ELF_MACHINES = {"amd64": 62, "arm64": 183}
 PT_INTERP = 3
-# As in scripts/test: the image's binary is linked by another linker than the one that is measured there.
-LARGEST_BINARY = 2_800_000
+# Of every file, so that the same sources make the same layer: 1980, which all kinds of archives can hold.
+OLDEST = 315532800
+# What tests/image/run gives as an argument, and where to find what an image is made of.
+LABELLED = {"title": "fedboot", "revision": "of-the-test", "source": "https://github.com/fedboot/fedboot"}
+# What Cargo.toml calls otherwise than a container image does.
+LABELS = {"version": "version", "repository": "source", "license": "licenses"}
 HERE = next(name for name, machine in EMULATED.items() if machine == os.uname().machine)
 # Design §3: what the command gets, and what stays away from it.
 DELIVERED = {
@@ -58,9 +64,11 @@ def main(command: str, *arguments: str) -> None:
         case "files", ():
             check_files()
         case "cloud-build-step", substitutions:
-            print("\n".join(cloud_build_step(dict(pair.split("=", 1) for pair in substitutions))))
+            print("\n".join(cloud_build_step("build", dict(pair.split("=", 1) for pair in substitutions))))
         case "start", (directory,):
             check_images(Path(directory))
+        case "smoke", (directory,):
+            check_smoke(Path(directory))
         case _:
             sys.exit(__doc__)
 
@@ -72,7 +80,7 @@ def check_files() -> None:
     build = cloud_build()
     used = set(re.findall(r"\$\{(_[A-Z_]+)\}", json.dumps(build)))
     equal("cloudbuild.yaml: substitutions", used, {"_BASE_IMAGE", "_IMAGE_URI", "_LOGS_DIR"})
-    substituted = cloud_build_step({"_BASE_IMAGE": "BASE", "_IMAGE_URI": "IMAGE"})
+    substituted = cloud_build_step("build", {"_BASE_IMAGE": "BASE", "_IMAGE_URI": "IMAGE"})
     equal("cloudbuild.yaml: docker command", substituted[0], "build")
     dockerfile = (ROOT / "Dockerfile").read_text()
     for argument in (word for word in substituted if word.endswith("=BASE")):
@@ -87,6 +95,10 @@ def check_files() -> None:
         2,
     )
     manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', dockerfile))
+    for name in ("version", "repository", "license"):
+        told = manifest["package"][name] if name != "license" else manifest["workspace"]["package"]["license"]
+        equal(f"Dockerfile: label for {name}", labels[LABELS[name]], told)
     oldest = manifest["workspace"]["package"]["rust-version"]
     (tag,) = re.findall(r"^ARG BUILD_IMAGE=\S*/rust:([0-9.]+)-", dockerfile, re.MULTILINE)
     true(f"Dockerfile: Rust {tag} is older than {oldest}", version(tag) >= version(oldest))
@@ -101,8 +113,8 @@ def cloud_build() -> dict:
     return YAML(typ="safe").load(ROOT / "cloudbuild.yaml")
 
 
-def cloud_build_step(substitutions: dict[str, str]) -> list[str]:
-    (step,) = cloud_build()["steps"]
+def cloud_build_step(name: str, substitutions: dict[str, str]) -> list[str]:
+    (step,) = [step for step in cloud_build()["steps"] if step["id"] == name]
     return [re.sub(r"\$\{(_[A-Z_]+)\}", lambda match: substitutions[match[1]], word) for word in step["args"]]
 
 
@@ -164,6 +176,9 @@ def check_images(directory: Path) -> None:
         check_contents(base, out, digests[HERE])
         check_start(out)
         check_refusal(out)
+    launcher = Image.load(directory / "launcher/out")
+    check_launcher(Image.load(directory / "launcher/base"), launcher)
+    check_start(launcher)
 
 
 def check_binary(image: Image) -> str:
@@ -173,11 +188,13 @@ def check_binary(image: Image) -> str:
     mode, owner, digest = files[str(BINARY)]
     equal(f"{image.name}: mode and owner", (mode, owner), ("-rwxr-xr-x", 0))
     path = image.rootfs / BINARY
+    equal(f"{image.name}: date", path.stat().st_mtime, OLDEST)
+    told = image.config["Labels"]
+    equal(f"{image.name}: labels", {name: told.get(f"org.opencontainers.image.{name}") for name in LABELLED}, LABELLED)
     elf = path.read_bytes()
     (machine,) = struct.unpack_from("<H", elf, 18)
     equal(f"{image.name}: architecture of the image", image.architecture, image.rootfs.parent.name)
     equal(f"{image.name}: architecture of the binary", machine, ELF_MACHINES[image.architecture])
-    true(f"{image.name}: {len(elf)} bytes", len(elf) <= LARGEST_BINARY)
     (headers,), (size, count) = struct.unpack_from("<Q", elf, 32), struct.unpack_from("<HH", elf, 54)
     kinds = {struct.unpack_from("<I", elf, headers + size * index)[0] for index in range(count)}
     true(f"{image.name}: no program interpreter, so static", PT_INTERP not in kinds)
@@ -203,6 +220,67 @@ def check_contents(base: Image, out: Image, binary: str) -> None:
     configs = [{key: value for key, value in image.config.items() if key not in own} for image in (base, out)]
     equal(f"{out.name}: configuration", configs[1], configs[0])
     equal(f"{out.name}: labels", set(out.config.get("Labels") or {}) - {"io.buildah.version"}, set())
+
+
+def check_launcher(base: Image, out: Image) -> None:
+    """The Flex Template: the launcher's image, but for the pipeline and what stands at the launcher's path."""
+    before, after = base.files(), out.files()
+    changed = {path for path, value in after.items() if before.get(path) != value and (out.rootfs / path).is_file()}
+    path = base.config["Entrypoint"][0].lstrip("/")
+    equal(f"{out.name}: files", changed, {str(BINARY), "template/pipeline.py", path, f"{path}.google"})
+    equal(f"{out.name}: the launcher itself", after[f"{path}.google"], before[path])
+    equal(f"{out.name}: entrypoint", out.config["Entrypoint"], base.config["Entrypoint"])
+    equal(f"{out.name}: pipeline", out.environment()["FLEX_TEMPLATE_PYTHON_PY_FILE"], "/template/pipeline.py")
+    print(f"ok {out.name}")
+
+
+def check_smoke(directory: Path) -> None:
+    """cloudbuild.yaml lets good images pass, and says of a bad one what is wrong with it."""
+    for kind in ("go", "python", "java"):
+        image = Image.load(directory / kind / "out")
+        for name, done in smoke(image):
+            equal(f"{image.name}: {name}\n{done.stdout}{done.stderr}", done.returncode, 0)
+        print(f"ok {image.name}: pushed")
+
+    image = Image.load(directory / "empty/out")
+    boot = image.rootfs / ENTRYPOINT[-1].lstrip("/")
+    other = next(name for name in ELF_MACHINES if name != HERE)
+    foreign = directory / "binary" / other / "rootfs" / BINARY
+    refused(image, "/opt/apache/beam/boot does not exist [FB011]")
+    boot.parent.mkdir(parents=True)
+    boot.write_text("#!/no/such/shell\n")
+    refused(image, "/opt/apache/beam/boot has no execute permission [FB012]")
+    boot.chmod(0o755)
+    refused(image, "/no/such/shell")
+    if foreign.exists():
+        copyfile(foreign, boot)
+        refused(image, "/opt/apache/beam/boot")
+
+
+def refused(image: Image, reason: str) -> None:
+    (_, version), (_, boot) = smoke(image)
+    equal(f"{image.name}: --version\n{version.stderr}", version.returncode, 0)
+    true(f"{image.name}: should not be pushed\n{boot.stdout}", boot.returncode == 2)
+    line = boot.stdout.splitlines()[0]
+    true(f"{image.name}: first line {line!r} without {reason!r}", line.startswith("failure ") and reason in line)
+    print(f"ok {image.name}: not pushed: {line}")
+
+
+def smoke(image: Image) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
+    """Each step of cloudbuild.yaml that runs the image, with docker's own options in bwrap's words."""
+    for step in cloud_build()["steps"]:
+        if step["args"][0] != "run":
+            continue
+        options, words = argparse.ArgumentParser(), cloud_build_step(step["id"], {"_IMAGE_URI": "IMAGE"})
+        options.add_argument("--rm", action="store_true", required=True)
+        options.add_argument("--network", choices=["none"], required=True)
+        options.add_argument("--entrypoint", required=True)
+        options.add_argument("image", choices=["IMAGE"])
+        options.add_argument("words", nargs=argparse.REMAINDER)
+        given = options.parse_args(words[1:])
+        done = contain(image, {}, [given.entrypoint, *given.words], "--unshare-net")
+        told = (done.stdout.decode(), done.stderr.decode())
+        yield step["id"], subprocess.CompletedProcess(done.args, done.returncode, *told)
 
 
 def check_start(image: Image) -> None:
@@ -260,8 +338,21 @@ def clouds(image: Image) -> dict[str, str]:
 
 
 def start(image: Image, environment: dict[str, str], arguments: list[bytes]) -> Outcome:
-    """Runs the image's own entrypoint and command, as its own user, with what every container runtime provides: /dev,
-    /proc, a host name, HOME. The network stays this machine's, where the sandbox listens on loopback."""
+    """Runs the image's own entrypoint and command."""
+    command = [*image.config["Entrypoint"], *(image.config.get("Cmd") or []), *arguments]
+    done = contain(image, environment, command)
+    outcome = Outcome(done.returncode, done.stderr.decode(errors="replace"))
+    for line in done.stdout.splitlines():
+        name, value = line.decode().split("\t", 1)
+        outcome.said.setdefault(name, []).append(literal_eval(f"b'{value}'"))
+    return outcome
+
+
+def contain(
+    image: Image, environment: dict[str, str], words: list[str | bytes], *options: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs that command in the image, as its own user, with what every container runtime provides: /dev, /proc, a host
+    name, HOME. The network stays this machine's, where the sandbox listens on loopback, unless the options say else."""
     for mount_point in ("dev", "proc"):
         (image.rootfs / mount_point).mkdir(exist_ok=True)
     command: list[str | bytes] = [
@@ -273,6 +364,7 @@ def start(image: Image, environment: dict[str, str], arguments: list[bytes]) -> 
         "--unshare-uts",
         "--hostname",
         "beam-worker-0",
+        *options,
         "--bind",
         str(image.rootfs),
         "/",
@@ -289,13 +381,8 @@ def start(image: Image, environment: dict[str, str], arguments: list[bytes]) -> 
     if user := image.user():
         identity = [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
         command[:1] = ["setpriv", *identity, "bwrap", "--unshare-user", "--uid", str(user), "--gid", str(user)]
-    command += ["--", *image.config["Entrypoint"], *(image.config.get("Cmd") or []), *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-    outcome = Outcome(done.returncode, done.stderr.decode(errors="replace"))
-    for line in done.stdout.splitlines():
-        name, value = line.decode().split("\t", 1)
-        outcome.said.setdefault(name, []).append(literal_eval(f"b'{value}'"))
-    return outcome
+    command += ["--", *words]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
 
 
 def equal(what: str, found: object, expected: object) -> None:
