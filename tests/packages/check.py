@@ -120,7 +120,8 @@ def no_paths(wheel: Path, deb: Path) -> None:
         if name.endswith(".gz"):
             content = gzip.decompress(content)
         for path in (ROOT, CARGO_HOME, Path.home() / ".rustup"):
-            true(f"{path} stands in {name}", bytes(path) not in content)
+            # A name like /src stands in the paths of all crates.
+            true(f"{path} stands in {name}", len(path.parts) < 3 or bytes(path) not in content)
 
 
 def wheel_record(wheel: Path) -> None:
