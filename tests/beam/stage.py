@@ -169,7 +169,17 @@ class FrontHandler(http.server.BaseHTTPRequestHandler):
         return going_on
 
     def body(self):
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return b"".join(iter(self.chunk, b""))
         return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+
+    def chunk(self):
+        """One of them; the last one is empty, and what may follow it is passed over (RFC 9112, 7.1)."""
+        size = int(self.rfile.readline().partition(b";")[0], 16)
+        data = self.rfile.read(size)
+        while self.rfile.readline() not in (b"\r\n", b"\n", b""):
+            pass
+        return data
 
     def answer(self, status, headers, body):
         self.send_response_only(status)
@@ -258,14 +268,17 @@ class S3Front(Front):
 class S3FrontHandler(FrontHandler):
     def pass_on(self):
         time = datetime.datetime.now(datetime.UTC)
+        body = self.body()
         s3 = http.client.HTTPConnection("127.0.0.1", self.server.s3_port, timeout=60)
         with contextlib.closing(s3):
             s3.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
-                # The client has been told to continue, by this server.
-                if name.lower() != "expect":
+                # The client has been told to continue, by this server, which has all of the body.
+                if name.lower() not in ("content-length", "expect", "transfer-encoding"):
                     s3.putheader(name, value)
-            s3.endheaders(self.body())
+            if body or "Content-Length" in self.headers:
+                s3.putheader("Content-Length", str(len(body)))
+            s3.endheaders(body)
             reply = s3.getresponse()
             answer = reply.read()
         url = urllib.parse.urlsplit(self.path)
