@@ -1,4 +1,4 @@
-//! The README says of options what `--help` knows, and the examples are up to date with it.
+//! README and docs say of options and variables what the program knows, and the examples are up to date with it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -28,12 +28,13 @@ fn options_are_those_of_the_program() {
 
 #[test]
 fn what_the_command_loses() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
-    let list = readme.split("it loses what would be found first:").nth(1).expect("a list");
+    let deliveries = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deliveries.md")).expect("a page");
+    let list = deliveries.split("it loses what would be found first:").nth(1).expect("a list");
     let list = list.split("(of these").next().expect("its end");
     let names: Vec<_> = list.split('`').skip(1).step_by(2).collect();
     assert_eq!(names, shadowed_variables::AWS);
-    let list = readme.split("Google's clients are kept from finding first:").nth(1).expect("a list");
+    let to_google = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/aws-to-google.md")).expect("a page");
+    let list = to_google.split("Google's clients are kept from finding first:").nth(1).expect("a list");
     let list = list.split("\n\n").next().expect("its end");
     let names: Vec<_> = list.split('`').skip(1).step_by(2).collect();
     assert_eq!(names, shadowed_variables::GOOGLE);

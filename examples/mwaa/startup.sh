@@ -1,5 +1,5 @@
 # Startup script of an Amazon MWAA environment: every Airflow component finds Google's credentials by itself, with the
-# connection google_cloud_default as it is. The environment's execution role may be the service account (README).
+# connection google_cloud_default as it is. The environment's execution role may be the service account (docs/aws-to-google.md).
 #
 # The bucket holds, in the folder of the DAGs, fedboot and the file that gcloud wrote:
 #

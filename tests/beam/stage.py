@@ -490,7 +490,7 @@ class Stage:
         return [request for request in self.s3_front.requests if request.time >= job.started]
 
     def image(self, name, boot, *, system, environment=None, entrypoint=("fedboot", "--", "/opt/apache/beam/boot")):
-        """Makes an image: the two lines of fedboot's README on top of Beam's boot program. Returns its home.
+        """Makes an image: the two lines of docs/dataflow.md on top of Beam's boot program. Returns its home.
 
         With `system` it has a Debian and Python below, without it next to nothing, as Beam's distroless Go image.
         """
