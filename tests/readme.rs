@@ -45,7 +45,7 @@ fn the_examples_use_options_that_there_are() {
     let mut flags: Vec<OsString> = Vec::new();
     let kubernetes = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kubernetes")).expect("examples");
     let kubernetes = kubernetes.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
-    let manifests = kubernetes.filter(|name| name.ends_with(".yaml"));
+    let manifests = kubernetes.filter(|name| name.contains(".yaml"));
     let mut names: Vec<_> = manifests.map(|name| format!("kubernetes/{name}")).collect();
     names.extend(
         [
