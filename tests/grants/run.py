@@ -61,7 +61,8 @@ def a_google_account_may_be_the_role(stage, given):
     (theirs,) = json.loads(wanted)["Statement"]
     assert {**ours, "Sid": ""} == {**theirs, "Sid": ""}, (ours, theirs)
     attributes = stage.clouds.google.attributes
-    assert attributes["fedboot-role-arn"] == arn and attributes["enable-oslogin"] == "TRUE", attributes
+    assert attributes["fedboot-role-arn"] == arn.replace("fedboot-worker", "{service_account}"), attributes
+    assert attributes["enable-oslogin"] == "TRUE", attributes
     resources = [it["Resource"] for it in role["inline"]["fedboot"]["Statement"]]
     assert resources[-1] == ["arn:aws:s3:::out-bucket/*"], resources
 
@@ -173,7 +174,7 @@ def what_others_made_stays(stage, _given):
     succeeded(stage.run(TO_AWS, "--change-existing"))
     statements = stage.state()["roles"]["fedboot-worker"]["trust"]["Statement"]
     assert ecs in statements and len(statements) == 2, statements
-    assert google.attributes["fedboot-role-arn"].endswith(":role/fedboot-worker")
+    assert google.attributes["fedboot-role-arn"].endswith(":role/{service_account}")
     out = succeeded(stage.run(TO_AWS, "--undo"))
     assert "it was not made here" in out, out
     state = stage.state()
@@ -188,7 +189,7 @@ def what_others_need_stays(stage, _given):
     stage.reset()
     team = ["--project", "demo-project", "--location", "europe-west1", "--service-account", "other-worker"]
     succeeded(stage.run(TO_AWS))
-    succeeded(stage.run(TO_AWS, "--change-existing", given=team))
+    succeeded(stage.run(TO_AWS, given=[*team, "--aws-region", "eu-west-1"]))
     # The options of the first run need not be said again.
     given = ["--project", "demo-project", "--location", "europe-west1"]
     out = succeeded(stage.run(TO_AWS, "--undo", given=given))

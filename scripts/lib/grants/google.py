@@ -179,7 +179,7 @@ def bucket(project, name, location, is_ours, in_use):
     )
 
 
-def project_attributes(project, attributes):
+def project_attributes(project, attributes, in_use):
     """Metadata attributes of the project: what fedboot reads on every worker."""
 
     def items():
@@ -205,6 +205,7 @@ def project_attributes(project, attributes):
         look,
         gcloud(project, "compute", "project-info", "add-metadata", f"--metadata={pairs}"),
         unmake=gcloud(project, "compute", "project-info", "remove-metadata", f"--keys={','.join(attributes)}"),
+        in_use=in_use,
     )
 
 
