@@ -286,7 +286,8 @@ class Seen:
 
     def left(self):
         """What still runs in the namespaces that were seen."""
-        return [text_of(pid, "cmdline") for namespace in self.namespaces for pid in processes_in(namespace)]
+        commands = (command_of(pid) for namespace in self.namespaces for pid in processes_in(namespace))
+        return [command for command in commands if command]
 
 
 def processes():
@@ -319,6 +320,14 @@ def link(path):
 
 def text_of(pid, name):
     return pathlib.Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+
+
+def command_of(pid):
+    """What a process was started with; nothing of one that has ended meanwhile."""
+    try:
+        return text_of(pid, "cmdline")
+    except OSError:
+        return ""
 
 
 def json_lines(text):

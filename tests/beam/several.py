@@ -112,7 +112,7 @@ class Several(checks.BeamTest):
             stage.wait_until("refreshes", lambda: all(refreshes(place) >= before[place] + 2 for place in others))
             # It waits for what will not come.
             for pid in jobs.processes():
-                if f"--image={job.name}" in jobs.text_of(pid, "cmdline").split("\0"):
+                if f"--image={job.name}" in jobs.command_of(pid).split("\0"):
                     os.kill(pid, signal.SIGKILL)
 
         def refreshes(place):

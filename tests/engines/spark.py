@@ -143,7 +143,7 @@ def executor_logs(cluster, worker):
 
 def check_executor(worker):
     """The worker forked it, and it asks the endpoint of the worker's agent."""
-    family = {pid: jobs.text_of(pid, "cmdline") for pid in worker.family()}
+    family = {pid: jobs.command_of(pid) for pid in worker.family()}
     (executor,) = [pid for pid, command in family.items() if "CoarseGrainedExecutorBackend" in command]
     assert executor != worker.pid
     name = "AWS_CONTAINER_CREDENTIALS_FULL_URI="
