@@ -1,10 +1,12 @@
 //! `fedboot-tools` writes what is made of fedboot's tables of options and reasons: manual pages, completions, docs/options.md,
-//! docs/troubleshooting.md.
+//! docs/troubleshooting.md; and of Cargo.lock: packaging/packages.zlib.
 //! `fedboot-tools --check` writes nothing, and fails where a file says something else than the table.
+//! `fedboot-tools --packages BINARY` reads the list of packages in a binary, and fails where it says something else.
 
 mod completions;
 mod man;
 mod options;
+mod packages;
 mod troubleshooting;
 
 use std::io;
@@ -13,11 +15,16 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 fn main() -> io::Result<ExitCode> {
-    let is_check = match env::args().nth(1).as_deref() {
-        None => false,
-        Some("--check") => true,
-        Some(_) => {
-            eprintln!("usage: fedboot-tools [--check]");
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let is_check = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => false,
+        ["--check"] => true,
+        ["--packages", binary] => {
+            println!("{} packages", packages::check(Path::new(binary))?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {
+            eprintln!("usage: fedboot-tools [--check | --packages BINARY]");
             return Ok(ExitCode::from(2));
         }
     };
@@ -25,11 +32,13 @@ fn main() -> io::Result<ExitCode> {
     let files = man::pages()
         .into_iter()
         .chain(completions::scripts())
-        .chain([options::document(), troubleshooting::document()]);
+        .chain([options::document(), troubleshooting::document()])
+        .map(|(name, text)| (name, text.into_bytes()))
+        .chain([packages::file()?]);
     let mut stale = Vec::new();
     for (name, text) in files {
         let path = root.join(&name);
-        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        if fs::read(&path).is_ok_and(|old| old == text) {
             continue;
         }
         if !is_check {

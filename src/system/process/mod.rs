@@ -40,7 +40,7 @@ pub use standard_streams::{
 };
 pub use watch::{Followed, Termination, Watch, follow, pause, take_termination_signals};
 
-/// Defines the C entry point, which calls `$run(&[OsString]) -> u8`.
+/// Defines the C entry point, which calls `$run(&[OsString]) -> u8`, and the binary's list of packages.
 ///
 /// Rust's own start-up would set SIGPIPE to ignored and open closed standard descriptors, and the command would
 /// inherit both.
@@ -54,8 +54,19 @@ macro_rules! entry {
             // SAFETY: these are the C library's own.
             i32::from($run(&unsafe { $crate::system::process::arguments(count, argv) }))
         }
+
+        /// The packages that this binary is made of, where `cargo audit bin`, Trivy, Grype and Syft look for them:
+        /// <https://github.com/rust-secure-code/cargo-auditable/blob/master/PARSING.md>.
+        #[used]
+        #[unsafe(link_section = ".dep-v0")]
+        static PACKAGES: [u8; $crate::system::process::PACKAGES.len()] = *$crate::system::process::PACKAGES;
     };
 }
+
+/// Written by fedboot-tools from Cargo.lock.
+#[doc(hidden)]
+pub const PACKAGES: &[u8; include_bytes!("../../../packaging/packages.zlib").len()] =
+    include_bytes!("../../../packaging/packages.zlib");
 
 /// argv as the C library hands it over; std's own copy of it is there only on glibc.
 ///
