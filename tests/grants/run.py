@@ -201,15 +201,15 @@ def what_others_need_stays(stage, _given):
     assert set(google.accounts) == {
         f"{it}@demo-project.iam.gserviceaccount.com" for it in ("other-worker", "fedboot-build")
     }
-    assert len(google.policies["repository", "fedboot"]) == 2 and google.attributes["fedboot-role-arn"].endswith(
-        "other-worker"
-    )
+    assert len(google.policies["repository", "fedboot"]) == 2, google.policies
+    assert google.attributes["fedboot-role-arn"].endswith(":role/{service_account}"), google.attributes
     assert set(stage.state()["roles"]) == {"other-worker"}
     google.repositories["fedboot"]["images"] = [{"name": "beam"}]
     google.buckets["gs://demo-project-fedboot"]["objects"] = ["logs/log"]
     out = succeeded(stage.run(TO_AWS, "--undo", given=team))
     assert "stays: there are images in it" in out and "is not empty" in out, out
     assert google.repositories and google.buckets and not google.accounts and not stage.state()["roles"]
+    assert "fedboot-role-arn" not in google.attributes, google.attributes
 
 
 @case
