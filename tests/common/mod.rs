@@ -15,9 +15,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,9 +34,37 @@ pub const NOBODY: &str = "127.0.0.1:1";
 /// The action that the exchange is.
 pub const ASSUME_ROLE: &str = "AssumeRoleWithWebIdentity";
 
-/// The binary to try.
+/// The binary to try, where other users can start it too.
 pub fn binary() -> PathBuf {
-    std::env::var_os("FEDBOOT_BIN").map_or_else(|| env!("CARGO_BIN_EXE_fedboot").into(), PathBuf::from)
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE
+        .get_or_init(|| {
+            open_to_all(
+                std::env::var_os("FEDBOOT_BIN").map_or_else(|| env!("CARGO_BIN_EXE_fedboot").into(), PathBuf::from),
+            )
+        })
+        .clone()
+}
+
+/// A checkout in root's home is closed to others, and root's tests start the binary as others, too: then it is a copy, which
+/// serves every test until the next build.
+fn open_to_all(binary: PathBuf) -> PathBuf {
+    let is_open = |directory: &Path| fs::metadata(directory).is_ok_and(|it| it.permissions().mode() & 0o001 != 0);
+    if binary.canonicalize().is_ok_and(|path| path.ancestors().skip(1).all(is_open)) {
+        return binary;
+    }
+    let of_build = fs::metadata(&binary).expect("a binary");
+    let name = format!("fedboot-under-test-{}-{}-{}", of_build.uid(), of_build.ino(), of_build.mtime());
+    let copy = std::env::temp_dir().join(name);
+    // Nothing that somebody else has put there.
+    let is_ours = |it: fs::Metadata| it.is_file() && (it.uid(), it.len()) == (of_build.uid(), of_build.len());
+    if !fs::symlink_metadata(&copy).is_ok_and(is_ours) {
+        let unfinished = tempfile::NamedTempFile::new().expect("a file");
+        fs::copy(&binary, unfinished.path()).expect("a copy of the binary");
+        fs::set_permissions(unfinished.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+        unfinished.persist(&copy).expect("a name for it");
+    }
+    copy
 }
 
 /// Both clouds, a home, an environment.
