@@ -213,6 +213,24 @@ def what_others_need_stays(stage, _given):
 
 
 @case
+def a_pool_that_others_need_stays(stage, _given):
+    """A second AWS role with an account of its own comes through the same pool and provider."""
+    stage.reset()
+    team = ["--project", "demo-project", "--aws-role", f"{TASK_ROLE}-2", "--service-account", "other-reader"]
+    succeeded(stage.run(TO_GOOGLE))
+    succeeded(stage.run(TO_GOOGLE, given=[*team, "--output", "other.json"]))
+    out = succeeded(stage.run(TO_GOOGLE, "--undo"))
+    assert out.count("stays: other-reader@demo-project.iam.gserviceaccount.com may need it") == 2, out
+    google = stage.clouds.google
+    assert set(google.accounts) == {"other-reader@demo-project.iam.gserviceaccount.com"}, google.accounts
+    assert google.pools["aws-roles"]["state"] == google.providers[PROVIDER]["state"] == "ACTIVE", google.pools
+    lists = [argv for argv in stage.clouds.calls if argv[:4] == ["gcloud", "iam", "service-accounts", "list"]]
+    assert len(lists) == 1, lists
+    succeeded(stage.run(TO_GOOGLE, "--undo", given=[*team, "--output", "other.json"]))
+    assert google.pools["aws-roles"]["state"] == google.providers[PROVIDER]["state"] == "DELETED", google.pools
+
+
+@case
 def a_dry_run_is_a_script_that_does_the_same(stage, _given):
     for script in GIVEN:
         stage.reset()

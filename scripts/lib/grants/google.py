@@ -1,5 +1,6 @@
 """The steps on Google's side."""
 
+import functools
 import json
 import pathlib
 
@@ -35,7 +36,7 @@ def check_project(project):
         found = None
     if found is None:
         raise Problem(
-            f"the project {project} is not there, or {tools.printed(['gcloud'])} is signed in as somebody who may not see it\n"
+            f"the project {project} is not there, or gcloud is signed in as somebody who may not see it\n"
             "  → gcloud projects list shows those that you may see, gcloud auth list as whom you ask"
         )
     state = found.get("lifecycleState", "ACTIVE")
@@ -60,11 +61,18 @@ def services(project, names):
     )
 
 
-def others(project, script, emails):
-    """The accounts that this script made for others, who share what is there once a project."""
-    found = tools.ask(gcloud(project, "iam", "service-accounts", "list"), []) or []
-    its = [it["email"] for it in found if it.get("description", "") == f"{MARK} {script}"]
-    return ", ".join(sorted(set(its) - set(emails)))
+def needed_by_others(project, script, emails):
+    """A function that says who else needs what is there once a project: the other accounts that this script made. It asks
+    once, however many things it is asked about."""
+
+    @functools.cache
+    def in_use():
+        found = tools.ask(gcloud(project, "iam", "service-accounts", "list"), []) or []
+        its = {it["email"] for it in found if it.get("description", "") == f"{MARK} {script}"}
+        others = ", ".join(sorted(its - set(emails)))
+        return f"{others} may need it" if others else ""
+
+    return in_use
 
 
 def roles_of(project, email):
@@ -209,7 +217,7 @@ def project_attributes(project, attributes, in_use):
     )
 
 
-def pool(project, name, script):
+def pool(project, name, script, in_use):
     """A workload identity pool; it comes back from its thirty days of deletion."""
     what = ("iam", "workload-identity-pools")
     place = "--location=global"
@@ -223,6 +231,7 @@ def pool(project, name, script):
         gcloud(project, *what, "create", name, place, f"--description={MARK} {script}", f"--display-name={name}"),
         change=lambda: gcloud(project, *what, "undelete", name, place),
         unmake=gcloud(project, *what, "delete", name, place),
+        in_use=in_use,
     )
 
 
@@ -245,7 +254,7 @@ def federated(found, what):
     return There(is_ours)
 
 
-def aws_provider(project, pool_name, name, account, script):
+def aws_provider(project, pool_name, name, account, script, in_use):
     """A provider of that pool that takes the word of an AWS account."""
     what = ("iam", "workload-identity-pools", "providers")
     place = ("--location=global", f"--workload-identity-pool={pool_name}")
@@ -286,6 +295,7 @@ def aws_provider(project, pool_name, name, account, script):
         ),
         change=change,
         unmake=gcloud(project, *what, "delete", name, *place),
+        in_use=in_use,
     )  # fmt: skip
 
 
