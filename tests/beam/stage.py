@@ -108,6 +108,27 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def ministack_environment(place, port, root_key):
+    """What ministack needs to check each request's signature, expiry and permissions; only the root key may do all."""
+    return {
+        "PATH": os.defpath,
+        "HOME": place,
+        "TMPDIR": place,
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": root_key,
+        "AWS_SECRET_ACCESS_KEY": "unused",
+        "BIND_HOST": "127.0.0.1",
+        # It would look after containers of its own where it found an engine.
+        "DOCKER_HOST": "unix:///nonexistent",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_REGION": REGION,
+        "SERVICES": "s3,sts,iam",
+        "SFTP_ENABLED": "0",
+    }
+
+
 def wait_until(what, condition, seconds=30, pause=0.05):
     until = time.monotonic() + seconds
     while not (result := condition()):
@@ -372,23 +393,7 @@ class Stage:
         server = self.background(
             "ministack",
             [self.ministack / "bin" / "python", "-m", "ministack"],
-            {
-                "PATH": os.defpath,
-                "HOME": self.place,
-                "TMPDIR": self.place,
-                "AUTH": "true",
-                "AWS_ACCESS_KEY_ID": self.root_key,
-                "AWS_SECRET_ACCESS_KEY": "unused",
-                "BIND_HOST": "127.0.0.1",
-                # It would look after containers of its own where it found an engine.
-                "DOCKER_HOST": "unix:///nonexistent",
-                "GATEWAY_PORT": str(port),
-                "IOT_MTLS_ENABLED": "0",
-                "MINISTACK_ACCOUNT_ID": ACCOUNT,
-                "MINISTACK_REGION": REGION,
-                "SERVICES": "s3,sts,iam",
-                "SFTP_ENABLED": "0",
-            },
+            ministack_environment(self.place, port, self.root_key),
         )
         wait_until("ministack", lambda: server.check() or answers(f"{self.s3_url}/_ministack/health"))
 

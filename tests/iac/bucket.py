@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,36 +16,19 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-REGION, ACCOUNT, ROOT = "eu-west-1", "123456789012", "ROOTOFTHETESTS"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "beam"))
+import stage
+from stage import ACCOUNT, REGION
+
+ROOT = "ROOTOFTHETESTS"
 ANYBODY = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
 def ministack():
-    port = free_port()
+    port = stage.free_port()
     with tempfile.TemporaryDirectory() as place:
-        environment = {
-            "PATH": os.defpath,
-            "HOME": place,
-            "TMPDIR": place,
-            "AUTH": "true",
-            "AWS_ACCESS_KEY_ID": ROOT,
-            "AWS_SECRET_ACCESS_KEY": "unused",
-            "BIND_HOST": "127.0.0.1",
-            "DOCKER_HOST": "unix:///nonexistent",
-            "GATEWAY_PORT": str(port),
-            "IOT_MTLS_ENABLED": "0",
-            "MINISTACK_ACCOUNT_ID": ACCOUNT,
-            "MINISTACK_REGION": REGION,
-            "SERVICES": "s3,sts,iam",
-            "SFTP_ENABLED": "0",
-        }
+        environment = stage.ministack_environment(place, port, ROOT)
         log = pathlib.Path(place) / "log"
         with log.open("wb") as output:
             server = subprocess.Popen(
